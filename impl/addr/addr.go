@@ -1,0 +1,89 @@
+// Package addr names the things that the machines of a cluster talk about:
+// pages, nodes, and the managers that serve a page at a node.
+package addr
+
+import "fmt"
+
+// PageSize is the unit of coherence in bytes, PageShift its logarithm.
+const (
+	PageShift = 12
+	PageSize  = 1 << PageShift
+)
+
+// Base is where every process of every node maps page 0 of the global space:
+// 32 TiB, far from Go's heap (0xc000000000), from the program and from mmap's
+// own choices on x86-64 and arm64. Space is the size of the global space.
+const (
+	Base  = uintptr(0x2000_0000_0000)
+	Pages = int64(1) << 32
+	Space = Pages << PageShift
+)
+
+// PageNum is a page of the one global space of 2^32 pages (16 TiB).
+type PageNum uint32
+
+// Addr is where the page's first byte is mapped in every process.
+func (p PageNum) Addr() uintptr { return Base + uintptr(p)<<PageShift }
+
+func (p PageNum) String() string { return fmt.Sprintf("page %d", uint32(p)) }
+
+// PageOf is the page that holds the address. The second result is false where
+// the address is outside the global space.
+func PageOf(address uintptr) (PageNum, bool) {
+	if address < Base || address-Base >= uintptr(Space) {
+		return 0, false
+	}
+	return PageNum((address - Base) >> PageShift), true
+}
+
+// NodeID is one machine's daemon. Ids are dense and start at 0.
+type NodeID uint16
+
+// Incarnation tells the lives of one NodeID apart. The first one is 1; zero
+// belongs to nobody.
+type Incarnation uint32
+
+// Tag tells the managers of one page at one node apart. Tags 0 and 1 belong to
+// Mome, the others to whoever places intermediate managers.
+type Tag uint16
+
+const (
+	Root Tag = 0 // the page's root manager, at its home
+	Leaf Tag = 1 // the node's own (SMP) manager
+	// FirstIntermediate and above are intermediate managers: one tag per level,
+	// counted from the leaves up.
+	FirstIntermediate Tag = 2
+)
+
+// Place is where a manager lives: a node and a tag, for whatever page.
+type Place struct {
+	Node NodeID
+	Tag  Tag
+}
+
+func (p Place) String() string {
+	switch p.Tag {
+	case Root:
+		return fmt.Sprintf("root@%d", p.Node)
+	case Leaf:
+		return fmt.Sprintf("leaf@%d", p.Node)
+	}
+	return fmt.Sprintf("mid%d@%d", p.Tag, p.Node)
+}
+
+// ManagerID is the identity of a manager in one 64-bit word: page number (32
+// bits), node (16), tag (16), from the highest bit down.
+type ManagerID uint64
+
+// ID packs a page and a place.
+func ID(page PageNum, at Place) ManagerID {
+	return ManagerID(page)<<32 | ManagerID(at.Node)<<16 | ManagerID(at.Tag)
+}
+
+// Page is the page the manager serves.
+func (id ManagerID) Page() PageNum { return PageNum(id >> 32) }
+
+// Place is where the manager lives.
+func (id ManagerID) Place() Place { return Place{NodeID(id >> 16), Tag(id)} }
+
+func (id ManagerID) String() string { return fmt.Sprintf("%d/%v", uint32(id.Page()), id.Place()) }
