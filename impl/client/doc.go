@@ -1,0 +1,16 @@
+// Package client attaches an application to the node of its machine.
+//
+// It is both ends of the attach protocol (README.md, attach.proto): [Listen]
+// and [Conn] for the node, [Dial] and [Client] for the application. The
+// application's end sends requests and waits for replies; it never runs a step
+// of the coherence protocol, so an application that is stopped (by its garbage
+// collector, by a debugger) holds up nobody but itself.
+//
+// # Goroutines and locks
+//
+// A Client has one goroutine, which reads replies. A Conn has none: its owner
+// calls ReadRequest from one goroutine and WriteReply from any.
+//
+//	Client.mu   guards the table of waiting requests
+//	socket.mu   one packet at a time on the way out; a leaf
+package client

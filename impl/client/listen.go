@@ -1,0 +1,226 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"golang.org/x/sys/unix"
+)
+
+// network is Go's name for a UNIX SOCK_SEQPACKET socket.
+const network = "unixpacket"
+
+// Peer is who is at the other end of a Conn, as the kernel says.
+type Peer struct {
+	PID, UID, GID int
+}
+
+// Listener accepts applications on the node's attach socket.
+type Listener struct {
+	inner *net.UnixListener
+	path  string
+}
+
+// Listen makes the attach socket, of mode 0600 from its first moment on. A
+// socket file that nobody listens on any more is replaced; one that somebody
+// does is an error.
+func Listen(path string) (*Listener, error) {
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	config := net.ListenConfig{
+		// The mode of a socket's inode becomes that of the file it is bound to.
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			if e := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); e != nil {
+				return e
+			}
+			return err
+		},
+	}
+	l, err := config.Listen(context.Background(), network, path)
+	if err != nil {
+		return nil, fmt.Errorf("attach socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("attach socket: %w", err)
+	}
+	return &Listener{inner: l.(*net.UnixListener), path: path}, nil
+}
+
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("attach socket: %w", err)
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("attach socket: %s exists and is not a socket; remove it or name another path", path)
+	}
+	probe, err := net.Dial(network, path)
+	if err == nil {
+		probe.Close()
+		return fmt.Errorf("attach socket: a node already listens on %s", path)
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("attach socket: %s is in use: %w", path, err)
+	}
+	return os.Remove(path)
+}
+
+// Path is where the socket is.
+func (l *Listener) Path() string { return l.path }
+
+// Accept returns the next application whose user may attach: root, or the
+// node's own. Others get CODE_PERMISSION and a hang-up.
+func (l *Listener) Accept() (*Conn, error) {
+	for {
+		inner, err := l.inner.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		c, err := newConn(inner)
+		if err != nil {
+			inner.Close() // the peer is gone already
+			continue
+		}
+		if c.peer.UID == 0 || c.peer.UID == os.Geteuid() {
+			return c, nil
+		}
+		c.refuse(0, fmt.Errorf("%w: user %d may not attach to a node of user %d", ErrPermission, c.peer.UID, os.Geteuid()))
+	}
+}
+
+// Close ends Accept and removes the socket file. Connections go on.
+func (l *Listener) Close() error { return l.inner.Close() }
+
+// Conn is the node's end of one application's connection. The node owns it and
+// closes it.
+type Conn struct {
+	socket *socket
+	peer   Peer
+	hello  bool // the first request has been read; of ReadRequest
+}
+
+func newConn(inner *net.UnixConn) (*Conn, error) {
+	raw, err := inner.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	if e := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	peer := Peer{PID: int(cred.Pid), UID: int(cred.Uid), GID: int(cred.Gid)}
+	return &Conn{socket: newSocket(inner), peer: peer}, nil
+}
+
+// Peer is who attached.
+func (c *Conn) Peer() Peer { return c.peer }
+
+// ReadRequest returns the next request and its descriptors, which the caller
+// owns. The first request is a Hello of a version that this package speaks, and
+// no later one is. Of the rest DecodeRequest says what has been checked.
+//
+// A request of a later version is answered here. Any other violation is
+// answered with an error, the connection is closed, and the error wraps
+// ErrMalformed or ErrVersion. A hang-up is io.EOF.
+//
+// ReadRequest has one caller at a time.
+func (c *Conn) ReadRequest() (*attachpb.Request, []int, error) {
+	for {
+		packet, fds, err := c.socket.read()
+		if err != nil {
+			if errors.Is(err, ErrMalformed) {
+				c.refuse(0, err)
+			}
+			return nil, nil, err
+		}
+		req, err := DecodeRequest(packet, len(fds))
+		if err == nil {
+			err = c.greeted(req)
+		}
+		switch {
+		case err == nil:
+			return req, fds, nil
+		case errors.Is(err, ErrUnsupported) && c.hello:
+			closeAll(fds)
+			if err := c.WriteError(req.GetId(), err); err != nil {
+				return nil, nil, err
+			}
+		default:
+			closeAll(fds)
+			c.refuse(req.GetId(), err)
+			return nil, nil, err
+		}
+	}
+}
+
+// greeted checks that a Hello comes first, once, and in a known version.
+func (c *Conn) greeted(req *attachpb.Request) error {
+	hello := req.GetHello()
+	switch {
+	case hello == nil && !c.hello:
+		return fmt.Errorf("%w: %T before Hello", ErrMalformed, req.Body)
+	case hello != nil && c.hello:
+		return fmt.Errorf("%w: a second Hello", ErrMalformed)
+	case hello != nil && hello.Version != Version:
+		return fmt.Errorf("%w: the program speaks %d, the node %d", ErrVersion, hello.Version, Version)
+	}
+	c.hello = true
+	return nil
+}
+
+// refuse tells the application why and hangs up.
+func (c *Conn) refuse(id uint64, err error) {
+	_ = c.WriteError(id, err) // the peer may be gone
+	c.Close()
+}
+
+// WriteReply sends a reply, or an event if its id is zero, with descriptors,
+// which stay the caller's. Any goroutine may call it; it blocks while the
+// application's socket buffer (some hundred replies) is full, so a goroutine
+// that serves others must not.
+func (c *Conn) WriteReply(rep *attachpb.Reply, fds ...int) error {
+	packet, err := EncodeReply(rep)
+	if err != nil {
+		return err
+	}
+	if err := c.socket.write(packet, fds); err != nil {
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			return io.EOF
+		}
+		return err
+	}
+	return nil
+}
+
+// WriteDone answers a request that returns nothing.
+func (c *Conn) WriteDone(id uint64) error {
+	return c.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Done{Done: &attachpb.Done{}}})
+}
+
+// WriteError answers a request with an error, under the code of the first Err…
+// value that it wraps.
+func (c *Conn) WriteError(id uint64, err error) error {
+	e := &attachpb.Error{Code: CodeOf(err), Message: messageOf(err)}
+	return c.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Error{Error: e}})
+}
+
+// Close hangs up. It may be called more than once and from any goroutine; it
+// ends ReadRequest.
+func (c *Conn) Close() error { return c.socket.conn.Close() }
