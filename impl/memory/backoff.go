@@ -1,0 +1,31 @@
+//go:build linux
+
+package memory
+
+import "golang.org/x/sys/unix"
+
+// backoff paces the retries of an operation that the kernel refuses while the
+// application's mapping changes: it yields a few times, then sleeps from one
+// microsecond up to one millisecond, and gives up after about a second. It
+// does not allocate, and keeps the caller's OS thread.
+type backoff struct{ tries int }
+
+const (
+	backoffYields = 16
+	backoffTries  = 1000
+)
+
+// wait pauses, or says false when it is time to give up.
+func (b *backoff) wait() bool {
+	b.tries++
+	if b.tries > backoffTries {
+		return false
+	}
+	if b.tries <= backoffYields {
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		return true
+	}
+	pause := unix.Timespec{Nsec: 1000 << min(b.tries-backoffYields, 10)}
+	unix.Nanosleep(&pause, nil)
+	return true
+}

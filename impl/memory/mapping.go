@@ -1,0 +1,473 @@
+//go:build linux
+
+package memory
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"golang.org/x/sys/unix"
+)
+
+// Mapping is one application process's mapping of a segment, as the daemon
+// sees it: the process's userfaultfd, by which the daemon hears of its faults
+// and decides what it may access. It owns the userfaultfd; the application
+// keeps a copy of its own.
+//
+// The page operations do not allocate unless they fail, and are safe for
+// concurrent use, Close included: they answer ErrGone when the mapping is
+// closed or the application is dead. They act on all pages or stop at the page
+// that the error names. n may be 0.
+type Mapping struct {
+	segment *Segment
+	name    string
+	life    lifetime // of uffd and stop
+	uffd    int
+	stop    int // an eventfd; readable once the mapping was detached
+}
+
+// requiredFeatures is what Map asks for and Attach insists on.
+const requiredFeatures = featureMissingShmem | featureMinorShmem | featurePagefaultFlagWP |
+	featureWPHugetlbfsShmem | featureThreadID | featurePoison
+
+// forbiddenFeatures would change what a fault means: events make the
+// application wait for the daemon in system calls, and SIGBUS raises no fault.
+const forbiddenFeatures = featureEventFork | featureEventRemap | featureEventRemove | featureEventUnmap |
+	featureSigbus | featureWPAsync
+
+// Attach adds an application's mapping. uffd is a userfaultfd which the
+// application has registered over its whole mapping of the segment at the
+// fixed address, as Map does, and sent over a socket. Attach takes ownership
+// of it, also when it fails. name stands for the application in errors.
+//
+// The application has no page of the segment until one is installed. Whoever
+// calls Protect or Poison afterwards reaches this mapping too.
+func (s *Segment) Attach(uffd int, name string) (*Mapping, error) {
+	if err := checkUserfaultfd(uffd); err != nil {
+		unix.Close(uffd)
+		return nil, fmt.Errorf("mome: memory: attach %s: %w", name, err)
+	}
+	m, err := s.attach(uffd, name)
+	if err != nil {
+		return nil, fmt.Errorf("mome: memory: attach %s: %w", name, err)
+	}
+	return m, nil
+}
+
+func (s *Segment) attach(uffd int, name string) (*Mapping, error) {
+	m := &Mapping{segment: s, name: name, uffd: uffd, stop: -1}
+	// Of a full userfaultfd poll answers only when reads do not block.
+	if err := unix.SetNonblock(uffd, true); err != nil {
+		unix.Close(uffd)
+		return nil, err
+	}
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		unix.Close(uffd)
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	m.stop = stop
+	// Un-protecting a page that is not there changes nothing, but says whether
+	// it is registered for write protection.
+	for _, p := range [2]addr.PageNum{s.first, s.first + addr.PageNum(s.pages-1)} {
+		if err := m.Unprotect(p, 1); err != nil {
+			m.Close()
+			return nil, fmt.Errorf("%w: %w", ErrNotUserfaultfd, err)
+		}
+	}
+	s.add(m)
+	return m, nil
+}
+
+// checkUserfaultfd looks at what the kernel tells of a descriptor in /proc.
+func checkUserfaultfd(fd int) error {
+	proc := "/proc/self/fd/" + strconv.Itoa(fd)
+	if link, err := os.Readlink(proc); err != nil || !strings.Contains(link, "userfaultfd") {
+		return fmt.Errorf("%w: file descriptor %d is %q", ErrNotUserfaultfd, fd, link)
+	}
+	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotUserfaultfd, err)
+	}
+	features, err := featuresOf(string(info))
+	if err != nil {
+		return err
+	}
+	if missing := requiredFeatures &^ features; missing != 0 {
+		return fmt.Errorf("%w: features %#x were not asked for", ErrNotUserfaultfd, missing)
+	}
+	if extra := forbiddenFeatures & features; extra != 0 {
+		return fmt.Errorf("%w: features %#x must not be on", ErrNotUserfaultfd, extra)
+	}
+	return nil
+}
+
+// featuresOf reads the line "API: aa:<features>:<ioctls>" of an fdinfo.
+func featuresOf(fdinfo string) (uint64, error) {
+	for line := range strings.Lines(fdinfo) {
+		rest, ok := strings.CutPrefix(line, "API:")
+		if !ok {
+			continue
+		}
+		fields := strings.Split(strings.TrimSpace(rest), ":")
+		if len(fields) < 2 {
+			break
+		}
+		features, err := strconv.ParseUint(fields[1], 16, 64)
+		if err != nil {
+			break
+		}
+		return features, nil
+	}
+	return 0, fmt.Errorf("%w: no features in its fdinfo", ErrNotUserfaultfd)
+}
+
+// Name is the name given to Attach.
+func (m *Mapping) Name() string { return m.name }
+
+// Detach takes the mapping out of its segment and ends Serve. The page
+// operations still work. It may be called more than once.
+func (m *Mapping) Detach() {
+	m.segment.remove(m)
+	if !m.enter() {
+		return
+	}
+	defer m.leave()
+	one := [8]byte{0: 1} // native order does not matter: any non-zero will do
+	// EAGAIN would need 2^64-2 earlier calls.
+	unix.Write(m.stop, one[:])
+}
+
+// Close detaches the mapping and gives its descriptors back, once Serve and
+// every operation under way have returned; it does not wait for them. An
+// application that is still alive then waits forever where it faults. Close
+// may be called more than once.
+func (m *Mapping) Close() error {
+	m.Detach()
+	if m.life.end() {
+		m.closeFDs()
+	}
+	return nil
+}
+
+func (m *Mapping) closeFDs() {
+	unix.Close(m.uffd)
+	if m.stop >= 0 {
+		unix.Close(m.stop)
+	}
+}
+
+func (m *Mapping) enter() bool {
+	ok, last := m.life.enter()
+	if last {
+		m.closeFDs()
+	}
+	return ok
+}
+
+func (m *Mapping) leave() {
+	if m.life.leave() {
+		m.closeFDs()
+	}
+}
+
+// Install makes pages that are present in the segment accessible in the
+// mapping and wakes whoever waits for them; it is what a grant calls. A page
+// that the mapping has already is given the right to store if writable is
+// set, and keeps what it has otherwise: taking a right away is Protect's.
+//
+// Readers see a page as a whole: what was written to it by way of Page before
+// Install is there with the first byte that anybody reads.
+//
+// Preconditions: every page is present (else ErrHole, and the pages before it
+// are done).
+func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
+	m.segment.offset(p, n)
+	if !m.enter() {
+		return ErrGone
+	}
+	defer m.leave()
+	mode := uint64(modeContinueWP)
+	if writable {
+		mode = 0
+	}
+	var (
+		b       backoff
+		at      = p.Addr()
+		end     = at + uintptr(n)<<addr.PageShift
+		wake    = at // the pages of [wake, at) were mapped already
+		granted bool // the mapped pages from here on may be stored to
+	)
+	for at < end {
+		done, errno := uffdFill(m.uffd, ioctlContinue, at, uint64(end-at), mode)
+		if done > 0 {
+			m.wake(wake, at)
+			at += uintptr(done)
+			wake, b = at, backoff{}
+			continue
+		}
+		switch errno {
+		case unix.EEXIST:
+			if writable && !granted {
+				if err := m.writeprotect("install", at, end, modeWriteprotectDontWake); err != nil {
+					return err
+				}
+				granted = true
+			}
+			at += addr.PageSize
+			b = backoff{}
+			continue
+		case unix.EAGAIN, unix.EINTR:
+			if b.wait() {
+				continue
+			}
+		}
+		m.wake(wake, at)
+		if errno == unix.EFAULT {
+			return &PageError{"install", pageAt(at), ErrHole}
+		}
+		return pageError("install", pageAt(at), errno)
+	}
+	m.wake(wake, at)
+	return nil
+}
+
+func (m *Mapping) wake(from, to uintptr) {
+	if from < to {
+		uffdWake(m.uffd, from, uint64(to-from))
+	}
+}
+
+func pageAt(address uintptr) addr.PageNum {
+	p, _ := addr.PageOf(address)
+	return p
+}
+
+// Continue maps pages that are present in the segment and wakes whoever waits
+// for them. It returns how many pages it did. It stops at a page that is mapped
+// already (ErrExists, after waking) or not present (ErrHole).
+func (m *Mapping) Continue(p addr.PageNum, n int64, writable bool) (int64, error) {
+	m.segment.offset(p, n)
+	mode := uint64(modeContinueWP)
+	if writable {
+		mode = 0
+	}
+	return m.fill("continue", ioctlContinue, p, n, nil, mode)
+}
+
+// Copy fills holes of the segment with src, whose length is a multiple of the
+// page size, maps them and wakes whoever waits for them. Each page appears as
+// a whole. It returns how many pages it did, and stops at a page that is
+// present in the segment already (ErrExists, after waking).
+func (m *Mapping) Copy(p addr.PageNum, src []byte, writable bool) (int64, error) {
+	if len(src)%addr.PageSize != 0 {
+		panic(fmt.Sprintf("mome: memory: copy of %d bytes, which are not pages", len(src)))
+	}
+	n := int64(len(src)) >> addr.PageShift
+	m.segment.offset(p, n)
+	mode := uint64(modeCopyWP)
+	if writable {
+		mode = 0
+	}
+	return m.fill("copy", ioctlCopy, p, n, src, mode)
+}
+
+// zeros is a source of zeros for pages that must stay protected. Nobody writes
+// to it, so all of it is the kernel's one page of zeros.
+var zeros [256 << addr.PageShift]byte
+
+// Zero fills holes of the segment with zeros, like Copy.
+func (m *Mapping) Zero(p addr.PageNum, n int64, writable bool) (int64, error) {
+	m.segment.offset(p, n)
+	if writable {
+		return m.fill("zero", ioctlZeropage, p, n, nil, 0)
+	}
+	// ZEROPAGE cannot protect what it maps, and protecting it afterwards would
+	// let stores through in between.
+	var done int64
+	for done < n {
+		chunk := min(n-done, int64(len(zeros))>>addr.PageShift)
+		k, err := m.fill("zero", ioctlCopy, p+addr.PageNum(done), chunk, zeros[:chunk<<addr.PageShift], modeCopyWP)
+		done += k
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// fill runs one of the ioctls that map pages until all are done or one is
+// refused. src is for ioctlCopy only.
+func (m *Mapping) fill(op string, request uintptr, p addr.PageNum, n int64, src []byte, mode uint64) (int64, error) {
+	if !m.enter() {
+		return 0, ErrGone
+	}
+	defer m.leave()
+	var (
+		b     backoff
+		total int64
+	)
+	for total < n {
+		var (
+			at    = p.Addr() + uintptr(total)<<addr.PageShift
+			done  int64
+			errno unix.Errno
+		)
+		if request == ioctlCopy {
+			done, errno = uffdCopy(m.uffd, at, src[total<<addr.PageShift:n<<addr.PageShift], mode)
+		} else {
+			done, errno = uffdFill(m.uffd, request, at, uint64(n-total)<<addr.PageShift, mode)
+		}
+		if done > 0 {
+			total += done >> addr.PageShift
+			b = backoff{}
+			continue
+		}
+		switch errno {
+		case unix.EAGAIN, unix.EINTR:
+			if b.wait() {
+				continue
+			}
+		case unix.EEXIST:
+			// Whoever made the page present woke those who waited then; who
+			// came later would wait forever.
+			m.wake(at, at+addr.PageSize)
+		case unix.EFAULT:
+			if request == ioctlContinue {
+				return total, &PageError{op, pageAt(at), ErrHole}
+			}
+		}
+		return total, pageError(op, pageAt(at), errno)
+	}
+	return total, nil
+}
+
+// Protect takes the right to store to pages from this mapping alone. Pages
+// that the application has unmapped itself are passed over.
+func (m *Mapping) Protect(p addr.PageNum, n int64) error {
+	m.segment.offset(p, n)
+	if !m.enter() {
+		return ErrGone
+	}
+	defer m.leave()
+	return m.protect(p, n)
+}
+
+// protect halves a range in which the application has unmapped something: the
+// kernel stops at the first gap and would leave what lies behind it
+// unprotected.
+func (m *Mapping) protect(p addr.PageNum, n int64) error {
+	start := p.Addr()
+	err := m.writeprotect("protect", start, start+uintptr(n)<<addr.PageShift, modeWriteprotectWP)
+	if pe, ok := err.(*PageError); !ok || pe.Err != ErrUnmapped {
+		return err
+	}
+	if n == 1 {
+		return nil
+	}
+	half := n / 2
+	if err := m.protect(p, half); err != nil {
+		return err
+	}
+	return m.protect(p+addr.PageNum(half), n-half)
+}
+
+// Unprotect gives the right to store to pages that the mapping has, and wakes
+// whoever waits for it. Pages that it does not have stay missing.
+func (m *Mapping) Unprotect(p addr.PageNum, n int64) error {
+	m.segment.offset(p, n)
+	if !m.enter() {
+		return ErrGone
+	}
+	defer m.leave()
+	start := p.Addr()
+	return m.writeprotect("unprotect", start, start+uintptr(n)<<addr.PageShift, 0)
+}
+
+func (m *Mapping) writeprotect(op string, start, end uintptr, mode uint64) error {
+	if start == end {
+		return nil
+	}
+	var b backoff
+	for {
+		errno := uffdWriteprotect(m.uffd, start, uint64(end-start), mode)
+		if errno == 0 {
+			return nil
+		}
+		if (errno != unix.EAGAIN && errno != unix.EINTR) || !b.wait() {
+			return pageError(op, pageAt(start), errno)
+		}
+	}
+}
+
+// Wake makes whoever waits for pages try again: a thread whose page is still
+// not accessible faults again.
+func (m *Mapping) Wake(p addr.PageNum, n int64) error {
+	m.segment.offset(p, n)
+	if n == 0 {
+		return nil
+	}
+	if !m.enter() {
+		return ErrGone
+	}
+	defer m.leave()
+	if errno := uffdWake(m.uffd, p.Addr(), uint64(n)<<addr.PageShift); errno != 0 {
+		return pageError("wake", p, errno)
+	}
+	return nil
+}
+
+// Poison makes every access to pages of this mapping a SIGBUS and wakes
+// whoever waits for them into it. A page that is poisoned already stays so.
+// Poison ends when the page is filled or installed anew in this mapping; a
+// punch does not end it, and no fault asks for that.
+//
+// Preconditions: the pages are holes (else ErrExists).
+func (m *Mapping) Poison(p addr.PageNum, n int64) error {
+	m.segment.offset(p, n)
+	if n == 0 {
+		return nil
+	}
+	if !m.enter() {
+		return ErrGone
+	}
+	defer m.leave()
+	// A page that was protected leaves a marker behind in the page table, which
+	// outlives a punch, and which the kernel does not overwrite with poison.
+	at := p.Addr()
+	end := at + uintptr(n)<<addr.PageShift
+	if err := m.writeprotect("poison", at, end, modeWriteprotectDontWake); err != nil {
+		return err
+	}
+	passed := false
+	var b backoff
+	for at < end {
+		done, errno := uffdFill(m.uffd, ioctlPoison, at, uint64(end-at), 0)
+		if done > 0 {
+			at += uintptr(done)
+			b = backoff{}
+			continue
+		}
+		switch errno {
+		case unix.EEXIST: // poisoned before, or mapped against the contract
+			m.wake(at, at+addr.PageSize)
+			passed = true
+			at += addr.PageSize
+			continue
+		case unix.EAGAIN, unix.EINTR:
+			if b.wait() {
+				continue
+			}
+		}
+		return pageError("poison", pageAt(at), errno)
+	}
+	if passed {
+		if present, ok := m.segment.firstPresent(p, n); ok {
+			return &PageError{"poison", present, ErrExists}
+		}
+	}
+	return nil
+}
