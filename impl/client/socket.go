@@ -41,8 +41,8 @@ func (s *socket) read() ([]byte, []int, error) {
 		n, oobn, flags, _, err = s.conn.ReadMsgUnix(s.in, s.oob)
 	}
 	if err != nil {
-		if errors.Is(err, unix.ECONNRESET) {
-			err = io.EOF
+		if errors.Is(err, unix.ECONNRESET) || errors.Is(err, io.EOF) {
+			err = io.EOF // without the wrapping
 		}
 		return nil, nil, err
 	}

@@ -1,0 +1,49 @@
+package mome
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/memory"
+)
+
+// The errors that a program can act on, to be found with errors.Is.
+var (
+	ErrExists        = client.ErrExists        // Create: the name is taken
+	ErrNotFound      = client.ErrNotFound      // there is no such segment
+	ErrBadSize       = client.ErrBadSize       // a size that cannot be, or is not the segment's
+	ErrNoSpace       = client.ErrNoSpace       // the global space has no room
+	ErrRemoved       = client.ErrRemoved       // the segment was removed
+	ErrOwnerDied     = client.ErrOwnerDied     // see Lock.Acquire: the lock is held
+	ErrBusy          = client.ErrBusy          // TryAcquire: somebody has the lock
+	ErrNotOwner      = client.ErrNotOwner      // Release without the lock
+	ErrPartyDied     = client.ErrPartyDied     // a party of a barrier died
+	ErrMismatch      = client.ErrMismatch      // the parties of a barrier disagree
+	ErrVersion       = client.ErrVersion       // program and node are of different releases
+	ErrPermission    = client.ErrPermission    // the program's user may not attach
+	ErrUnsupported   = client.ErrUnsupported   // the node does not know how
+	ErrInvalid       = client.ErrInvalid       // an argument is out of its domain
+	ErrClusterFailed = client.ErrClusterFailed // the cluster or the node failed
+	ErrClosed        = client.ErrClosed        // the Node or the Segment was closed
+
+	// ErrLost says that the data of a page was lost with the machines that had
+	// it.
+	ErrLost = errors.New("mome: data is lost")
+)
+
+// wrap says what was being done to what.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// memoryError turns an error of the memory package into one of this package.
+func memoryError(err error) error {
+	if errors.Is(err, memory.ErrPoisoned) {
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return err
+}

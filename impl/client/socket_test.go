@@ -1,0 +1,484 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func listen(t *testing.T) *Listener {
+	t.Helper()
+	l, err := Listen(filepath.Join(t.TempDir(), "attach"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// attach is both ends of a greeted connection, and the node's end of the watch.
+func attach(t *testing.T, config Config) (*Client, *Conn, int) {
+	t.Helper()
+	l := listen(t)
+	type node struct {
+		conn *Conn
+		far  int
+		err  error
+	}
+	nodes := make(chan node, 1)
+	go func() {
+		conn, far, err := welcome(l)
+		nodes <- node{conn, far, err}
+	}()
+	if config.Guard == nil {
+		config.Guard = func(int) error { return nil }
+	}
+	app, err := Dial(context.Background(), l.Path(), config)
+	n := <-nodes
+	if err != nil || n.err != nil {
+		t.Fatal(err, n.err)
+	}
+	t.Cleanup(func() {
+		app.Close()
+		n.conn.Close()
+		unix.Close(n.far)
+	})
+	return app, n.conn, n.far
+}
+
+func welcome(l *Listener) (*Conn, int, error) {
+	conn, err := l.Accept()
+	if err != nil {
+		return nil, -1, err
+	}
+	req, _, err := conn.ReadRequest()
+	if err != nil {
+		return nil, -1, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, -1, err
+	}
+	defer unix.Close(pair[1])
+	return conn, pair[0], conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
+		Version: Version, Node: 3, Nodes: 5, Cluster: "test",
+	}}}, pair[1])
+}
+
+func open(name string) *attachpb.Request {
+	return &attachpb.Request{Body: &attachpb.Request_Open{Open: &attachpb.Open{Name: name}}}
+}
+
+func TestListen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "attach")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("the socket's mode is %v (%v), want a socket of mode 0600", info.Mode(), err)
+	}
+	go func(l *Listener) {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}(l)
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "already listens") {
+		t.Errorf("a second Listen: %v, want that a node already listens", err)
+	}
+	l.inner.SetUnlinkOnClose(false)
+	l.Close()
+	if l, err = Listen(path); err != nil { // the file is stale now
+		t.Fatalf("Listen on a stale socket: %v", err)
+	}
+	l.Close()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Close left the socket: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		t.Errorf("Listen on a file: %v, want that it is not a socket", err)
+	}
+}
+
+func TestDialSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	stale := filepath.Join(dir, "stale")
+	l, err := Listen(stale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.inner.SetUnlinkOnClose(false)
+	l.Close()
+	stream, err := net.Listen("unix", filepath.Join(dir, "stream"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none"):   "is the node running?",
+		dir:                          "is not a socket",
+		stale:                        "the node has ended",
+		filepath.Join(dir, "stream"): "not an attach socket",
+	} {
+		if _, err := Dial(context.Background(), path, Config{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Dial(%s): %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestPeer(t *testing.T) {
+	_, conn, _ := attach(t, Config{})
+	if want := (Peer{os.Getpid(), os.Getuid(), os.Getgid()}); conn.Peer() != want {
+		t.Errorf("the peer is %v, want %v", conn.Peer(), want)
+	}
+}
+
+// raw is a connection that says what it likes.
+func raw(t *testing.T) (*socket, *Conn) {
+	t.Helper()
+	l := listen(t)
+	c, err := net.Dial(network, l.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(); conn.Close() })
+	return newSocket(c.(*net.UnixConn)), conn
+}
+
+func TestReadRequestRefusesAndHangsUp(t *testing.T) {
+	hello := func(version uint32) []byte {
+		b, _ := EncodeRequest(&attachpb.Request{Id: 1, Body: &attachpb.Request_Hello{Hello: &attachpb.Hello{Version: version}}})
+		return b
+	}
+	stats, _ := EncodeRequest(&attachpb.Request{Id: 2, Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}})
+	for _, c := range []struct {
+		name    string
+		packets [][]byte
+		fds     []int // with the last packet
+		id      uint64
+		want    error
+	}{
+		{"noise", [][]byte{[]byte("GET / HTTP/1.1\r\n")}, nil, 0, ErrMalformed},
+		{"no hello", [][]byte{stats}, nil, 2, ErrMalformed},
+		{"another version", [][]byte{hello(Version + 1)}, nil, 1, ErrVersion},
+		{"two hellos", [][]byte{hello(Version), hello(Version)}, nil, 1, ErrMalformed},
+		{"later before hello", [][]byte{later(9)}, nil, 9, ErrUnsupported},
+		{"a descriptor too many", [][]byte{hello(Version), stats}, []int{0}, 0, ErrMalformed},
+		{"many descriptors", [][]byte{hello(Version), stats}, []int{0, 0, 0, 0, 0, 0, 0, 0}, 0, ErrMalformed},
+		{"too long", [][]byte{make([]byte, MaxPacket+1)}, nil, 0, ErrMalformed},
+		{"noise after hello", [][]byte{hello(Version), {0xff}, stats, stats}, nil, 0, ErrMalformed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			app, conn := raw(t)
+			before := countFds(t)
+			for i, p := range c.packets {
+				var fds []int
+				if i == len(c.packets)-1 {
+					fds = c.fds
+				}
+				if err := app.write(p, fds); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var err error
+			for err == nil {
+				_, _, err = conn.ReadRequest()
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("ReadRequest: %v, want %v", err, c.want)
+			}
+			packet, _, err := app.read()
+			if err != nil {
+				t.Fatalf("no reply: %v", err)
+			}
+			reply, err := DecodeReply(packet, 0)
+			if err != nil || reply.Id != c.id || reply.GetError().GetCode() != CodeOf(c.want) {
+				t.Errorf("reply %v (%v), want an error of id %d, %v", reply, err, c.id, CodeOf(c.want))
+			}
+			if _, _, err := app.read(); err != io.EOF {
+				t.Errorf("after the error: %v, want a hang-up", err)
+			}
+			if after := countFds(t); after != before-1 { // conn was closed
+				t.Errorf("%d descriptors, were %d before and one was closed", after, before)
+			}
+		})
+	}
+}
+
+func countFds(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+func TestUnsupportedRequestGoesOn(t *testing.T) {
+	app, conn, _ := attach(t, Config{})
+	go func() {
+		req, _, err := conn.ReadRequest() // answers the first by itself
+		if err == nil {
+			conn.WriteDone(req.Id)
+		}
+	}()
+	ch := make(chan answer, 1)
+	app.mu.Lock()
+	app.waiting[77] = ch
+	app.mu.Unlock()
+	if err := app.socket.write(later(77), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (<-ch).unpack(); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("a later request: %v, want ErrUnsupported", err)
+	}
+	if _, _, err := app.Call(context.Background(), open("x")); err != nil {
+		t.Errorf("the next request: %v", err)
+	}
+}
+
+func TestRepliesInAnyOrder(t *testing.T) {
+	app, conn, _ := attach(t, Config{})
+	const n = 20
+	go func() {
+		var requests []*attachpb.Request
+		for range n {
+			req, _, err := conn.ReadRequest()
+			if err != nil {
+				return
+			}
+			requests = append(requests, req)
+		}
+		for i := range requests { // the last first
+			req := requests[n-1-i]
+			conn.WriteError(req.Id, fmt.Errorf("%w: %q", ErrNotFound, req.GetOpen().GetName()))
+		}
+	}()
+	errs := make(chan error)
+	for i := range n {
+		go func() {
+			name := fmt.Sprint("segment", i)
+			_, _, err := app.Call(context.Background(), open(name))
+			if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
+				errs <- fmt.Errorf("%s: %v", name, err)
+				return
+			}
+			errs <- nil
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDescriptorsTravel(t *testing.T) {
+	app, conn, _ := attach(t, Config{})
+	memfd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(memfd)
+	if _, err := unix.Pwrite(memfd, []byte("hello"), 0); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		req, _, _ := conn.ReadRequest()
+		conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, memfd)
+	}()
+	_, fds, err := app.Call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Map{Map: &attachpb.Map{Segment: someRef}}})
+	if err != nil || len(fds) != 1 {
+		t.Fatalf("%d descriptors, %v", len(fds), err)
+	}
+	defer unix.Close(fds[0])
+	buf := make([]byte, 5)
+	if _, err := unix.Pread(fds[0], buf, 0); err != nil || string(buf) != "hello" {
+		t.Errorf("the memfd holds %q (%v)", buf, err)
+	}
+	if flags, err := unix.FcntlInt(uintptr(fds[0]), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("the descriptor is not close-on-exec (%v)", err)
+	}
+}
+
+func TestCallGivesUpWithItsContext(t *testing.T) {
+	app, conn, _ := attach(t, Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	asked := make(chan *attachpb.Request)
+	go func() {
+		req, _, _ := conn.ReadRequest()
+		asked <- req
+	}()
+	done := make(chan error)
+	go func() {
+		_, _, err := app.Call(ctx, &attachpb.Request{Body: &attachpb.Request_Map{Map: &attachpb.Map{Segment: someRef}}})
+		done <- err
+	}()
+	req := <-asked
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatalf("Call: %v, want Canceled", err)
+	}
+	// The late reply brings a descriptor, which nobody takes: it must not leak,
+	// and the next call must not see it.
+	before := countFds(t)
+	memfd, err := unix.MemfdCreate("late", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, memfd); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(memfd)
+	go func() {
+		req, _, _ := conn.ReadRequest()
+		conn.WriteDone(req.Id)
+	}()
+	if _, _, err := app.Call(context.Background(), open("x")); err != nil {
+		t.Fatal(err)
+	}
+	if after := countFds(t); after != before {
+		t.Errorf("%d descriptors, were %d", after, before)
+	}
+	if _, _, err := app.Call(ctx, open("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Call with a dead context: %v", err)
+	}
+}
+
+func acquire() *attachpb.Request {
+	return &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: &attachpb.LockAcquire{Name: "l"}}}
+}
+
+func TestCallCancel(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		granted bool
+		want    error
+	}{
+		{"canceled", false, context.Canceled},
+		{"granted meanwhile", true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			app, conn, _ := attach(t, Config{})
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				first, _, _ := conn.ReadRequest()
+				cancel()
+				second, _, err := conn.ReadRequest()
+				if err != nil || second.GetLockCancel().GetRequest() != first.Id {
+					t.Errorf("after the context ended came %v (%v), want a cancel of %d", second, err, first.Id)
+				}
+				if c.granted {
+					conn.WriteReply(&attachpb.Reply{Id: first.Id, Body: &attachpb.Reply_Lock{Lock: &attachpb.Lock{Fence: 4}}})
+				} else {
+					conn.WriteError(first.Id, ErrCanceled)
+				}
+				conn.WriteDone(second.Id)
+			}()
+			reply, err := app.CallCancel(ctx, acquire())
+			if !errors.Is(err, c.want) || c.granted != (reply.GetLock().GetFence() == 4) {
+				t.Errorf("got %v, %v; want %v", reply, err, c.want)
+			}
+		})
+	}
+}
+
+func TestHangupAndClose(t *testing.T) {
+	told := make(chan error, 2)
+	app, conn, _ := attach(t, Config{Hangup: func(err error) { told <- err }})
+	done := make(chan error)
+	go func() {
+		_, _, err := app.Call(context.Background(), open("x"))
+		done <- err
+	}()
+	if _, _, err := conn.ReadRequest(); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if err := <-done; !errors.Is(err, ErrClusterFailed) {
+		t.Errorf("a call that waits gets %v, want ErrClusterFailed", err)
+	}
+	if err := <-told; !errors.Is(err, ErrClusterFailed) {
+		t.Errorf("Hangup is told %v, want ErrClusterFailed", err)
+	}
+	if _, _, err := app.Call(context.Background(), open("x")); !errors.Is(err, ErrClusterFailed) {
+		t.Errorf("a later call gets %v, want ErrClusterFailed", err)
+	}
+
+	app, conn, far := attach(t, Config{Hangup: func(err error) { told <- err }})
+	go func() {
+		_, _, err := app.Call(context.Background(), open("x"))
+		done <- err
+	}()
+	if _, _, err := conn.ReadRequest(); err != nil {
+		t.Fatal(err)
+	}
+	app.Close()
+	if err := <-done; !errors.Is(err, ErrClosed) {
+		t.Errorf("a call that waits when Close comes gets %v, want ErrClosed", err)
+	}
+	if _, _, err := conn.ReadRequest(); err != io.EOF {
+		t.Errorf("the node reads %v, want EOF", err)
+	}
+	if n, err := unix.Read(far, make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("the node reads %d bytes, %v from the watch; want a hang-up", n, err)
+	}
+	select {
+	case err := <-told:
+		t.Errorf("Close told Hangup: %v", err)
+	case <-time.After(10 * time.Millisecond):
+	}
+}
+
+func TestDialReportsARefusal(t *testing.T) {
+	l := listen(t)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		conn.ReadRequest()
+		conn.refuse(1, fmt.Errorf("%w: the node speaks 2", ErrVersion))
+	}()
+	_, err := Dial(context.Background(), l.Path(), Config{Hangup: func(err error) { t.Errorf("Hangup: %v", err) }})
+	if !errors.Is(err, ErrVersion) {
+		t.Errorf("Dial: %v, want ErrVersion", err)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	events := make(chan *attachpb.Reply, 4)
+	_, conn, _ := attach(t, Config{Event: func(e *attachpb.Reply) { events <- e }})
+	if err := conn.socket.write(later(0), nil); err != nil { // of a later version: ignored
+		t.Fatal(err)
+	}
+	conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{Segment: someRef}}})
+	if e := <-events; e.GetSegmentRemoved().GetSegment().GetName() != "grid" {
+		t.Errorf("event %v, want SegmentRemoved of grid", e)
+	}
+}

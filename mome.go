@@ -1,0 +1,199 @@
+package mome
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/memory"
+)
+
+// Environment variables that Connect reads. "momenode cluster" sets them.
+const (
+	EnvSocket = "MOME_SOCKET" // path of the node's socket
+	EnvRank   = "MOME_RANK"   // number of this process among the program's, from 0
+	EnvNodes  = "MOME_NODES"  // how many processes the program has
+)
+
+// Node is a process's attachment to its node. All methods are safe for
+// concurrent use.
+//
+// Lock order: mapping, then mu.
+type Node struct {
+	client *client.Client
+	rank   int
+	nodes  int
+
+	// mapping is held while a segment is mapped or unmapped, requests included.
+	mapping sync.Mutex
+
+	mu       sync.Mutex
+	mappings map[segmentKey]*mapping // by users of Segment
+	closed   bool
+}
+
+// segmentKey is a SegmentRef as a map key.
+type segmentKey struct {
+	name       string
+	generation uint64
+}
+
+func keyOf(ref *attachpb.SegmentRef) segmentKey {
+	return segmentKey{ref.GetName(), ref.GetGeneration()}
+}
+
+func (k segmentKey) ref() *attachpb.SegmentRef {
+	return &attachpb.SegmentRef{Name: k.name, Generation: k.generation}
+}
+
+// Connect attaches this process to its node. A process attaches once.
+func Connect(ctx context.Context, opts ...Option) (*Node, error) {
+	o := options{socket: os.Getenv(EnvSocket), onFailure: exitOnFailure}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.socket == "" {
+		return nil, fmt.Errorf("mome: connect: %s is not set: start the program with \"momenode cluster --nodes N -- PROGRAM\", or set it to the socket of a running node", EnvSocket)
+	}
+	n := &Node{mappings: make(map[segmentKey]*mapping)}
+	rank, haveRank, err := envInt(EnvRank)
+	if err != nil {
+		return nil, err
+	}
+	nodes, haveNodes, err := envInt(EnvNodes)
+	if err != nil {
+		return nil, err
+	}
+	if haveNodes && nodes < 1 || haveRank && haveNodes && rank >= nodes {
+		return nil, fmt.Errorf("mome: connect: %s=%d and %s=%d do not fit: ranks go from 0 to the number of processes - 1", EnvRank, rank, EnvNodes, nodes)
+	}
+
+	hello := &attachpb.Hello{Program: filepath.Base(os.Args[0]), Pid: int64(os.Getpid())}
+	if haveRank {
+		r := uint32(rank)
+		hello.Rank = &r
+	}
+	// A handler may close the node, which the reading goroutine cannot wait for.
+	var once sync.Once
+	fail := func(err error) { once.Do(func() { go o.onFailure(err) }) }
+	n.client, err = client.Dial(ctx, o.socket, client.Config{
+		Hello: hello,
+		Guard: memory.KillOnHangup,
+		Event: func(event *attachpb.Reply) {
+			switch e := event.Body.(type) {
+			case *attachpb.Reply_ClusterFailed:
+				fail(fmt.Errorf("%w: %s", ErrClusterFailed, e.ClusterFailed.GetReason()))
+			case *attachpb.Reply_SegmentRemoved:
+				n.removed(keyOf(e.SegmentRemoved.GetSegment()))
+			}
+		},
+		Hangup: fail,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mome: connect: %w", err)
+	}
+	w := n.client.Welcome()
+	if w.Base != uint64(addr.Base) || w.PageSize != addr.PageSize {
+		n.client.Close()
+		return nil, fmt.Errorf("mome: connect: %w: the node's memory starts at %#x in pages of %d bytes, this program's at %#x in pages of %d",
+			ErrVersion, w.Base, w.PageSize, addr.Base, addr.PageSize)
+	}
+	n.rank, n.nodes = int(w.Node), int(w.Nodes)
+	if haveRank {
+		n.rank = rank
+	}
+	if haveNodes {
+		n.nodes = nodes
+	}
+	return n, nil
+}
+
+func envInt(name string) (value int, set bool, err error) {
+	text := os.Getenv(name)
+	if text == "" {
+		return 0, false, nil
+	}
+	v, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, false, fmt.Errorf("mome: connect: %s=%q is not a number", name, text)
+	}
+	return int(v), true, nil
+}
+
+func exitOnFailure(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// ID is the node's number in the cluster.
+func (n *Node) ID() int { return int(n.client.Welcome().Node) }
+
+// Rank is the number of this process among those of the program, from 0:
+// MOME_RANK, or else the node's number.
+func (n *Node) Rank() int { return n.rank }
+
+// Nodes is how many processes the program has: MOME_NODES, or else the number
+// of nodes in the cluster when this process attached.
+func (n *Node) Nodes() int { return n.nodes }
+
+// Cluster is the cluster's id.
+func (n *Node) Cluster() string { return n.client.Welcome().Cluster }
+
+// Stats is the node's counters by name.
+func (n *Node) Stats(ctx context.Context) (map[string]uint64, error) {
+	reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}})
+	if err != nil {
+		return nil, wrap(err, "mome: stats")
+	}
+	stats := make(map[string]uint64)
+	for _, c := range reply.GetCounters().GetCounters() {
+		stats[c.GetName()] = c.GetValue()
+	}
+	return stats, nil
+}
+
+// Close unmaps all segments, gives up locks and barriers, and detaches. Nothing
+// of this process may use a segment any more: an access would fault.
+func (n *Node) Close() error {
+	n.mapping.Lock()
+	defer n.mapping.Unlock()
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closed = true
+	mappings := n.mappings
+	n.mappings = nil
+	n.mu.Unlock()
+	var errs []error
+	for _, m := range mappings {
+		errs = append(errs, m.view.Close())
+	}
+	// The hang-up takes the mappings back at the node.
+	errs = append(errs, n.client.Close())
+	return wrap(errors.Join(errs...), "mome: close")
+}
+
+// call is for requests whose reply brings no descriptors.
+func (n *Node) call(ctx context.Context, req *attachpb.Request) (*attachpb.Reply, error) {
+	reply, _, err := n.client.Call(ctx, req)
+	return reply, err
+}
+
+// removed marks a segment that the cluster has taken away. The reading goroutine
+// calls it.
+func (n *Node) removed(key segmentKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m := n.mappings[key]; m != nil {
+		m.removed.Store(true)
+	}
+}

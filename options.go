@@ -1,0 +1,98 @@
+package mome
+
+import (
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+)
+
+// Option changes how Connect attaches.
+type Option func(*options)
+
+type options struct {
+	socket    string
+	onFailure func(error)
+}
+
+// WithSocket names the node's socket; the default is MOME_SOCKET.
+func WithSocket(path string) Option { return func(o *options) { o.socket = path } }
+
+// WithFailureHandler replaces what happens when the cluster or the node fails.
+// The default prints the reason on standard error and exits with status 1. The
+// handler is called once, on a goroutine of its own; shared memory must not be
+// touched any more. It may not be reached at all: a node that dies without
+// notice takes its applications with it by SIGKILL, and one that announces its
+// end leaves them until it is gone.
+func WithFailureHandler(handler func(error)) Option {
+	return func(o *options) { o.onFailure = handler }
+}
+
+// Model is a promise about what a node sees of what others store.
+type Model uint8
+
+const (
+	// Strong: the cluster's processes behave as threads of one machine.
+	Strong Model = 1
+)
+
+func (m Model) String() string {
+	switch m {
+	case 0, Strong:
+		return "strong"
+	case Model(attachpb.Model_MODEL_WEAK):
+		return "weak"
+	case Model(attachpb.Model_MODEL_RELEASE):
+		return "release"
+	case Model(attachpb.Model_MODEL_REDUCTION):
+		return "reduction"
+	}
+	return fmt.Sprintf("Model(%d)", uint8(m))
+}
+
+// Home is where the pages of a segment have their home, the node that keeps
+// track of a page.
+type Home uint8
+
+const (
+	Spread Home = 1 // pages go round the nodes: the default
+	Block  Home = 2 // each node is the home of one run of pages
+)
+
+func (h Home) String() string {
+	switch h {
+	case 0, Spread:
+		return "spread"
+	case Block:
+		return "block"
+	case Home(attachpb.Home_HOME_FIRST_TOUCH):
+		return "first touch"
+	}
+	return fmt.Sprintf("Home(%d)", uint8(h))
+}
+
+// SegmentOption is an attribute of a segment to be created.
+type SegmentOption func(*attachpb.Attributes)
+
+// WithModel is the segment's model on every node; the default is Strong.
+func WithModel(m Model) SegmentOption {
+	return func(a *attachpb.Attributes) { a.Model = attachpb.Model(m) }
+}
+
+// WithHome is where the segment's pages have their homes; the default is Spread.
+func WithHome(h Home) SegmentOption {
+	return func(a *attachpb.Attributes) { a.Home = attachpb.Home(h) }
+}
+
+func attributes(opts []SegmentOption) (*attachpb.Attributes, error) {
+	a := &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: attachpb.Home_HOME_SPREAD}
+	for _, o := range opts {
+		o(a)
+	}
+	if a.Model != attachpb.Model_MODEL_STRONG {
+		return nil, fmt.Errorf("%w: WithModel(%v): a segment is Strong", ErrInvalid, Model(a.Model))
+	}
+	if a.Home != attachpb.Home_HOME_SPREAD && a.Home != attachpb.Home_HOME_BLOCK {
+		return nil, fmt.Errorf("%w: WithHome(%v): a segment is Spread or Block", ErrInvalid, Home(a.Home))
+	}
+	return a, nil
+}

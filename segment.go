@@ -1,0 +1,345 @@
+package mome
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/memory"
+	"golang.org/x/sys/unix"
+)
+
+// Segment is a named range of shared memory, mapped in this process at the
+// address that it has in every other one.
+//
+// Invariants: the handles of one segment share one mapping, which lives until
+// the last of them is closed.
+type Segment struct {
+	node    *Node
+	mapping *mapping
+	closed  atomic.Bool
+}
+
+// mapping is one segment in this process. The table of its Node owns it.
+type mapping struct {
+	key     segmentKey
+	first   addr.PageNum
+	pages   int64
+	size    int64
+	view    *memory.View // set before a Segment has the mapping
+	users   int          // open Segments; guarded by Node.mapping
+	removed atomic.Bool  // the cluster took the segment away
+}
+
+// SegmentInfo is a segment of the cluster, mapped here or not.
+type SegmentInfo struct {
+	Name       string
+	Size       int64   // bytes
+	Addr       uintptr // in every process
+	Generation uint64  // tells the lives of one name apart
+	Model      Model
+	Home       Home
+}
+
+// Create makes a segment of size bytes, zero to begin with, and maps it. The
+// error wraps ErrExists if the name is taken.
+func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
+	s, err := n.create(ctx, name, size, opts)
+	if err != nil {
+		return nil, fmt.Errorf("mome: create segment %q: %w", name, err)
+	}
+	return s, nil
+}
+
+func (n *Node) create(ctx context.Context, name string, size int64, opts []SegmentOption) (*Segment, error) {
+	if err := client.ValidName(name); err != nil {
+		return nil, err
+	}
+	if size < 1 || size > addr.Space {
+		return nil, fmt.Errorf("%w: %d bytes; a segment has 1 to %d", ErrBadSize, size, addr.Space)
+	}
+	attrs, err := attributes(opts)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Create{
+		Create: &attachpb.Create{Name: name, Size: uint64(size), Attributes: attrs},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return n.mapSegment(ctx, reply.GetSegment())
+}
+
+// Open maps a segment that exists. The error wraps ErrNotFound if none does.
+func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
+	s, err := n.open(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("mome: open segment %q: %w", name, err)
+	}
+	return s, nil
+}
+
+func (n *Node) open(ctx context.Context, name string) (*Segment, error) {
+	if err := client.ValidName(name); err != nil {
+		return nil, err
+	}
+	reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Open{Open: &attachpb.Open{Name: name}}})
+	if err != nil {
+		return nil, err
+	}
+	return n.mapSegment(ctx, reply.GetSegment())
+}
+
+// OpenOrCreate opens the segment, or creates it if there is none. All processes
+// of a program may call it at once: one of them creates. The error wraps
+// ErrBadSize if the segment exists with another size.
+func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
+	for {
+		s, err := n.open(ctx, name)
+		if errors.Is(err, ErrNotFound) {
+			s, err = n.create(ctx, name, size, opts)
+			if errors.Is(err, ErrExists) {
+				continue // somebody was faster
+			}
+		}
+		if err == nil && s.Size() != size {
+			err = fmt.Errorf("%w: it exists with %d bytes, not %d; remove it or choose another name", ErrBadSize, s.Size(), size)
+			s.Close()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mome: open or create segment %q: %w", name, err)
+		}
+		return s, nil
+	}
+}
+
+// mapSegment returns a handle of the segment, mapping it if it is not mapped.
+func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment, error) {
+	if info == nil || info.GetPages() > uint64(addr.Pages) || info.GetSize() > info.GetPages()<<addr.PageShift ||
+		uint64(info.GetFirstPage())+info.GetPages() > uint64(addr.Pages) {
+		return nil, fmt.Errorf("%w: a segment that cannot be: %v", client.ErrMalformed, info)
+	}
+	n.mapping.Lock()
+	defer n.mapping.Unlock()
+	key := keyOf(info.GetRef())
+	n.mu.Lock()
+	m, closed := n.mappings[key], n.closed
+	if closed {
+		n.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if m == nil {
+		m = &mapping{
+			key:   key,
+			first: addr.PageNum(info.GetFirstPage()),
+			pages: int64(info.GetPages()),
+			size:  int64(info.GetSize()),
+		}
+		// In the table before the node knows, so that no news of it is lost.
+		n.mappings[key] = m
+	}
+	n.mu.Unlock()
+	if m.view == nil {
+		if err := n.attach(ctx, m); err != nil {
+			n.forget(m)
+			return nil, err
+		}
+	}
+	m.users++
+	return &Segment{node: n, mapping: m}, nil
+}
+
+func (n *Node) forget(m *mapping) {
+	n.mu.Lock()
+	delete(n.mappings, m.key)
+	n.mu.Unlock()
+}
+
+// attach maps the segment and has the node serve its faults.
+func (n *Node) attach(ctx context.Context, m *mapping) (err error) {
+	// Whatever became of the requests, the node is to forget a mapping that did
+	// not come about.
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_, _ = n.call(ctx, unmapRequest(m)) // err says what is wrong
+		}
+	}()
+	reply, fds, err := n.client.Call(ctx, &attachpb.Request{Body: &attachpb.Request_Map{
+		Map: &attachpb.Map{Segment: m.key.ref()},
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}()
+	if reply.GetMapped() == nil {
+		return fmt.Errorf("%w: %T in answer to Map", client.ErrMalformed, reply.Body)
+	}
+	view, err := memory.Map(fds[0], m.first, m.pages)
+	if err != nil {
+		return err
+	}
+	_, _, err = n.client.Call(ctx, &attachpb.Request{Body: &attachpb.Request_Registered{
+		Registered: &attachpb.Registered{Segment: m.key.ref()},
+	}}, view.Uffd())
+	if err != nil {
+		return errors.Join(err, view.Close())
+	}
+	m.view = view
+	return nil
+}
+
+func unmapRequest(m *mapping) *attachpb.Request {
+	return &attachpb.Request{Body: &attachpb.Request_Unmap{Unmap: &attachpb.Unmap{Segment: m.key.ref()}}}
+}
+
+// Segments lists the cluster's segments by name.
+func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
+	var all []SegmentInfo
+	after := ""
+	for {
+		reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_List{List: &attachpb.List{After: after}}})
+		if err != nil {
+			return nil, fmt.Errorf("mome: list segments: %w", err)
+		}
+		page := reply.GetSegments()
+		for _, s := range page.GetSegments() {
+			after = s.GetRef().GetName()
+			all = append(all, SegmentInfo{
+				Name:       after,
+				Size:       int64(s.GetSize()),
+				Addr:       addr.PageNum(s.GetFirstPage()).Addr(),
+				Generation: s.GetRef().GetGeneration(),
+				Model:      Model(s.GetAttributes().GetModel()),
+				Home:       Home(s.GetAttributes().GetHome()),
+			})
+		}
+		if !page.GetMore() || len(page.GetSegments()) == 0 {
+			return all, nil
+		}
+	}
+}
+
+// Remove takes a segment away from the cluster, whoever has it mapped: accesses
+// to it raise SIGBUS from then on.
+func (n *Node) Remove(ctx context.Context, name string) error {
+	if err := client.ValidName(name); err != nil {
+		return fmt.Errorf("mome: remove segment: %w", err)
+	}
+	_, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: name}}})
+	return wrap(err, "mome: remove segment %q", name)
+}
+
+// Name is the segment's name.
+func (s *Segment) Name() string { return s.mapping.key.name }
+
+// Size is the segment's size in bytes, as it was created.
+func (s *Segment) Size() int64 { return s.mapping.size }
+
+// Addr is where the segment lies, in every process.
+func (s *Segment) Addr() uintptr { return s.mapping.first.Addr() }
+
+// Bytes is the segment's memory. It must not be used after Close; of a closed
+// segment it is nil.
+func (s *Segment) Bytes() []byte {
+	if s.closed.Load() {
+		return nil
+	}
+	size := s.mapping.size
+	return s.mapping.view.Bytes()[:size:size]
+}
+
+// Close unmaps the segment, unless another handle of it is open in this
+// process. The segment and its contents stay in the cluster.
+func (s *Segment) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	n, m := s.node, s.mapping
+	n.mapping.Lock()
+	defer n.mapping.Unlock()
+	m.users--
+	n.mu.Lock()
+	closed := n.closed // then the mapping is gone already
+	n.mu.Unlock()
+	if m.users > 0 || closed {
+		return nil
+	}
+	err := m.view.Close()
+	// The node forgets the mapping before the table does: the segment can be
+	// mapped again only after that.
+	_, e := n.call(context.Background(), unmapRequest(m))
+	n.forget(m)
+	return wrap(errors.Join(err, e), "mome: close segment %q", s.Name())
+}
+
+// check tells whether bytes [off, off+n) can be asked for.
+func (s *Segment) check(off, n int64) error {
+	switch {
+	case s.closed.Load():
+		return ErrClosed
+	case s.mapping.removed.Load():
+		return ErrRemoved
+	case off < 0 || n < 0 || off > s.mapping.size || n > s.mapping.size-off:
+		return fmt.Errorf("%w: %d bytes from %d on are not within its %d", ErrInvalid, n, off, s.mapping.size)
+	}
+	return nil
+}
+
+func (s *Segment) op(name string, off, n int64, op func(*attachpb.Range) error) error {
+	err := s.check(off, n)
+	if err == nil && n > 0 {
+		err = op(&attachpb.Range{Segment: s.mapping.key.ref(), Offset: uint64(off), Length: uint64(n)})
+	}
+	return wrap(err, "mome: %s segment %q", name, s.Name())
+}
+
+// Prefault makes the pages of bytes [off, off+n) present, with the right to
+// write if write is set, and returns when they are. It waits in a system call:
+// other goroutines and the garbage collector go on meanwhile. Another node may
+// take a page away again before it is used; then an access waits as usual.
+func (s *Segment) Prefault(off, n int64, write bool) error {
+	return s.op("prefault", off, n, func(*attachpb.Range) error {
+		return memoryError(s.mapping.view.Populate(off, n, write))
+	})
+}
+
+// Prefetch asks the node to fetch the pages of bytes [off, off+n), with the
+// right to write if write is set, and returns at once. It is a hint.
+func (s *Segment) Prefetch(off, n int64, write bool) error {
+	return s.op("prefetch", off, n, func(r *attachpb.Range) error {
+		_, err := s.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Prefetch{
+			Prefetch: &attachpb.Prefetch{Range: r, Write: write},
+		}})
+		return err
+	})
+}
+
+// WriteBack brings what this node has stored to bytes [off, off+n) to the homes
+// of the pages, and returns when it is there. The node keeps its copies.
+func (s *Segment) WriteBack(ctx context.Context, off, n int64) error {
+	return s.op("write back", off, n, func(r *attachpb.Range) error {
+		_, err := s.node.call(ctx, &attachpb.Request{Body: &attachpb.Request_WriteBack{WriteBack: &attachpb.WriteBack{Range: r}}})
+		return err
+	})
+}
+
+// Drop writes bytes [off, off+n) back and gives up the node's copies of their
+// pages. The next access fetches them again.
+func (s *Segment) Drop(ctx context.Context, off, n int64) error {
+	return s.op("drop", off, n, func(r *attachpb.Range) error {
+		_, err := s.node.call(ctx, &attachpb.Request{Body: &attachpb.Request_Drop{Drop: &attachpb.Drop{Range: r}}})
+		return err
+	})
+}
