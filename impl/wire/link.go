@@ -1,0 +1,555 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire/wirepb"
+)
+
+// inlineRounds is how many batches a flusher writes before it leaves the rest
+// to the link's writer: it has its own work to do.
+const inlineRounds = 4
+
+// ackFrames and ackBytes are how much may be received before an acknowledgement
+// goes out by itself, where none travelled with a frame.
+const (
+	ackFrames = 64
+	ackBytes  = 256 << 10
+)
+
+// Link is the one ordered link to an incarnation of a peer. It outlives its
+// connections. All methods may be called from any goroutine.
+type Link struct {
+	mesh        *Mesh
+	peer        addr.NodeID
+	incarnation addr.Incarnation
+	address     string // where to dial; only the higher id dials
+	out, in     ends   // what the two directions take for granted
+
+	ctx      context.Context // ended by halt: no more connections
+	cancel   context.CancelFunc
+	done     chan struct{} // closed after Down
+	after    *Link         // a former incarnation; its Down comes first
+	attached chan *pipe    // a new connection, for the supervisor
+
+	// attaching serializes the connections that want to become the link's.
+	attaching sync.Mutex
+
+	received atomic.Uint64 // the last frame received
+	ackSent  atomic.Uint64 // the last one acknowledged
+
+	stats counters
+
+	// Owned by the reader of the current connection.
+	inHeader header
+	inFrame  Frame
+	inPages  []byte   // for pages that nobody wants elsewhere
+	targets  [][]byte // of the frame being read
+	unacked  int      // payload bytes since the last acknowledgement
+
+	closing atomic.Bool // set under mu: Bye goes out behind everything queued
+
+	mu sync.Mutex
+	// What follows is guarded by mu.
+	session    uint64 // names this link at both ends; 0 until known
+	up         bool   // was connected once
+	final      bool   // over
+	halted     bool
+	haltErr    error // why; nil: we close, no Down
+	cur        *pipe // the connection, or nil
+	open       *outFrame
+	flushDue   bool // open may be sent
+	queue      queue
+	nextSeq    uint64 // of the last frame enqueued
+	acked      uint64 // the last frame the peer acknowledged
+	maxSent    uint64 // the last frame ever put in a batch
+	retained   int    // bytes of pages in open and queue
+	freeFrames []*outFrame
+	freePages  []*pageBuffer
+}
+
+// pipe is one connection of a link, from its handshake to its end.
+type pipe struct {
+	l    *Link
+	c    conn
+	wake chan struct{} // capacity 1: hands writing to the writer goroutine
+	end  chan struct{} // closed when the reader has ended
+	quit chan struct{} // closed when reader and writer have ended
+
+	bytesIn, bytesOut atomic.Uint64
+	inHandler         atomic.Bool               // the reader is with the handler
+	silent            atomic.Pointer[time.Time] // shut: heard last then
+
+	err error // why the reader ended; before quit is closed
+
+	// Owned by the mesh's ticker.
+	seenIn, seenOut uint64
+	heardAt, sentAt time.Time
+	ackPending      bool
+
+	// Guarded by l.mu.
+	next    uint64 // the next frame to write
+	writing bool   // somebody owns batch and writes
+	ended   bool   // nothing is written any more
+	idle    chan struct{}
+	beatDue bool
+	byeSent bool
+	batch   batch    // owned by the writer while writing
+	control outFrame // without a number; in at most one batch
+}
+
+// conn is what a transport makes of a connection.
+type conn interface {
+	// read reads frames and gives each to p.begin and p.finish, until the
+	// connection ends. It runs on the link's reader goroutine.
+	read(p *pipe) error
+	// tryWrite writes as much of the batch as goes without blocking, and says
+	// whether that was all.
+	tryWrite(b *batch) (bool, error)
+	// write writes the rest of the batch.
+	write(p *pipe, b *batch) error
+	// shut makes read and write return. It may be called at any time, again.
+	shut()
+	// close releases the connection, after read and write returned for good.
+	close()
+	remote() string
+}
+
+// Peer is the node at the other end.
+func (l *Link) Peer() addr.NodeID { return l.peer }
+
+// Incarnation is the peer's.
+func (l *Link) Incarnation() addr.Incarnation { return l.incarnation }
+
+// Done is closed when the link is over and Down has returned.
+func (l *Link) Done() <-chan struct{} { return l.done }
+
+func panicAppend(m *protocol.Message, page []byte) {
+	panic(fmt.Sprintf("wire: Append of an invalid message %+v with %d bytes of page", *m, len(page)))
+}
+
+// Flush sends what was appended before. It writes on the caller's thread as far
+// as that goes without blocking; the link's writer does the rest, or whoever is
+// writing at the moment. Flush never blocks.
+func (l *Link) Flush() {
+	l.mu.Lock()
+	if l.open != nil {
+		l.flushDue = true
+	}
+	p := l.cur
+	if p == nil || p.writing || p.ended {
+		l.mu.Unlock()
+		return
+	}
+	p.writing = true
+	l.pump(p, true)
+}
+
+// pump writes what is due on a connection until nothing is. Inline, it stops
+// where it would block and hands over to the writer.
+//
+// Preconditions: l.mu is held and the caller has set p.writing.
+// Postconditions: l.mu is not held.
+func (l *Link) pump(p *pipe, inline bool) {
+	for round := 0; ; round++ {
+		if len(p.batch.frames) == 0 && (p.ended || !l.assemble(p)) {
+			p.writing = false
+			if p.ended && p.idle != nil {
+				close(p.idle)
+				p.idle = nil
+			}
+			l.mu.Unlock()
+			return
+		}
+		if inline && round == inlineRounds {
+			p.wake <- struct{}{}
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		before := p.batch.sent
+		var all bool
+		var err error
+		if inline {
+			all, err = p.c.tryWrite(&p.batch)
+		} else {
+			all, err = true, p.c.write(p, &p.batch)
+		}
+		p.bytesOut.Add(uint64(p.batch.sent - before))
+		if err != nil {
+			p.c.shut()
+		}
+		l.mu.Lock()
+		switch {
+		case err != nil:
+			p.ended = true
+			l.retire(p)
+		case all:
+			l.retire(p)
+		default:
+			p.wake <- struct{}{}
+			l.mu.Unlock()
+			return
+		}
+	}
+}
+
+// assemble fills the empty batch of a connection, and says whether there is
+// anything to send. Preconditions: l.mu is held.
+func (l *Link) assemble(p *pipe) bool {
+	b := &p.batch
+	for {
+		for p.next <= l.nextSeq {
+			f := l.queue.at(int(p.next - l.acked - 1))
+			l.seal(f, wirepb.Control_NONE)
+			if !b.add(f) {
+				break
+			}
+			if p.next <= l.maxSent {
+				l.stats.replayed.Add(1)
+			} else {
+				l.maxSent = p.next
+				l.stats.messagesOut.Add(uint64(f.items))
+			}
+			p.next++
+		}
+		if len(b.frames) > 0 {
+			break
+		}
+		if l.open == nil || !l.flushDue {
+			break
+		}
+		l.flushDue = false
+		l.enqueue()
+	}
+	if len(b.frames) > 0 {
+		l.stats.framesOut.Add(uint64(len(b.frames)))
+		return true
+	}
+	var what wirepb.Control
+	switch {
+	case p.byeSent:
+		return false
+	case l.closing.Load() && l.open == nil:
+		what, p.byeSent = wirepb.Control_BYE, true
+	case p.beatDue:
+	default:
+		return false
+	}
+	p.beatDue = false
+	l.seal(&p.control, what)
+	p.control.refs = 1
+	b.add(&p.control)
+	l.stats.controls.Add(1)
+	return true
+}
+
+// seal writes the front of a frame, with the newest acknowledgement.
+// Preconditions: l.mu is held.
+func (l *Link) seal(f *outFrame, what wirepb.Control) {
+	ack := l.received.Load()
+	f.seal(&header{ends: l.out, seq: f.seq, ack: ack, control: what})
+	l.ackSent.Store(ack)
+}
+
+// retire ends the batch of a connection. Preconditions: l.mu is held.
+func (l *Link) retire(p *pipe) {
+	b := &p.batch
+	for i, f := range b.frames {
+		if f == &p.control {
+			f.refs = 0
+		} else {
+			l.unref(f)
+		}
+		b.frames[i] = nil
+	}
+	clear(b.bufs)
+	*b = batch{frames: b.frames[:0], bufs: b.bufs[:0]}
+}
+
+// ackBelow forgets the frames that the peer has received, up to ack.
+func (l *Link) ackBelow(ack uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ack > l.maxSent {
+		return malformed("frame %d acknowledged, %d sent", ack, l.maxSent)
+	}
+	for l.acked < ack {
+		f := l.queue.pop()
+		l.acked++
+		l.retained -= len(f.pages) * addr.PageSize
+		l.unref(f)
+	}
+	return nil
+}
+
+// acknowledge sends an acknowledgement by itself.
+func (l *Link) acknowledge() {
+	l.mu.Lock()
+	if l.cur != nil {
+		l.cur.beatDue = true
+	}
+	l.mu.Unlock()
+	l.Flush()
+}
+
+// attach makes a connection the link's. The peer has received the frames up to
+// received; what is behind it is sent again.
+//
+// Preconditions: l.attaching is held and the link has no connection.
+func (l *Link) attach(c conn, received uint64) error {
+	p := &pipe{
+		l: l, c: c,
+		wake: make(chan struct{}, 1),
+		end:  make(chan struct{}),
+		quit: make(chan struct{}),
+		next: received + 1,
+	}
+	p.control.buf = make([]byte, frontRoom)
+	now := time.Now()
+	p.heardAt, p.sentAt = now, now
+	if err := l.ackBelow(received); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if l.final || l.halted {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	if received < l.acked {
+		l.mu.Unlock()
+		return malformed("the peer forgot frames %d to %d", received+1, l.acked)
+	}
+	first := !l.up
+	l.up, l.cur = true, p
+	l.mu.Unlock()
+	select {
+	case l.attached <- p:
+	case <-l.ctx.Done():
+		l.mu.Lock()
+		l.cur = nil
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.stats.connections.Add(1)
+	go p.readLoop(first)
+	go p.writeLoop()
+	l.Flush()
+	return nil
+}
+
+// detach ends the link's connection, if it has one, and waits until its reader
+// has ended: then received does not change any more.
+//
+// Preconditions: l.attaching is held; the caller is not the reader.
+func (l *Link) detach() {
+	l.mu.Lock()
+	p := l.cur
+	l.mu.Unlock()
+	if p != nil {
+		p.c.shut()
+		<-p.quit
+	}
+}
+
+func (p *pipe) readLoop(first bool) {
+	l := p.l
+	if first {
+		p.inHandler.Store(true)
+		l.mesh.cfg.Handler.Up(l.peer)
+		p.inHandler.Store(false)
+	}
+	p.err = p.c.read(p)
+	p.c.shut()
+	l.mu.Lock()
+	p.ended = true
+	var idle chan struct{}
+	if p.writing {
+		idle = make(chan struct{})
+		p.idle = idle
+	}
+	l.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
+	l.mu.Lock()
+	if len(p.batch.frames) > 0 {
+		l.retire(p)
+	}
+	l.cur = nil
+	l.stats.closedBytesIn.Add(p.bytesIn.Load())
+	l.stats.closedBytesOut.Add(p.bytesOut.Load())
+	l.mu.Unlock()
+	close(p.end)
+}
+
+func (p *pipe) writeLoop() {
+	for {
+		select {
+		case <-p.wake:
+			p.l.mu.Lock()
+			p.l.pump(p, false)
+		case <-p.end:
+			p.c.close()
+			close(p.quit)
+			return
+		}
+	}
+}
+
+// begin takes the header of a frame whose payload is still to be read, and says
+// in p.l.targets where its pages go. Nothing has changed if it fails.
+func (p *pipe) begin(head []byte, payload int) error {
+	l := p.l
+	h, f := &l.inHeader, &l.inFrame
+	pages, err := decodeFrame(head, h, f)
+	switch {
+	case err != nil:
+		return err
+	case h.ends != l.in:
+		return malformed("it goes from node %d.%d to %d.%d on the link from %d.%d to %d.%d",
+			h.sender, h.senderIncarnation, h.receiver, h.receiverIncarnation,
+			l.in.sender, l.in.senderIncarnation, l.in.receiver, l.in.receiverIncarnation)
+	case payload != pages*addr.PageSize:
+		return malformed("%d bytes of payload for %d pages", payload, pages)
+	case h.seq == 0 && len(f.Messages)+len(f.Syncs) > 0:
+		return malformed("messages on a control frame")
+	case h.seq != 0 && h.control != wirepb.Control_NONE:
+		return malformed("control on frame %d", h.seq)
+	case h.seq > l.received.Load()+1:
+		return malformed("frame %d after %d", h.seq, l.received.Load())
+	}
+	if err := l.ackBelow(h.ack); err != nil {
+		return err
+	}
+	l.targets = l.targets[:0]
+	if h.seq == 0 {
+		return nil
+	}
+	if need := pages * addr.PageSize; len(l.inPages) < need {
+		l.inPages = make([]byte, max(need, 16*addr.PageSize))
+	}
+	fresh := h.seq == l.received.Load()+1 && !l.closing.Load()
+	own := l.inPages
+	for i := range f.Messages {
+		m := &f.Messages[i]
+		if !carriesPage(m) {
+			continue
+		}
+		var t []byte
+		if fresh {
+			p.inHandler.Store(true)
+			t = l.mesh.cfg.Handler.Place(l.peer, m)
+			p.inHandler.Store(false)
+		}
+		if t == nil {
+			t, own = own[:addr.PageSize], own[addr.PageSize:]
+		}
+		t = t[:addr.PageSize:addr.PageSize]
+		f.Pages[i] = t
+		l.targets = append(l.targets, t)
+	}
+	return nil
+}
+
+// finish delivers the frame that begin took, now that its payload is there.
+func (p *pipe) finish() error {
+	l := p.l
+	h, f := &l.inHeader, &l.inFrame
+	if h.seq == 0 {
+		if h.control == wirepb.Control_BYE {
+			return ErrLeft
+		}
+		return nil
+	}
+	if l.closing.Load() {
+		return nil
+	}
+	if h.seq <= l.received.Load() {
+		l.stats.duplicates.Add(1)
+		return nil
+	}
+	l.received.Store(h.seq)
+	l.stats.framesIn.Add(1)
+	l.stats.messagesIn.Add(uint64(len(f.Messages) + len(f.Syncs)))
+	p.inHandler.Store(true)
+	l.mesh.cfg.Handler.Deliver(l.peer, f)
+	p.inHandler.Store(false)
+	l.unacked += len(l.targets) * addr.PageSize
+	if l.ackSent.Load() == h.seq {
+		l.unacked = 0
+	} else if l.unacked >= ackBytes || h.seq-l.ackSent.Load() >= ackFrames {
+		l.unacked = 0
+		l.acknowledge()
+	}
+	return nil
+}
+
+// halt ends the link: err is what Down will say, nil for no Down.
+func (l *Link) halt(err error) {
+	l.mu.Lock()
+	if !l.halted {
+		l.halted, l.haltErr = true, err
+	}
+	l.mu.Unlock()
+	l.cancel()
+}
+
+// counters are the link's statistics.
+type counters struct {
+	connections, controls            atomic.Uint64
+	framesOut, messagesOut, replayed atomic.Uint64
+	framesIn, messagesIn, duplicates atomic.Uint64
+	closedBytesIn, closedBytesOut    atomic.Uint64
+}
+
+// Stats counts what a link did since it began.
+type Stats struct {
+	Connections uint64 // one more than it was repaired
+	Controls    uint64 // acknowledgements and heartbeats sent by themselves
+	FramesOut   uint64 // sent, replays included
+	MessagesOut uint64 // sent, each once
+	BytesOut    uint64 // written to connections
+	Replayed    uint64 // frames sent again
+	FramesIn    uint64 // delivered
+	MessagesIn  uint64 // delivered
+	BytesIn     uint64 // read from connections
+	Duplicates  uint64 // frames dropped because they were here before
+
+	RetainedFrames int // not acknowledged yet
+	RetainedBytes  int // their pages
+}
+
+// Stats is a snapshot of the link's counters.
+func (l *Link) Stats() Stats {
+	c := &l.stats
+	s := Stats{
+		Connections: c.connections.Load(),
+		Controls:    c.controls.Load(),
+		FramesOut:   c.framesOut.Load(),
+		MessagesOut: c.messagesOut.Load(),
+		BytesOut:    c.closedBytesOut.Load(),
+		Replayed:    c.replayed.Load(),
+		FramesIn:    c.framesIn.Load(),
+		MessagesIn:  c.messagesIn.Load(),
+		BytesIn:     c.closedBytesIn.Load(),
+		Duplicates:  c.duplicates.Load(),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.cur; p != nil {
+		s.BytesIn += p.bytesIn.Load()
+		s.BytesOut += p.bytesOut.Load()
+	}
+	s.RetainedFrames, s.RetainedBytes = l.queue.n, l.retained
+	if l.open != nil {
+		s.RetainedFrames++
+	}
+	return s
+}

@@ -1,0 +1,184 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// framedMagic opens a connection of framed TCP; HTTP/2 opens with http2Magic.
+const (
+	framedMagic = "MOME"
+	http2Magic  = "PRI "
+)
+
+// sniffTime bounds how long a new connection may keep its first bytes back.
+const sniffTime = 5 * time.Second
+
+// dial opens every connection between nodes: TLS goes in here and in Listen.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
+// Listen opens the one port of a node, for framed links, gRPC links and every
+// other gRPC service. TLS goes in here and in dial.
+func Listen(address string) (*Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("mome: listen for other nodes: %w", err)
+	}
+	return NewListener(l), nil
+}
+
+// Listener shares one port: it looks at the first four bytes of each connection
+// and sorts it to Framed or to HTTP2. A connection that opens with anything
+// else is closed.
+type Listener struct {
+	root          net.Listener
+	framed, http2 *branch
+	quit          chan struct{}
+	once          sync.Once
+	wg            sync.WaitGroup
+}
+
+// NewListener makes a Listener of an open listener, and owns it.
+func NewListener(root net.Listener) *Listener {
+	l := &Listener{root: root, quit: make(chan struct{})}
+	l.framed = &branch{l: l, conns: make(chan net.Conn)}
+	l.http2 = &branch{l: l, conns: make(chan net.Conn)}
+	l.wg.Add(1)
+	go l.accept()
+	return l
+}
+
+// Addr is where the port is.
+func (l *Listener) Addr() net.Addr { return l.root.Addr() }
+
+// Framed gives the connections of framed links, their magic consumed: for
+// Mesh.Serve. They are plain *net.TCPConn.
+func (l *Listener) Framed() net.Listener { return l.framed }
+
+// HTTP2 gives the connections of gRPC, with no byte lost: for grpc.Server.Serve.
+func (l *Listener) HTTP2() net.Listener { return l.http2 }
+
+// Close closes the port and waits for the connections that were being sorted.
+func (l *Listener) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.quit)
+		err = l.root.Close()
+	})
+	l.wg.Wait()
+	return err
+}
+
+func (l *Listener) accept() {
+	defer l.wg.Done()
+	for {
+		c, err := l.root.Accept()
+		if err != nil {
+			select {
+			case <-l.quit:
+				return
+			default:
+			}
+			if errors.Is(err, net.ErrClosed) {
+				l.once.Do(func() { close(l.quit) })
+				return
+			}
+			// Out of descriptors, most likely: wait for some to come back.
+			select {
+			case <-l.quit:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			continue
+		}
+		l.wg.Add(1)
+		go l.sort(c)
+	}
+}
+
+func (l *Listener) sort(c net.Conn) {
+	defer l.wg.Done()
+	known := make(chan struct{})
+	defer close(known)
+	l.wg.Add(1)
+	go func() {
+		defer l.wg.Done()
+		select {
+		case <-known:
+		case <-l.quit:
+			_ = c.SetReadDeadline(time.Unix(1, 0))
+		}
+	}()
+	_ = c.SetReadDeadline(time.Now().Add(sniffTime))
+	var magic [4]byte
+	if _, err := io.ReadFull(c, magic[:]); err != nil {
+		c.Close()
+		return
+	}
+	var to *branch
+	switch string(magic[:]) {
+	case framedMagic:
+		to = l.framed
+	case http2Magic:
+		to = l.http2
+		c = &prefixed{Conn: c, prefix: magic[:]}
+	default:
+		c.Close()
+		return
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	select {
+	case to.conns <- c:
+	case <-l.quit:
+		c.Close()
+	}
+}
+
+// branch is one kind of connection of a Listener.
+type branch struct {
+	l     *Listener
+	conns chan net.Conn
+}
+
+func (b *branch) Accept() (net.Conn, error) {
+	select {
+	case c := <-b.conns:
+		return c, nil
+	case <-b.l.quit:
+		return nil, net.ErrClosed
+	}
+}
+
+func (b *branch) Close() error   { return b.l.Close() }
+func (b *branch) Addr() net.Addr { return b.l.root.Addr() }
+
+// prefixed is a connection whose first bytes were read already.
+type prefixed struct {
+	net.Conn
+	prefix []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.prefix) > 0 {
+		n := copy(b, p.prefix)
+		p.prefix = p.prefix[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+// onThisMachine says whether an address is loopback or no IP address at all (a
+// pipe, a UNIX socket).
+func onThisMachine(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	return err != nil || ap.Addr().Unmap().IsLoopback()
+}
