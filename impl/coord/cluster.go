@@ -1,0 +1,139 @@
+package coord
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
+
+// The keys of one cluster, below the store's prefix.
+const (
+	keyCluster     = "cluster"
+	keyHead        = "head"
+	prefixMember   = "member/"
+	prefixSegments = "segment/"
+)
+
+// format is the version of the records; a build reads only its own.
+const format = 1
+
+// MaxNodes is the most nodes of a cluster: what a NodeID can number.
+const MaxNodes = 1 << 16
+
+var (
+	// ErrFounded: the store holds another cluster already.
+	ErrFounded = errors.New("mome: cluster exists already")
+	// ErrNoCluster: the store holds no cluster yet.
+	ErrNoCluster = errors.New("mome: no cluster in the configuration store")
+	// ErrBadConfig: a record that this build cannot use.
+	ErrBadConfig = errors.New("mome: unusable cluster configuration")
+	// ErrRolledBack: the store's content is older than what was read from it
+	// before.
+	ErrRolledBack = errors.New("mome: configuration store went back in time")
+)
+
+// Cluster is what the founding node decides. It never changes.
+type Cluster struct {
+	// ID tells clusters apart. Empty: Found makes one.
+	ID string `json:"id"`
+	// Nodes is how many nodes the cluster has when it is complete, 1 to
+	// MaxNodes.
+	Nodes int `json:"nodes"`
+	// Fanout is the most children of one manager, at least 2.
+	Fanout int `json:"fanout"`
+	// Slots is how many slots the pages map to, at least 1.
+	Slots int `json:"slots"`
+	// Transport names what the links between nodes run on.
+	Transport string `json:"transport"`
+	// PageSize is in bytes. Zero: addr.PageSize, the only one there is.
+	PageSize int `json:"page_size"`
+	// Created is the version of momenode that founded the cluster.
+	Created string `json:"created"`
+	// Format is the version of the records in the store; Found sets it.
+	Format int `json:"format"`
+}
+
+func (c Cluster) check() error {
+	var what string
+	switch {
+	case c.Format != format:
+		what = fmt.Sprintf("its records have format %d, this build reads format %d: use the version that founded it", c.Format, format)
+	case c.PageSize != addr.PageSize:
+		what = fmt.Sprintf("its pages have %d bytes, this build's %d", c.PageSize, addr.PageSize)
+	case c.Nodes < 1 || c.Nodes > MaxNodes:
+		what = fmt.Sprintf("%d nodes: give 1 to %d", c.Nodes, MaxNodes)
+	case c.Fanout < 2:
+		what = fmt.Sprintf("fanout %d: give at least 2", c.Fanout)
+	case c.Slots < 1:
+		what = fmt.Sprintf("%d slots: give at least 1", c.Slots)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: cluster %s: %s", ErrBadConfig, c.ID, what)
+}
+
+// head is the record that every transaction of the configuration is
+// conditional on and writes.
+type head struct {
+	// Epoch counts the changes of membership, from 1.
+	Epoch uint64 `json:"epoch"`
+	// Generation is that of the segment created last; zero before the first.
+	Generation uint32 `json:"generation"`
+}
+
+// Found creates the cluster in an empty store: exactly once, whoever else tries
+// at the same time. Founding again with the same ID does nothing; another
+// cluster in the store is ErrFounded.
+func Found(ctx context.Context, store Store, c Cluster) error {
+	if c.ID == "" {
+		c.ID = rand.Text()
+	}
+	if c.PageSize == 0 {
+		c.PageSize = addr.PageSize
+	}
+	c.Format = format
+	if err := c.check(); err != nil {
+		return err
+	}
+	ok, _, err := store.Txn(ctx, []Cond{{Key: keyCluster}, {Key: keyHead}},
+		[]Op{Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 1}))})
+	if err != nil {
+		return fmt.Errorf("found cluster %s: %w", c.ID, err)
+	}
+	if ok {
+		return nil
+	}
+	e, err := store.Get(ctx, keyCluster)
+	if err != nil {
+		return fmt.Errorf("found cluster %s: %w", c.ID, err)
+	}
+	var there Cluster
+	if err := decode(e.Key, e.Value, &there); err != nil {
+		return err
+	}
+	if there.ID != c.ID {
+		return fmt.Errorf("%w: %s, of %d nodes, founded by %s: join it or use another store or prefix",
+			ErrFounded, there.ID, there.Nodes, there.Created)
+	}
+	return nil
+}
+
+// encode cannot fail on this package's records.
+func encode(record any) []byte {
+	b, err := json.Marshal(record)
+	if err != nil {
+		panic(fmt.Sprintf("coord: encoding %#v: %v", record, err))
+	}
+	return b
+}
+
+func decode(key string, value []byte, record any) error {
+	if err := json.Unmarshal(value, record); err != nil {
+		return fmt.Errorf("%w: record %q: %w", ErrBadConfig, key, err)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
+
+var (
+	// ErrExists: what was to be created is there already.
+	ErrExists = errors.New("mome: exists already")
+	// ErrNotFound: there is nothing of that name.
+	ErrNotFound = errors.New("mome: not found")
+	// ErrNoSpace: no range of that many free pages is left.
+	ErrNoSpace = errors.New("mome: no space left")
+	// ErrBadSize: not a size that a segment can have.
+	ErrBadSize = errors.New("mome: bad segment size")
+	// ErrBadName: not a name that a segment can have.
+	ErrBadName = errors.New("mome: bad segment name")
+	// ErrBadAttrs: attributes that contradict what a segment can be.
+	ErrBadAttrs = errors.New("mome: bad segment attributes")
+)
+
+// Attrs are the attributes of a segment. The zero value is a strong segment
+// whose pages spread over all homes, with one copy.
+type Attrs struct {
+	// Model is the consistency model that views begin with: strong, weak,
+	// release or reduction. Empty: strong.
+	Model string `json:"model"`
+	// Home is the policy that places the homes of the pages: spread, block or
+	// first-touch. Empty: spread.
+	Home string `json:"home"`
+	// Replicas is on how many nodes the master copies are kept, 1 or 2. Zero: 1.
+	Replicas int `json:"replicas"`
+}
+
+// normal fills in the defaults.
+func (a Attrs) normal() (Attrs, error) {
+	switch a.Model {
+	case "":
+		a.Model = "strong"
+	case "strong", "weak", "release", "reduction":
+	default:
+		return a, fmt.Errorf("%w: model %q: give strong, weak, release or reduction", ErrBadAttrs, a.Model)
+	}
+	switch a.Home {
+	case "":
+		a.Home = "spread"
+	case "spread", "block", "first-touch":
+	default:
+		return a, fmt.Errorf("%w: home policy %q: give spread, block or first-touch", ErrBadAttrs, a.Home)
+	}
+	switch a.Replicas {
+	case 0:
+		a.Replicas = 1
+	case 1, 2:
+	default:
+		return a, fmt.Errorf("%w: %d replicas: give 1 or 2", ErrBadAttrs, a.Replicas)
+	}
+	return a, nil
+}
+
+// Segment is a named range of the global page space.
+type Segment struct {
+	Name  string       `json:"name"`
+	First addr.PageNum `json:"first"`
+	// Pages is the length of the range, 1 to addr.Pages.
+	Pages uint64 `json:"pages"`
+	// Generation grows with every creation in the cluster, from 1: it tells
+	// the segments apart that had the same pages one after the other.
+	Generation uint32 `json:"generation"`
+	Attrs
+}
+
+// end is the page after the segment's last one.
+func (s Segment) end() uint64 { return uint64(s.First) + s.Pages }
+
+func (s Segment) String() string {
+	return fmt.Sprintf("segment %s [%d, %d)", s.Name, s.First, s.end())
+}
+
+var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
+
+// Create allots the first free range of that many pages to a new segment. It
+// fails with ErrBadName, ErrBadSize, ErrBadAttrs, ErrExists and ErrNoSpace.
+func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs Attrs) (Segment, error) {
+	if !segmentName.MatchString(name) {
+		return Segment{}, fmt.Errorf("%w: %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+			ErrBadName, name)
+	}
+	if pages == 0 || pages > uint64(addr.Pages) {
+		return Segment{}, fmt.Errorf("%w: segment %s of %d pages: give 1 to %d",
+			ErrBadSize, name, pages, addr.Pages)
+	}
+	attrs, err := attrs.normal()
+	if err != nil {
+		return Segment{}, fmt.Errorf("segment %s: %w", name, err)
+	}
+	var created Segment
+	err = c.update(ctx, "create segment "+name, func(v *View, h *head) ([]Op, error) {
+		if s, ok := v.Segment(name); ok {
+			return nil, fmt.Errorf("%w: %v: remove it or take another name", ErrExists, s)
+		}
+		first, ok := firstFit(v.Segments, pages, uint64(addr.Pages))
+		if !ok {
+			return nil, fmt.Errorf("%w: segment %s of %d pages: no free range is that long; remove segments",
+				ErrNoSpace, name, pages)
+		}
+		if h.Generation == math.MaxUint32 {
+			return nil, fmt.Errorf("%w: segment %s: all %d generation numbers are used up; found a new cluster",
+				ErrNoSpace, name, h.Generation)
+		}
+		h.Generation++
+		created = Segment{
+			Name:       name,
+			First:      addr.PageNum(first),
+			Pages:      pages,
+			Generation: h.Generation,
+			Attrs:      attrs,
+		}
+		return []Op{Put(prefixSegments+name, encode(created))}, nil
+	})
+	if err != nil {
+		return Segment{}, err
+	}
+	return created, nil
+}
+
+// Remove takes a segment out of the configuration; its pages may be allotted
+// again at once, with another generation. Without the segment: ErrNotFound.
+func (c *Config) Remove(ctx context.Context, name string) error {
+	return c.update(ctx, "remove segment "+name, func(v *View, _ *head) ([]Op, error) {
+		if _, ok := v.Segment(name); !ok {
+			return nil, fmt.Errorf("%w: segment %q: list the segments for their names", ErrNotFound, name)
+		}
+		return []Op{Delete(prefixSegments + name)}, nil
+	})
+}
+
+// firstFit is the lowest page at which `pages` free ones begin in a space of
+// `space` pages. The segments are sorted and do not overlap.
+func firstFit(segments []Segment, pages, space uint64) (first uint64, ok bool) {
+	for _, s := range segments {
+		if uint64(s.First)-first >= pages {
+			return first, true
+		}
+		first = s.end()
+	}
+	return first, space-first >= pages
+}
