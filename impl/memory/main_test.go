@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -94,4 +95,12 @@ func requireUserfaultfd(t testing.TB) {
 		t.Fatal(err)
 	}
 	t.Skip(err)
+}
+
+func percentile(samples []time.Duration, p int) time.Duration {
+	if len(samples) == 0 {
+		return 0
+	}
+	slices.Sort(samples)
+	return samples[(len(samples)-1)*p/100]
 }
