@@ -211,11 +211,6 @@ func rolledBack(known, found int64) error {
 // to be done. When update returns nil, the change is committed; View has it unless
 // ctx ended first.
 func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) ([]Op, error)) error {
-	if _, ok := ctx.Deadline(); !ok {
-		bounded, cancel := context.WithTimeout(ctx, 2*DefaultTimeout)
-		defer cancel()
-		ctx = bounded
-	}
 	for {
 		v, _, err := c.current()
 		if err != nil {
@@ -234,7 +229,7 @@ func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) 
 			}
 			if ok {
 				// It is committed, whether or not the view follows in time.
-				c.Wait(ctx, func(v *View) bool { return v.Rev >= rev })
+				_ = c.catchUp(ctx, func(v *View) bool { return v.Rev >= rev })
 				return nil
 			}
 		}
@@ -248,8 +243,17 @@ func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) 
 		case head.ModRev == v.headRev && planErr != nil:
 			return fmt.Errorf("%s: %w", op, planErr)
 		}
-		if _, err := c.Wait(ctx, func(v *View) bool { return v.headRev >= head.ModRev }); err != nil {
+		if err := c.catchUp(ctx, func(v *View) bool { return v.headRev >= head.ModRev }); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrUnavailable, op, err)
 		}
 	}
+}
+
+// catchUp waits for the view to follow the store, which takes a watch that is
+// not interrupted a moment only.
+func (c *Config) catchUp(ctx context.Context, there func(*View) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	_, err := c.Wait(ctx, there)
+	return err
 }

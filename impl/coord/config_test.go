@@ -1,0 +1,641 @@
+package coord
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"pgregory.net/rapid"
+)
+
+// The configuration behaves alike on every Store.
+func TestConfig(t *testing.T) {
+	cases := []struct {
+		name string
+		run  func(t *testing.T, b backend)
+	}{
+		{"found", testFound},
+		{"bad_cluster", testBadCluster},
+		{"join", testJoin},
+		{"concurrent_joins", testConcurrentJoins},
+		{"death", testDeath},
+		{"segments", testSegments},
+		{"concurrent_creators", testConcurrentCreators},
+		{"watch", testConfigWatch},
+		{"down", testConfigDown},
+		{"unknown_outcome", testUnknownOutcome},
+		{"compacted", testConfigCompacted},
+		{"broken", testBrokenRecord},
+	}
+	eachBackend(t, func(t *testing.T, b backend) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) { c.run(t, b) })
+		}
+	})
+}
+
+func testCluster(nodes int) Cluster {
+	return Cluster{Nodes: nodes, Fanout: 4, Slots: 64, Transport: "tcp", Created: "test"}
+}
+
+func found(t tb, s Store, nodes int) *Config {
+	t.Helper()
+	if err := Found(testContext(t), s, testCluster(nodes)); err != nil {
+		t.Fatal(err)
+	}
+	return openConfig(t, s)
+}
+
+func openConfig(t tb, s Store) *Config {
+	t.Helper()
+	c, err := Open(testContext(t), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func mustJoin(t tb, c *Config, address string) Member {
+	t.Helper()
+	m, err := c.Join(testContext(t), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func mustCreate(t tb, c *Config, name string, pages uint64) Segment {
+	t.Helper()
+	s, err := c.Create(testContext(t), name, pages, Attrs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func mustRemove(t tb, c *Config, name string) {
+	t.Helper()
+	if err := c.Remove(testContext(t), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testFound(t *testing.T, b backend) {
+	s := b.open(t)
+	twin := b.twin(t, s)
+	_, err := Open(testContext(t), s)
+	wantErr(t, err, ErrNoCluster)
+
+	// Of several founders, one founds.
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		wg.Go(func() {
+			c := testCluster(i + 1)
+			c.ID = fmt.Sprint("cluster-", i)
+			errs[i] = Found(testContext(t), []Store{s, twin}[i%2], c)
+		})
+	}
+	wg.Wait()
+	winner := -1
+	for i, err := range errs {
+		if err == nil && winner < 0 {
+			winner = i
+		} else {
+			wantErr(t, err, ErrFounded)
+		}
+	}
+	want := testCluster(winner + 1)
+	want.ID, want.Format, want.PageSize = fmt.Sprint("cluster-", winner), format, addr.PageSize
+	c := openConfig(t, twin)
+	diff(t, "cluster", c.View().Cluster, want)
+	if c.View().Epoch != 1 {
+		t.Fatalf("epoch %d, want 1", c.View().Epoch)
+	}
+	// To found the same again does nothing.
+	if err := Found(testContext(t), s, want); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testBadCluster(t *testing.T, b backend) {
+	s := b.open(t)
+	for _, change := range []func(*Cluster){
+		func(c *Cluster) { c.Nodes = 0 },
+		func(c *Cluster) { c.Nodes = MaxNodes + 1 },
+		func(c *Cluster) { c.Fanout = 1 },
+		func(c *Cluster) { c.Slots = 0 },
+		func(c *Cluster) { c.PageSize = 8192 },
+	} {
+		c := testCluster(1)
+		change(&c)
+		wantErr(t, Found(testContext(t), s, c), ErrBadConfig)
+	}
+	// A cluster of another build.
+	c := testCluster(1)
+	c.ID, c.PageSize, c.Format = "x", addr.PageSize, format+1
+	mustTxn(t, s, nil, Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 1})))
+	_, err := Open(testContext(t), s)
+	wantErr(t, err, ErrBadConfig)
+}
+
+func testJoin(t *testing.T, b backend) {
+	s := b.open(t)
+	first := found(t, s, 3)
+	diff(t, "node 0", mustJoin(t, first, "h0:1"), Member{
+		Node: 0, Address: "h0:1", Incarnation: 1, Joined: 2, State: Alive, Instance: first.instance})
+	if again := mustJoin(t, first, "h0:1"); again.Node != 0 || first.View().Epoch != 2 {
+		t.Fatalf("joined again as %v, epoch %d", again, first.View().Epoch)
+	}
+	second := openConfig(t, b.twin(t, s))
+	_, err := second.Join(testContext(t), "h0:1")
+	wantErr(t, err, ErrExists)
+	if m := mustJoin(t, second, "h1:1"); m.Node != 1 || m.Joined != 3 {
+		t.Fatalf("second node is %v", m)
+	}
+	if second.View().Complete() {
+		t.Fatal("complete with 2 of 3 nodes")
+	}
+	mustJoin(t, openConfig(t, s), "h2:1")
+	// The refusal must not rest on an old view: this one saw two members.
+	_, err = second.Join(testContext(t), "h3:1")
+	wantErr(t, err, ErrComplete)
+	if want := "cluster has all its 3 nodes"; !strings.Contains(err.Error(), want) {
+		t.Fatalf("%v does not say %q", err, want)
+	}
+	v, err := second.Wait(testContext(t), (*View).Complete)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range v.Members {
+		if m.Node != addr.NodeID(i) || m.Address != fmt.Sprintf("h%d:1", i) {
+			t.Fatalf("member %d is %v", i, m)
+		}
+	}
+	if v.Epoch != 4 {
+		t.Fatalf("epoch %d after 3 joins, want 4", v.Epoch)
+	}
+}
+
+func testConcurrentJoins(t *testing.T, b backend) {
+	const nodes = 6
+	s := b.open(t)
+	found(t, s, nodes)
+	var wg sync.WaitGroup
+	members := make([]Member, nodes+2)
+	errs := make([]error, nodes+2)
+	for i := range members {
+		c := openConfig(t, s)
+		wg.Go(func() { members[i], errs[i] = c.Join(testContext(t), fmt.Sprintf("h%d:1", i)) })
+	}
+	wg.Wait()
+	epochs := map[addr.NodeID]uint64{}
+	for i, err := range errs {
+		if err != nil {
+			wantErr(t, err, ErrComplete)
+			continue
+		}
+		epochs[members[i].Node] = members[i].Joined
+	}
+	if len(epochs) != nodes {
+		t.Fatalf("%d nodes joined: %v", len(epochs), epochs)
+	}
+	for node, epoch := range epochs {
+		if epoch != uint64(node)+2 {
+			t.Fatalf("node %d joined in epoch %d, want %d", node, epoch, node+2)
+		}
+	}
+}
+
+func testDeath(t *testing.T, b backend) {
+	s := b.open(t)
+	c := found(t, s, 2)
+	mustJoin(t, c, "h0:1")
+	ctx := testContext(t)
+	wantErr(t, c.MarkDead(ctx, 1, 1, "never seen"), ErrNotFound)
+	wantErr(t, c.MarkDead(ctx, 0, 2, "another life"), ErrNotFound)
+	for _, reason := range []string{"lease ended", "second thoughts"} {
+		if err := c.MarkDead(ctx, 0, 1, reason); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := c.View().Members[0]
+	if m.State != Dead || m.Died != 3 || m.Reason != "lease ended" || c.View().Epoch != 3 {
+		t.Fatalf("the dead member is %+v, epoch %d", m, c.View().Epoch)
+	}
+	// The address is free again, the node id is not.
+	other := openConfig(t, s)
+	if m := mustJoin(t, other, "h0:1"); m.Node != 1 {
+		t.Fatalf("joined as %v", m)
+	}
+}
+
+func testSegments(t *testing.T, b backend) {
+	c := found(t, b.open(t), 1)
+	ctx := testContext(t)
+	for _, name := range []string{"", "a b", "a/b", "-a", ".a", "ä", strings.Repeat("a", 129)} {
+		_, err := c.Create(ctx, name, 1, Attrs{})
+		wantErr(t, err, ErrBadName)
+	}
+	for _, pages := range []uint64{0, uint64(addr.Pages) + 1, math.MaxUint64} {
+		_, err := c.Create(ctx, "a", pages, Attrs{})
+		wantErr(t, err, ErrBadSize)
+	}
+	for _, attrs := range []Attrs{{Model: "sequential"}, {Home: "nowhere"}, {Replicas: 3}, {Replicas: -1}} {
+		_, err := c.Create(ctx, "a", 1, attrs)
+		wantErr(t, err, ErrBadAttrs)
+	}
+	wantErr(t, c.Remove(ctx, "a"), ErrNotFound)
+
+	diff(t, "first", mustCreate(t, c, "a", 10), Segment{"a", 0, 10, 1, Attrs{"strong", "spread", 1}})
+	weak := Attrs{"weak", "first-touch", 2}
+	s, err := c.Create(ctx, "b", 5, weak)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "second", s, Segment{"b", 10, 5, 2, weak})
+	_, err = c.Create(ctx, "b", 1, Attrs{})
+	wantErr(t, err, ErrExists)
+	mustCreate(t, c, "c", 1)
+	mustRemove(t, c, "b")
+	// The first free range that is long enough, with a new generation.
+	for _, want := range []Segment{
+		{"d", 16, 6, 4, Attrs{"strong", "spread", 1}},
+		{"e", 10, 4, 5, Attrs{"strong", "spread", 1}},
+		{"f", 14, 1, 6, Attrs{"strong", "spread", 1}},
+		{"g", 22, uint64(addr.Pages) - 22, 7, Attrs{"strong", "spread", 1}},
+	} {
+		diff(t, "reuse", mustCreate(t, c, want.Name, want.Pages), want)
+	}
+	_, err = c.Create(ctx, "h", 1, Attrs{})
+	wantErr(t, err, ErrNoSpace)
+
+	v := c.View()
+	for page, name := range map[addr.PageNum]string{
+		0: "a", 9: "a", 10: "e", 13: "e", 14: "f", 15: "c", 21: "d", 22: "g", math.MaxUint32: "g",
+	} {
+		if s, ok := v.SegmentAt(page); !ok || s.Name != name {
+			t.Fatalf("%v is in %v, %v, want %s", page, s, ok, name)
+		}
+	}
+	mustRemove(t, c, "f")
+	if s, ok := c.View().SegmentAt(14); ok {
+		t.Fatalf("page 14 is in %v", s)
+	}
+	if _, ok := v.SegmentAt(14); !ok {
+		t.Fatal("a view changed")
+	}
+	for _, s := range c.View().Segments {
+		mustRemove(t, c, s.Name)
+	}
+	whole := mustCreate(t, c, "whole", uint64(addr.Pages))
+	if whole.First != 0 || whole.Generation != 8 {
+		t.Fatalf("the whole space is %v, generation %d", whole, whole.Generation)
+	}
+}
+
+func testConcurrentCreators(t *testing.T, b backend) {
+	const creators, each = 4, 6
+	s := b.open(t)
+	c := found(t, s, 1)
+	twin := b.twin(t, s)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var all []Segment
+	for i := range creators {
+		own := openConfig(t, []Store{s, twin}[i%2])
+		wg.Go(func() {
+			for j := range each {
+				name := fmt.Sprintf("s%d-%d", i, j)
+				seg, err := own.Create(testContext(t), name, uint64(1+(i+j)%3), Attrs{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, ok := own.View().Segment(name); !ok || got != seg {
+					t.Errorf("created %v, the view has %v", seg, got)
+				}
+				mu.Lock()
+				all = append(all, seg)
+				mu.Unlock()
+				if j%3 == 2 {
+					if err := own.Remove(testContext(t), name); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	generations := map[uint32]bool{}
+	for _, s := range all {
+		generations[s.Generation] = true
+	}
+	if len(generations) != creators*each {
+		t.Fatalf("%d generations of %d segments", len(generations), creators*each)
+	}
+	if _, err := c.Wait(testContext(t), func(v *View) bool {
+		return v.head.Generation == creators*each && len(v.Segments) == creators*each*2/3
+	}); err != nil {
+		t.Fatal(err)
+	}
+	checkSegments(t, c.View())
+}
+
+// checkSegments states the invariant of a view's segments.
+func checkSegments(t tb, v *View) {
+	t.Helper()
+	var end uint64
+	for _, s := range v.Segments {
+		if uint64(s.First) < end || s.Pages == 0 || s.end() > uint64(addr.Pages) {
+			t.Fatalf("%v after page %d", s, end)
+		}
+		if s.Generation == 0 || s.Generation > v.head.Generation {
+			t.Fatalf("%v has generation %d of %d", s, s.Generation, v.head.Generation)
+		}
+		end = s.end()
+	}
+}
+
+func testConfigWatch(t *testing.T, b backend) {
+	s := b.open(t)
+	writer := found(t, s, 1)
+	reader := openConfig(t, b.twin(t, s))
+	ctx, cancel := context.WithCancel(testContext(t))
+	views := reader.Watch(ctx)
+	if v := <-views; v.Epoch != 1 {
+		t.Fatalf("the first view has epoch %d", v.Epoch)
+	}
+	mustCreate(t, writer, "a", 1)
+	if v := <-views; len(v.Segments) != 1 {
+		t.Fatalf("the next view has %v", v.Segments)
+	}
+	// A slow receiver misses views, not the newest.
+	for i := range 5 {
+		mustRemove(t, writer, "a")
+		mustCreate(t, writer, "a", uint64(i+2))
+	}
+	var last *View
+	for last = range views {
+		if s, ok := last.Segment("a"); ok && s.Pages == 6 {
+			break
+		}
+	}
+	if last.Segments[0].Generation != 6 {
+		t.Fatalf("the last view has %v", last.Segments)
+	}
+	cancel()
+	for range views {
+	}
+	views = reader.Watch(testContext(t))
+	reader.Close()
+	for range views {
+	}
+	if _, err := reader.Wait(testContext(t), func(*View) bool { return false }); err == nil {
+		t.Fatal("waited on a closed Config")
+	}
+	wantErr(t, reader.Remove(testContext(t), "a"), ErrClosed)
+	if len(reader.View().Segments) != 1 {
+		t.Fatal("the view of a closed Config is gone")
+	}
+}
+
+func testConfigDown(t *testing.T, b backend) {
+	if b.down == nil {
+		t.Skip("the store is in this process and has no server to lose")
+	}
+	s := b.open(t)
+	c := found(t, s, 2)
+	mustJoin(t, c, "h0:1")
+	mustCreate(t, c, "a", 3)
+	b.down(t, s)
+	if s, ok := c.View().SegmentAt(2); !ok || s.Name != "a" {
+		t.Fatalf("while the store is down, page 2 is in %v, %v", s, ok)
+	}
+	_, err := c.Create(context.Background(), "b", 1, Attrs{})
+	wantErr(t, err, ErrUnavailable)
+	// Not even a refusal is certain now.
+	_, err = c.Create(context.Background(), "a", 1, Attrs{})
+	wantErr(t, err, ErrUnavailable)
+	b.up(t, s)
+	mustCreate(t, c, "b", 1)
+}
+
+// lossy answers the next transaction with ErrUnavailable after it committed it.
+type lossy struct {
+	Store
+	lose bool
+}
+
+func (l *lossy) Txn(ctx context.Context, conds []Cond, ops []Op) (bool, int64, error) {
+	ok, rev, err := l.Store.Txn(ctx, conds, ops)
+	if l.lose {
+		l.lose = false
+		return false, 0, ErrUnavailable
+	}
+	return ok, rev, err
+}
+
+// A join whose answer was lost is not done twice.
+func testUnknownOutcome(t *testing.T, b backend) {
+	s := &lossy{Store: b.open(t)}
+	c := found(t, s, 2)
+	s.lose = true
+	_, err := c.Join(testContext(t), "h0:1")
+	wantErr(t, err, ErrUnavailable)
+	if m := mustJoin(t, c, "h0:1"); m.Node != 0 || c.View().Epoch != 2 || len(c.View().Members) != 1 {
+		t.Fatalf("joined as %v, epoch %d", m, c.View().Epoch)
+	}
+}
+
+// late delays a Config's watch until its revisions are compacted.
+type late struct {
+	Store
+	gate chan struct{}
+}
+
+func (l *late) Watch(ctx context.Context, prefix string, from int64) <-chan Event {
+	<-l.gate
+	return l.Store.Watch(ctx, prefix, from)
+}
+
+func testConfigCompacted(t *testing.T, b backend) {
+	s := b.open(t)
+	writer := found(t, s, 2)
+	l := &late{Store: s, gate: make(chan struct{})}
+	c := openConfig(t, l)
+	for range 3 {
+		mustCreate(t, writer, "a", 1)
+		mustRemove(t, writer, "a")
+	}
+	mustJoin(t, writer, "h0:1")
+	err := s.(interface {
+		compact(context.Context, int64) error
+	}).compact(testContext(t), writer.View().Rev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(l.gate)
+	v, err := c.Wait(testContext(t), func(v *View) bool { return len(v.Members) == 1 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.head != writer.View().head {
+		t.Fatalf("read %v again, want %v", v.head, writer.View().head)
+	}
+	if m := mustCreate(t, c, "b", 1); m.Generation != 4 {
+		t.Fatalf("created %v, generation %d", m, m.Generation)
+	}
+}
+
+// A record that cannot be read stops changes, and leaves the last good view.
+func testBrokenRecord(t *testing.T, b backend) {
+	for _, op := range []Op{
+		Put(keyHead, []byte("{")),
+		Delete(keyHead),
+		Put(prefixMember+"00000", []byte(`{"node":7}`)),
+		Put(prefixSegments+"b", encode(Segment{Name: "b", First: 1, Pages: 1})),
+		Put(prefixSegments+"b", encode(Segment{Name: "b", First: math.MaxUint32, Pages: 2})),
+	} {
+		s := b.open(t)
+		c := found(t, s, 1)
+		mustCreate(t, c, "a", 2)
+		// What this build does not know, it leaves alone.
+		mustTxn(t, s, nil, Put("later/thing", []byte("?")))
+		mustRemove(t, c, "a")
+		mustCreate(t, c, "a", 2)
+		mustTxn(t, s, nil, op)
+		_, err := c.Wait(testContext(t), func(*View) bool { return false })
+		wantErr(t, err, ErrBadConfig)
+		wantErr(t, c.Remove(testContext(t), "a"), ErrBadConfig)
+		if len(c.View().Segments) != 1 {
+			t.Fatalf("the view is %+v", c.View())
+		}
+	}
+}
+
+// A store that lost what it had committed is found out.
+func TestConfigRolledBack(t *testing.T) {
+	s := NewMemory()
+	defer s.Close()
+	c := found(t, s, 1)
+	mustCreate(t, c, "a", 1)
+	old := NewMemory()
+	defer old.Close()
+	if err := Found(testContext(t), old, c.View().Cluster); err != nil {
+		t.Fatal(err)
+	}
+	// The watch stays with the store that knew better.
+	c.store = &switched{Store: old, watch: s}
+	_, err := c.Create(testContext(t), "b", 1, Attrs{})
+	wantErr(t, err, ErrRolledBack)
+}
+
+type switched struct {
+	Store
+	watch Store
+}
+
+func (s *switched) Watch(ctx context.Context, prefix string, from int64) <-chan Event {
+	return s.watch.Watch(ctx, prefix, from)
+}
+
+// firstFitTwin looks at every page.
+func firstFitTwin(segments []Segment, pages, space uint64) (uint64, bool) {
+	used := make([]bool, space)
+	for _, s := range segments {
+		for p := uint64(s.First); p < s.end(); p++ {
+			used[p] = true
+		}
+	}
+	for first := uint64(0); first+pages <= space; first++ {
+		if !slices.Contains(used[first:first+pages], true) {
+			return first, true
+		}
+	}
+	return 0, false
+}
+
+func TestFirstFit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const space = 32
+		var segments []Segment
+		for end := uint64(0); end < space; {
+			s := Segment{
+				First: addr.PageNum(end + rapid.Uint64Range(0, 4).Draw(t, "gap")),
+				Pages: rapid.Uint64Range(1, 8).Draw(t, "pages"),
+			}
+			if s.end() > space {
+				break
+			}
+			segments = append(segments, s)
+			end = s.end()
+		}
+		pages := rapid.Uint64Range(1, space).Draw(t, "wanted")
+		first, ok := firstFit(segments, pages, space)
+		wantFirst, wantOK := firstFitTwin(segments, pages, space)
+		if ok != wantOK || ok && first != wantFirst {
+			t.Fatalf("firstFit(%v, %d) = %d, %v, want %d, %v", segments, pages, first, ok, wantFirst, wantOK)
+		}
+	})
+}
+
+// Two nodes create and remove at random, beside a map of names.
+func TestSegmentsModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := NewMemory()
+		defer s.Close()
+		configs := []*Config{found(t, s, 1), openConfig(t, s)}
+		there := map[string]Segment{}
+		var generation uint32
+		names := rapid.SampledFrom([]string{"a", "b", "c", "d"})
+		config := rapid.SampledFrom(configs)
+		t.Repeat(map[string]func(*rapid.T){
+			"create": func(t *rapid.T) {
+				name := names.Draw(t, "name")
+				pages := rapid.SampledFrom([]uint64{1, 2, 3, uint64(addr.Pages) / 2, uint64(addr.Pages)}).Draw(t, "pages")
+				got, err := config.Draw(t, "node").Create(testContext(t), name, pages, Attrs{})
+				var free []Segment
+				for _, s := range there {
+					free = append(free, s)
+				}
+				slices.SortFunc(free, func(a, b Segment) int { return int(int64(a.First) - int64(b.First)) })
+				first, fits := firstFit(free, pages, uint64(addr.Pages))
+				if _, exists := there[name]; exists {
+					wantErr(t, err, ErrExists)
+				} else if !fits {
+					wantErr(t, err, ErrNoSpace)
+				} else {
+					generation++
+					want := Segment{name, addr.PageNum(first), pages, generation, Attrs{"strong", "spread", 1}}
+					if err != nil {
+						t.Fatal(err)
+					}
+					diff(t, "created", got, want)
+					there[name] = want
+				}
+			},
+			"remove": func(t *rapid.T) {
+				name := names.Draw(t, "name")
+				err := config.Draw(t, "node").Remove(testContext(t), name)
+				if _, exists := there[name]; !exists {
+					wantErr(t, err, ErrNotFound)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				delete(there, name)
+			},
+			"": func(t *rapid.T) {
+				for _, c := range configs {
+					checkSegments(t, c.View())
+				}
+			},
+		})
+	})
+}
