@@ -143,3 +143,25 @@ type Message struct {
 	Version uint64 // the page's master version, where data is carried or granted
 	Txn     Txn
 }
+
+// wellFormed says what no node that follows the protocol would send.
+func (m *Message) wellFormed() error {
+	ok := false
+	switch m.Kind {
+	case Req:
+		ok = m.Op >= OpRead && m.Op <= OpWriteback && m.Have <= Write
+	case Grant:
+		ok = m.Op >= OpRead && m.Op <= OpWriteback && m.Source >= Sent && m.Source <= Have &&
+			(m.Op != OpWriteback || m.Source == Have) && (m.Op != OpRead || m.Source != Have)
+	case Recall:
+		ok = m.Keep <= Owned && m.Dst <= ToHome && (m.Keep == None || m.Dst != ToNobody)
+	case Ack:
+		ok = m.Keep <= Owned
+	case Data:
+		ok = m.Data == PageData
+	}
+	if !ok {
+		return fmt.Errorf("%w: ill-formed %+v", ErrForeign, *m)
+	}
+	return nil
+}

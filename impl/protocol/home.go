@@ -1,0 +1,37 @@
+package protocol
+
+import "github.com/mome-dsm/mome/impl/addr"
+
+// fromHome supplies the page from the home: a virgin page is zeros and needs no
+// data.
+// Preconditions: no child is recorded owned or write.
+func (m *manager) fromHome() {
+	if m.dir.home == virgin {
+		m.busy.source = Zero
+		return
+	}
+	m.busy.source = Sent
+	m.sendData(m.at, addr.Place{Node: m.busy.leaf, Tag: addr.Leaf}, m.page,
+		Message{Version: m.dir.version, Txn: m.busy.txn})
+}
+
+// homeStale records that the root grants write: a new master version is about
+// to be made, elsewhere.
+func (m *manager) homeStale() {
+	if m.dir.home == valid {
+		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
+	}
+	m.dir.home = stale
+	m.dir.version++
+}
+
+// HomeRecvData is the spec's HomeRecvData(m): the page comes home.
+// Preconditions: the home's Data is expected.
+func (m *manager) HomeRecvData(local bool) {
+	if !local {
+		m.batch.add(Effect{Kind: HomeFill, Page: m.page})
+	}
+	m.dir.home = valid
+	m.busy.waitHome = false
+	m.end()
+}

@@ -1,0 +1,7 @@
+//go:build !invariants && !race
+
+package protocol
+
+const invariantsOn = false
+
+func (m *manager) check() {}

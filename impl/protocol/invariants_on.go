@@ -1,0 +1,82 @@
+//go:build invariants || race
+
+package protocol
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+const invariantsOn = true
+
+// check runs the spec's node-local invariants on a manager after a step. They
+// carry the names of spec/strong/StrongInvs.tla.
+func (m *manager) check() {
+	m.TypeInv()
+	m.MarkedOnlyInv()
+	m.SupplierInv()
+	m.LocalGrantInv()
+}
+
+func (m *manager) violated(inv, why string) {
+	panic(fmt.Sprintf("mome: %s violated at %v for %v: %s\n%s", inv, m.at, m.page, why, m.state()))
+}
+
+// TypeInv: every variable has its shape, and every queue its bound.
+func (m *manager) TypeInv() {
+	if len(m.queue) > m.tree.Children(m.at)+1 {
+		m.violated("TypeInv", "the queue is too long")
+	}
+	if m.dir.marked>>m.tree.Children(m.at) != 0 {
+		m.violated("TypeInv", "a child is marked that does not exist")
+	}
+	if m.busy.climbing && (m.busy.wait != 0 || m.root) {
+		m.violated("TypeInv", "climbing, and waiting for children or without a parent")
+	}
+	if m.recall.active && m.recall.wait == 0 {
+		m.violated("TypeInv", "a recall waits for nobody")
+	}
+}
+
+// MarkedOnlyInv: a manager never records more for its children than it has
+// itself; a writer is the only one marked.
+func (m *manager) MarkedOnlyInv() {
+	for rest := m.dir.marked; rest != 0; rest &= rest - 1 {
+		c := bits.TrailingZeros64(rest)
+		if m.dir.recorded(c) > m.dir.right {
+			m.violated("MarkedOnlyInv", fmt.Sprintf("child %d has more than the manager", c))
+		}
+		if m.dir.recorded(c) == Write && m.dir.marked != 1<<c {
+			m.violated("MarkedOnlyInv", fmt.Sprintf("child %d writes, and others are marked", c))
+		}
+	}
+}
+
+// SupplierInv: an idle manager with the duty to supply has a child with it.
+func (m *manager) SupplierInv() {
+	if m.busy.op != OpNone || m.recall.active {
+		return
+	}
+	owned := m.dir.owner != 0
+	if m.root && owned != (m.dir.home == stale) || !m.root && owned != (m.dir.right >= Owned) {
+		m.violated("SupplierInv", "the duty to supply is with nobody, or with two")
+	}
+}
+
+// LocalGrantInv: a request climbs only where the subtree's right does not cover
+// it.
+func (m *manager) LocalGrantInv() {
+	if !m.busy.climbing {
+		return
+	}
+	covered := false
+	switch m.busy.op {
+	case OpRead:
+		covered = m.dir.right >= Read
+	case OpWrite:
+		covered = m.dir.right >= Write
+	}
+	if covered {
+		m.violated("LocalGrantInv", "the right of the subtree covers the request")
+	}
+}

@@ -1,0 +1,489 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
+
+// Errors of Step. The message has changed nothing.
+var (
+	// ErrForeign: no node that follows the protocol sends this message now. The
+	// link that it came on must be closed.
+	ErrForeign = errors.New("mome: message out of protocol")
+	// ErrEarly: the message is about a segment that this configuration does not
+	// have yet. It must be given again, in its order, when it has.
+	ErrEarly = errors.New("mome: message ahead of the configuration")
+)
+
+// InputKind is the type of an input.
+type InputKind uint8
+
+const (
+	// InMessage: Msg came over a link.
+	InMessage InputKind = iota
+	// InReadFault, InWriteFault: a process of this node waits for the page. If
+	// the node's right covers it the answer is a FrameGrant in this step, else
+	// one comes later.
+	InReadFault
+	InWriteFault
+	// InWriteback asks to clean a page that this node owns; Written answers. If
+	// there is nothing to clean, or a request is out, nothing happens.
+	InWriteback
+	// InEvict drops a read copy, if there is one and no request is out.
+	InEvict
+	// InResidenceOver answers Held.
+	InResidenceOver
+)
+
+var inputNames = [...]string{"Message", "ReadFault", "WriteFault", "Writeback", "Evict", "ResidenceOver"}
+
+func (k InputKind) String() string { return name(inputNames[:], uint8(k)) }
+
+// Input is one thing that has happened.
+type Input struct {
+	Kind  InputKind
+	Page  addr.PageNum // all but InMessage
+	Stamp uint32       // the shell's own, given back by Held
+	Msg   *Message     // InMessage
+}
+
+// Counters counts what the managers of a shard have done.
+type Counters struct {
+	// Handled[level][kind] counts the messages that managers of the level have
+	// handled; level 0 is the leaf, RootLevel the root, whatever the depth.
+	Handled [RootLevel + 1][Data + 1]uint64
+	Dropped uint64 // by the receive rule
+}
+
+// RootLevel is where Counters keeps the root: above any intermediate.
+const RootLevel = 17
+
+// Shard is the managers and leaves of those pages of one node that are
+// protected by one lock. Its owner takes the lock around every call.
+type Shard struct {
+	self        addr.NodeID
+	incarnation addr.Incarnation
+	conf        *Configuration
+
+	directories  map[addr.ManagerID]directory
+	transactions map[addr.ManagerID]*transaction
+	views        map[addr.PageNum]view
+	asks         map[addr.PageNum]*asking
+
+	epoch   uint64 // the newest that any message carried
+	lamport uint64
+	cut     uint64
+	txns    uint64
+	now     uint32 // the stamp of the input
+
+	local []Message // sent within this node in this step, in order
+	batch *Batch    // of this step
+
+	turn              manager
+	leafTurn          leafManager
+	spareTransactions []*transaction
+	spareAsking       []*asking
+	lastSegment       *Segment
+
+	observer Observer
+	counters Counters
+}
+
+// NewShard makes a shard. Of the shards of one node each takes transaction
+// numbers of its own: index counts them from 0.
+func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *Configuration, o Observer) *Shard {
+	return &Shard{
+		self: self, incarnation: incarnation, conf: conf, observer: o,
+		txns:         uint64(index) << 48,
+		directories:  make(map[addr.ManagerID]directory),
+		transactions: make(map[addr.ManagerID]*transaction),
+		views:        make(map[addr.PageNum]view),
+		asks:         make(map[addr.PageNum]*asking),
+	}
+}
+
+// Configure sets a newer configuration. Pages of segments that are gone are
+// forgotten: whoever waits for them gets no answer from the core.
+func (s *Shard) Configure(conf *Configuration) {
+	old := s.conf
+	s.conf, s.lastSegment = conf, nil
+	removed := false
+	for i := range old.segments {
+		was := &old.segments[i]
+		is := conf.Segment(was.First)
+		removed = removed || is == nil || is.Generation != was.Generation
+	}
+	if !removed {
+		return
+	}
+	gone := func(p addr.PageNum) bool {
+		was, is := old.Segment(p), conf.Segment(p)
+		return is == nil || was == nil || was.Generation != is.Generation
+	}
+	for id := range s.directories {
+		if gone(id.Page()) {
+			delete(s.directories, id)
+		}
+	}
+	for id := range s.transactions {
+		if gone(id.Page()) {
+			delete(s.transactions, id)
+		}
+	}
+	for p := range s.views {
+		if gone(p) {
+			delete(s.views, p)
+		}
+	}
+	for p := range s.asks {
+		if gone(p) {
+			delete(s.asks, p)
+		}
+	}
+}
+
+// Counters is what was counted so far.
+func (s *Shard) Counters() Counters { return s.counters }
+
+// Right is this node's right to the page.
+func (s *Shard) Right(p addr.PageNum) Right { return s.views[p].right }
+
+// Asking says whether a request of this node for the page is out.
+func (s *Shard) Asking(p addr.PageNum) bool {
+	a := s.asks[p]
+	return a != nil && a.op != OpNone
+}
+
+// Tables is how many pages the shard remembers: as leaf, and as root or
+// intermediate manager.
+func (s *Shard) Tables() (views, directories int) { return len(s.views), len(s.directories) }
+
+// Owns calls yield for each page that this node has the right Owned or Write
+// to, in no order.
+func (s *Shard) Owns(yield func(addr.PageNum) bool) {
+	for p, v := range s.views {
+		if v.right >= Owned && !yield(p) {
+			return
+		}
+	}
+}
+
+// TakesInto says whether the bytes of a Data message may be received straight
+// into the frame (frame) or into the home's copy (home): nobody can see them
+// there until the message has been handled.
+func (s *Shard) TakesInto(m *Message) (frame, home bool) {
+	if m.Kind != Data || s.receive(m) != nil {
+		return false, false
+	}
+	switch m.To.Tag {
+	case addr.Leaf:
+		a := s.asks[m.Page]
+		return a != nil && (a.op == OpRead || a.op == OpWrite) && !a.arrived && s.views[m.Page].right == None, false
+	case addr.Root:
+		t := s.transactions[addr.ID(m.Page, m.To)]
+		return false, t != nil && t.busy.waitHome
+	}
+	return false, false
+}
+
+var errDropped = errors.New("mome: message dropped by the receive rule")
+
+// Behind says whether some message carried a newer epoch than the shard's
+// configuration.
+func (s *Shard) Behind() bool { return s.epoch > s.conf.Epoch }
+
+// receive is the receive rule of every message, in this order: learn a newer
+// epoch; drop what is for another incarnation or generation, from a stranger or
+// an old incarnation, or of another term. The cut is adopted by learn, before
+// the message is looked at.
+func (s *Shard) receive(m *Message) error {
+	if err := m.wellFormed(); err != nil {
+		return err
+	}
+	if m.To.Node != s.self || int(m.Leaf) >= len(s.conf.Members) {
+		return fmt.Errorf("%w: %v for node %d on behalf of node %d, this is node %d of %d",
+			ErrForeign, m.Kind, m.To.Node, m.Leaf, s.self, len(s.conf.Members))
+	}
+	s.epoch = max(s.epoch, m.Epoch)
+	seg := s.segment(m.Page)
+	if seg == nil || m.Generation > seg.Generation {
+		return ErrEarly
+	}
+	if m.ToIncarnation != s.incarnation || m.Generation < seg.Generation {
+		return errDropped
+	}
+	member := s.conf.Member(m.From.Node)
+	if member == 0 || m.FromIncarnation != member {
+		return errDropped
+	}
+	if m.Term != s.conf.Slots[seg.Slot(m.Page, len(s.conf.Slots))].Term {
+		return errDropped
+	}
+	return nil
+}
+
+func (s *Shard) segment(p addr.PageNum) *Segment {
+	if s.lastSegment == nil || !s.lastSegment.Contains(p) {
+		s.lastSegment = s.conf.Segment(p)
+	}
+	return s.lastSegment
+}
+
+func (s *Shard) slot(p addr.PageNum) int { return s.segment(p).Slot(p, len(s.conf.Slots)) }
+
+func (s *Shard) tree(p addr.PageNum) Tree { return s.conf.Tree(s.slot(p)) }
+
+// Step handles one input and all that it causes within this node, and appends
+// the effects to the batch. After an error nothing has changed.
+func (s *Shard) Step(in Input, b *Batch) error {
+	s.batch, s.now = b, in.Stamp
+	if in.Kind == InMessage {
+		switch err := s.receive(in.Msg); err {
+		case nil:
+		case errDropped:
+			s.counters.Dropped++
+			return nil
+		default:
+			return err
+		}
+		if err := s.dispatch(in.Msg, false); err != nil {
+			return err
+		}
+	} else {
+		if s.segment(in.Page) == nil {
+			return fmt.Errorf("%w: %v is in no segment", ErrEarly, in.Page)
+		}
+		s.localStep(in)
+	}
+	for i := 0; i < len(s.local); i++ {
+		m := s.local[i]
+		if err := s.dispatch(&m, true); err != nil {
+			panic(fmt.Sprintf("mome: a message within node %d: %v", s.self, err))
+		}
+	}
+	s.local = s.local[:0]
+	return nil
+}
+
+// localStep is the leaf's own steps.
+func (s *Shard) localStep(in Input) {
+	l := s.beginLeaf(in.Page)
+	before := l.phase()
+	act, took := ActReadFault, false
+	switch in.Kind {
+	case InReadFault:
+		if l.right >= Read {
+			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.right})
+		} else {
+			took = l.ReadFault()
+		}
+	case InWriteFault:
+		act = ActWriteFault
+		if l.right >= Write {
+			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.right})
+		} else {
+			took = l.WriteFault()
+		}
+	case InWriteback:
+		act = ActWriteback
+		took = l.Writeback()
+	case InEvict:
+		act = ActEvict
+		took = l.Evict()
+	case InResidenceOver:
+		l.over = true
+		s.drainLeaf(l)
+		return
+	}
+	if took {
+		s.lamport++
+	}
+	l.endLeaf()
+	if took {
+		s.observe(act, l.at, l.page, before, nil)
+	}
+}
+
+// dispatch hands a message that the receive rule has passed to its manager.
+func (s *Shard) dispatch(msg *Message, local bool) error {
+	if msg.To.Tag == addr.Leaf {
+		return s.dispatchLeaf(msg, local)
+	}
+	if !s.tree(msg.Page).Has(msg.To) {
+		return fmt.Errorf("%w: %v of %v: there is no manager %v in its tree", ErrForeign, msg.Kind, msg.Page, msg.To)
+	}
+	m := s.begin(msg.Page, msg.To)
+	if err := m.admit(msg.From, msg); err != nil {
+		if m.transaction.idle() {
+			s.freeTransaction(m.transaction)
+		}
+		return err
+	}
+	s.learn(msg)
+	before := m.phase()
+	level := m.tree.level(m.at.Tag)
+	if m.root {
+		level = RootLevel
+	}
+	s.counters.Handled[level][msg.Kind]++
+	child := noChild
+	if msg.Kind == Req || msg.Kind == Ack {
+		_, child = m.tree.Parent(msg.From)
+	}
+	var act Action
+	switch msg.Kind {
+	case Req:
+		act = ActRecvReq
+		m.RecvReq(child, msg)
+	case Grant:
+		act = ActRecvGrant
+		m.RecvGrant(msg)
+	case Recall:
+		act = ActRecvRecall
+		m.RecvRecall(msg)
+	case Ack:
+		act = ActRecvAck
+		m.RecvAck(child, msg)
+	case Data:
+		act = ActHomeRecvData
+		m.HomeRecvData(local)
+	}
+	s.observe(act, msg.To, msg.Page, before, msg)
+	return nil
+}
+
+// dispatchLeaf takes in a message to the leaf. What cannot be handled yet waits
+// at the head of the channel from the parent, which is what the two slots of
+// asking are.
+func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
+	l := s.beginLeaf(msg.Page)
+	if err := l.admitLeaf(msg.From, msg); err != nil {
+		l.endLeaf()
+		return err
+	}
+	s.learn(msg)
+	s.counters.Handled[0][msg.Kind]++
+	switch msg.Kind {
+	case Data:
+		before := l.phase()
+		l.RecvData(msg, local)
+		l.asks[l.page] = l.asking
+		s.observe(ActRecvData, l.at, l.page, before, msg)
+	case Grant:
+		l.grant = *msg
+	case Recall:
+		l.recall = *msg
+		// The time of residence counts from a Grant: without a right there is
+		// nothing to reside.
+		l.over = l.right == None && l.grant.Kind == KindInvalid
+		if !l.over && l.grant.Kind == KindInvalid {
+			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
+		}
+	}
+	s.drainLeaf(l)
+	return nil
+}
+
+// drainLeaf handles what waits at the leaf, in order, as far as it can be.
+func (s *Shard) drainLeaf(l *leafManager) {
+	if l.grant.Kind != KindInvalid && (l.grant.Source != Sent || l.arrived) {
+		g, before := l.grant, l.phase()
+		l.grant = Message{}
+		s.lamport++
+		l.LeafRecvGrant(&g)
+		l.sync()
+		s.observe(ActLeafRecvGrant, l.at, l.page, before, &g)
+		if l.recall.Kind != KindInvalid {
+			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
+		}
+	}
+	if l.recall.Kind != KindInvalid && l.over && l.grant.Kind == KindInvalid {
+		r, before := l.recall, l.phase()
+		l.recall, l.over = Message{}, false
+		s.lamport++
+		l.LeafRecvRecall(&r)
+		l.sync()
+		s.observe(ActLeafRecvRecall, l.at, l.page, before, &r)
+	}
+	l.endLeaf()
+}
+
+// sync makes the leaf's state visible to an observer in the middle of a step.
+func (l *leafManager) sync() {
+	l.views[l.page] = l.view
+	l.asks[l.page] = l.asking
+}
+
+// learn adopts what every message carries.
+func (s *Shard) learn(m *Message) {
+	s.lamport = max(s.lamport, m.Lamport) + 1
+	s.cut = max(s.cut, m.Cut)
+}
+
+// send fills what every message carries and passes it on: to a manager of this
+// node within this step, to another as an effect.
+func (s *Shard) send(from, to addr.Place, p addr.PageNum, msg Message) {
+	seg := s.segment(p)
+	msg.Page, msg.Generation = p, seg.Generation
+	msg.From, msg.To = from, to
+	msg.FromIncarnation, msg.ToIncarnation = s.incarnation, s.conf.Member(to.Node)
+	msg.Epoch, msg.Cut, msg.Lamport = s.conf.Epoch, s.cut, s.lamport
+	msg.Term = s.conf.Slots[seg.Slot(p, len(s.conf.Slots))].Term
+	if to.Node == s.self {
+		s.local = append(s.local, msg)
+		return
+	}
+	s.batch.add(Effect{Kind: Send, Page: p, Msg: msg})
+}
+
+// sendData sends the page from a leaf's frame or from the home.
+func (s *Shard) sendData(from, to addr.Place, p addr.PageNum, msg Message) {
+	msg.Kind, msg.Data = Data, PageData
+	if to.Node == s.self {
+		kind := FrameToHome
+		if from.Tag == addr.Root {
+			kind = HomeToFrame
+		}
+		s.batch.add(Effect{Kind: kind, Page: p})
+	}
+	s.send(from, to, p, msg)
+}
+
+func (s *Shard) observe(a Action, at addr.Place, p addr.PageNum, before Phase, msg *Message) {
+	if s.observer == nil {
+		return
+	}
+	t := s.tree(p)
+	s.observer.Observe(&Event{Action: a, At: at, Page: p, Level: t.level(at.Tag), Depth: t.depth,
+		Before: before, Message: msg, Lamport: s.lamport})
+}
+
+func (s *Shard) newTransaction() *transaction {
+	if n := len(s.spareTransactions); n > 0 {
+		t := s.spareTransactions[n-1]
+		s.spareTransactions = s.spareTransactions[:n-1]
+		return t
+	}
+	return &transaction{}
+}
+
+func (s *Shard) freeTransaction(t *transaction) {
+	*t = transaction{queue: t.queue[:0]}
+	s.spareTransactions = append(s.spareTransactions, t)
+}
+
+func (s *Shard) newAsking() *asking {
+	if n := len(s.spareAsking); n > 0 {
+		a := s.spareAsking[n-1]
+		s.spareAsking = s.spareAsking[:n-1]
+		return a
+	}
+	return &asking{}
+}
+
+func (s *Shard) freeAsking(a *asking) {
+	*a = asking{}
+	s.spareAsking = append(s.spareAsking, a)
+}
