@@ -432,7 +432,12 @@ func perform(v *View, r request) (a reply) {
 	case "pending":
 		// Returns once a fault of this process waits to be read.
 		fds := []unix.PollFd{{Fd: int32(v.Uffd()), Events: unix.POLLIN}}
-		for ppoll(fds) == unix.EINTR {
+		// Serve may have left it in blocking mode, and poll is an error then.
+		unix.SetNonblock(v.Uffd(), true)
+		for {
+			if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+				break
+			}
 		}
 		return reply{Val: uint64(fds[0].Revents)}
 	case "kill-on-hangup":

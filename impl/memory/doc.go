@@ -26,14 +26,15 @@
 //
 // # Concurrency
 //
-// There is one lock, Segment.mu, for attaching and detaching; nothing is
-// called under it. Page operations take no lock of this package. The kernel
+// Segment.mu guards the list of mappings, Mapping.mu the identity of the thread
+// that serves; neither is held while the other is taken, and no page operation
+// takes either. The kernel
 // orders operations on one page only as far as not to tear it: whoever calls
 // Install, Protect and Punch on one page from several goroutines orders them.
 //
 // # Ownership
 //
 // A Segment owns its memfd and its own mapping. A Mapping owns the userfaultfd
-// that was attached and an eventfd. A View owns its mapping and its
+// that was attached. A View owns its mapping and its
 // userfaultfd. Nothing here is closed by a finalizer.
 package memory

@@ -108,7 +108,7 @@ type copyArg struct {
 // mmap_lock, which the application may hold for milliseconds (fork, munmap of
 // a large range), and it allocates pages and page tables, which may reclaim.
 // A raw call would hold the P, and with it any stop-the-world of the daemon,
-// for as long. The difference is measured by BenchmarkIoctl.
+// for as long. The price is 0.05 to 0.1 us of a round trip of 3 to 10.
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
 	return errno
@@ -194,13 +194,6 @@ func uffdRead(fd int, msgs []uffdMsg) (int, unix.Errno) {
 		return 0, errno
 	}
 	return int(n) / msgSize, 0
-}
-
-// ppoll waits without a timeout.
-func ppoll(fds []unix.PollFd) unix.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_PPOLL,
-		uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)), 0, 0, 0, 0)
-	return errno
 }
 
 // mmapShared maps a file shared. With at zero the kernel chooses the place,

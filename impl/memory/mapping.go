@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"golang.org/x/sys/unix"
@@ -24,9 +26,13 @@ import (
 type Mapping struct {
 	segment *Segment
 	name    string
-	life    lifetime // of uffd and stop
+	life    lifetime // of uffd
 	uffd    int
-	stop    int // an eventfd; readable once the mapping was detached
+
+	stopping atomic.Bool // Serve is to end
+
+	mu     sync.Mutex
+	server int // the thread id of Serve while it runs, else 0; guarded by mu
 }
 
 // requiredFeatures is what Map asks for and Attach insists on.
@@ -58,18 +64,7 @@ func (s *Segment) Attach(uffd int, name string) (*Mapping, error) {
 }
 
 func (s *Segment) attach(uffd int, name string) (*Mapping, error) {
-	m := &Mapping{segment: s, name: name, uffd: uffd, stop: -1}
-	// Of a full userfaultfd poll answers only when reads do not block.
-	if err := unix.SetNonblock(uffd, true); err != nil {
-		unix.Close(uffd)
-		return nil, err
-	}
-	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		unix.Close(uffd)
-		return nil, fmt.Errorf("eventfd: %w", err)
-	}
-	m.stop = stop
+	m := &Mapping{segment: s, name: name, uffd: uffd}
 	// Un-protecting a page that is not there changes nothing, but says whether
 	// it is registered for write protection.
 	for _, p := range [2]addr.PageNum{s.first, s.first + addr.PageNum(s.pages-1)} {
@@ -132,45 +127,32 @@ func (m *Mapping) Name() string { return m.name }
 // operations still work. It may be called more than once.
 func (m *Mapping) Detach() {
 	m.segment.remove(m)
-	if !m.enter() {
-		return
-	}
-	defer m.leave()
-	one := [8]byte{0: 1} // native order does not matter: any non-zero will do
-	// EAGAIN would need 2^64-2 earlier calls.
-	unix.Write(m.stop, one[:])
+	m.stopServing()
 }
 
-// Close detaches the mapping and gives its descriptors back, once Serve and
+// Close detaches the mapping and gives its descriptor back, once Serve and
 // every operation under way have returned; it does not wait for them. An
 // application that is still alive then waits forever where it faults. Close
 // may be called more than once.
 func (m *Mapping) Close() error {
 	m.Detach()
 	if m.life.end() {
-		m.closeFDs()
+		unix.Close(m.uffd)
 	}
 	return nil
-}
-
-func (m *Mapping) closeFDs() {
-	unix.Close(m.uffd)
-	if m.stop >= 0 {
-		unix.Close(m.stop)
-	}
 }
 
 func (m *Mapping) enter() bool {
 	ok, last := m.life.enter()
 	if last {
-		m.closeFDs()
+		unix.Close(m.uffd)
 	}
 	return ok
 }
 
 func (m *Mapping) leave() {
 	if m.life.leave() {
-		m.closeFDs()
+		unix.Close(m.uffd)
 	}
 }
 

@@ -55,6 +55,54 @@ func TestCloseEndsServe(t *testing.T) {
 	awaitServed(t, a)
 }
 
+// Detach ends Serve at whatever moment it comes: before the first read, in it,
+// between two, and while faults arrive.
+func TestDetachRacesWithServe(t *testing.T) {
+	const pages = 512
+	s := newSegment(t, pages)
+	a := startApplication(t, s, applicationOptions{noServe: true})
+	populated := a.begin(request{Op: "populate", N: pages * addr.PageSize, Val: 1})
+	for i := range pages {
+		uffd, err := unix.FcntlInt(uintptr(a.uffd), unix.F_DUPFD_CLOEXEC, 0)
+		ok(t, err)
+		m, err := s.Attach(uffd, "again")
+		ok(t, err)
+		served := make(chan error, 1)
+		first := make(chan bool, pages)
+		go func() {
+			served <- m.Serve(func(faults []Fault) {
+				for _, f := range faults {
+					m.Zero(f.Page, 1, true)
+				}
+				first <- true
+			})
+		}()
+		switch i % 4 {
+		case 0:
+			// One fault at least was answered; the next may be on its way.
+			select {
+			case <-first:
+			case <-populated:
+				return
+			case <-time.After(patience):
+				t.Fatal("no fault")
+			}
+		case 1:
+			runtime.Gosched()
+		case 2:
+			unix.SetNonblock(m.uffd, true) // as an application might leave it
+		}
+		m.Detach()
+		select {
+		case err := <-served:
+			ok(t, err)
+		case <-time.After(patience):
+			t.Fatal("Serve does not end")
+		}
+		ok(t, m.Close())
+	}
+}
+
 // Closing the segment closes what is attached.
 func TestSegmentCloseEndsServe(t *testing.T) {
 	s := newSegment(t, 1)
@@ -80,6 +128,8 @@ func TestHangupEndsServe(t *testing.T) {
 	}
 	a.cmd.Wait()
 	a.outcome(r)
+	// poll is an error unless reads do not block; Serve waits in a read.
+	ok(t, unix.SetNonblock(a.uffd, true))
 	fds := []unix.PollFd{{Fd: int32(a.uffd), Events: unix.POLLIN}}
 	if n, err := unix.Poll(fds, 0); n != 0 || err != nil {
 		t.Errorf("the userfaultfd of a dead process is no longer silent: poll says %d, %v, events %#x", n, err, fds[0].Revents)
