@@ -29,6 +29,7 @@ func TestConfig(t *testing.T) {
 		{"watch", testConfigWatch},
 		{"down", testConfigDown},
 		{"unknown_outcome", testUnknownOutcome},
+		{"stale_refusal", testStaleRefusal},
 		{"compacted", testConfigCompacted},
 		{"broken", testBrokenRecord},
 	}
@@ -454,15 +455,37 @@ func testUnknownOutcome(t *testing.T, b backend) {
 	}
 }
 
-// late delays a Config's watch until its revisions are compacted.
+// late is a store whose watches wait for a gate.
 type late struct {
 	Store
 	gate chan struct{}
+	// onGet opens the gate when the store is asked for a key.
+	onGet bool
 }
 
 func (l *late) Watch(ctx context.Context, prefix string, from int64) <-chan Event {
 	<-l.gate
 	return l.Store.Watch(ctx, prefix, from)
+}
+
+func (l *late) Get(ctx context.Context, key string) (Entry, error) {
+	if l.onGet {
+		l.onGet = false
+		close(l.gate)
+	}
+	return l.Store.Get(ctx, key)
+}
+
+// What an old view would refuse is not refused.
+func testStaleRefusal(t *testing.T, b backend) {
+	s := b.open(t)
+	writer := found(t, s, 1)
+	mustCreate(t, writer, "a", 1)
+	c := openConfig(t, &late{Store: s, gate: make(chan struct{}), onGet: true})
+	mustRemove(t, writer, "a")
+	if seg := mustCreate(t, c, "a", 2); seg.Generation != 2 {
+		t.Fatalf("created %v, generation %d", seg, seg.Generation)
+	}
 }
 
 func testConfigCompacted(t *testing.T, b backend) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -106,6 +107,29 @@ func TestWatchSurvivesOutage(t *testing.T) {
 			diff(t, "missed", next(t, events), Event{Rev: rev, Ops: []Op{Put("a", []byte{byte(round), byte(i)})}})
 		}
 	}
+}
+
+// A watch that the server refuses for a while goes on where it was.
+func TestWatchSurvivesRefusal(t *testing.T) {
+	e := startEmbedded(t, EmbeddedConfig{})
+	srv := startServer(t, e)
+	r := srv.dial(t, "")
+	ctx := testContext(t)
+	first := mustTxn(t, e, nil, Put("a", []byte("1")))
+	events := r.Watch(ctx, "", first)
+	next(t, events)
+	srv.stop()
+	srv.deny.Store(1)
+	srv.start(t)
+	second := mustTxn(t, e, nil, Put("a", []byte("2")))
+	for srv.denied.Load() < 2 {
+		if ctx.Err() != nil {
+			t.Fatal("the watch was not set up again")
+		}
+		runtime.Gosched()
+	}
+	srv.deny.Store(0)
+	diff(t, "missed", next(t, events), Event{Rev: second, Ops: []Op{Put("a", []byte("2"))}})
 }
 
 // Two clusters share one etcd, and neither sees the other's keys.

@@ -125,6 +125,8 @@ type testServer struct {
 	addr  string
 	grpc  *grpc.Server
 	ended chan struct{}
+	// deny refuses every stream; denied counts them.
+	deny, denied atomic.Int64
 }
 
 const testToken = "let me in"
@@ -166,6 +168,10 @@ func (s *testServer) start(t tb) {
 			return h(ctx, req)
 		}),
 		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			if s.deny.Load() != 0 {
+				s.denied.Add(1)
+				return errToken
+			}
 			if err := authorize(ss.Context()); err != nil {
 				return err
 			}
