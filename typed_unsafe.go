@@ -111,7 +111,7 @@ func unshareable(t reflect.Type) (path, why string) {
 		}
 		return "", ""
 	}
-	return "", fmt.Sprintf("a %v (%v), which holds a Go pointer", t.Kind(), t)
+	return "", fmt.Sprintf("of kind %v (%v), which holds a Go pointer", t.Kind(), t)
 }
 
 func join(step, path, why string) (string, string) {

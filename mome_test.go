@@ -1,0 +1,488 @@
+//go:build linux
+
+package mome
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client/clienttest"
+	"github.com/mome-dsm/mome/impl/memory"
+	"go.uber.org/goleak"
+)
+
+// childEnv makes the test binary the application named in it.
+const childEnv = "MOME_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childEnv); name != "" {
+		children[name]()
+		os.Exit(0)
+	}
+	os.Unsetenv(EnvSocket)
+	os.Unsetenv(EnvRank)
+	os.Unsetenv(EnvNodes)
+	goleak.VerifyTestMain(m)
+}
+
+// connect attaches this process to a new node, and detaches with the test.
+func connect(t *testing.T) (*Node, *clienttest.Node) {
+	t.Helper()
+	daemon := clienttest.Start(t, 3)
+	n, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return n, daemon
+}
+
+// create makes a segment, or skips where the address space is taken (by the
+// race detector).
+func create(t *testing.T, n *Node, name string, size int64, opts ...SegmentOption) *Segment {
+	t.Helper()
+	s, err := n.Create(t.Context(), name, size, opts...)
+	if errors.Is(err, memory.ErrBaseTaken) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestConnectSaysWhatIsWrong(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ socket, rank, nodes, want string }{
+		{"", "", "", "MOME_SOCKET is not set"},
+		{file + ".none", "", "", "is the node running?"},
+		{file, "", "", "is not a socket"},
+		{file, "x", "", `MOME_RANK="x" is not a number`},
+		{file, "", "-1", `MOME_NODES="-1" is not a number`},
+		{file, "2", "2", "do not fit"},
+		{file, "", "0", "do not fit"},
+	} {
+		t.Setenv(EnvSocket, c.socket)
+		t.Setenv(EnvRank, c.rank)
+		t.Setenv(EnvNodes, c.nodes)
+		if _, err := Connect(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Connect with %+v: %v", c, err)
+		}
+	}
+}
+
+func TestRankAndNodes(t *testing.T) {
+	n, daemon := connect(t)
+	if n.ID() != 0 || n.Rank() != 0 || n.Nodes() != 3 || n.Cluster() != "test" {
+		t.Errorf("node %d, rank %d of %d in %q", n.ID(), n.Rank(), n.Nodes(), n.Cluster())
+	}
+	t.Setenv(EnvSocket, daemon.Socket())
+	t.Setenv(EnvRank, "4")
+	t.Setenv(EnvNodes, "7")
+	n, err := Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if n.ID() != 0 || n.Rank() != 4 || n.Nodes() != 7 {
+		t.Errorf("node %d, rank %d of %d; want rank 4 of 7", n.ID(), n.Rank(), n.Nodes())
+	}
+}
+
+func TestSegment(t *testing.T) {
+	n, daemon := connect(t)
+	ctx := t.Context()
+	const size = 3*addr.PageSize + 100
+	s := create(t, n, "grid", size, WithHome(Block))
+	if s.Name() != "grid" || s.Size() != size || s.Addr() != addr.Base || len(s.Bytes()) != size {
+		t.Fatalf("segment %q of %d bytes at %#x, %d mapped", s.Name(), s.Size(), s.Addr(), len(s.Bytes()))
+	}
+	if err := s.Prefault(0, size, true); err != nil {
+		t.Fatal(err)
+	}
+	s.Bytes()[size-1] = 42
+	for _, op := range []func() error{
+		func() error { return s.Prefetch(0, 10, true) },
+		func() error { return s.WriteBack(ctx, 4096, 10) },
+		func() error { return s.Drop(ctx, 0, size) },
+		func() error { return s.Drop(ctx, size, 0) },
+	} {
+		if err := op(); err != nil {
+			t.Error(err)
+		}
+	}
+	log := daemon.Requests()
+	if r := log[len(log)-1].GetDrop().GetRange(); r.GetLength() != size || r.GetSegment().GetName() != "grid" {
+		t.Errorf("the last request is %v", log[len(log)-1])
+	}
+
+	for _, c := range []struct{ off, n int64 }{{-1, 1}, {0, -1}, {0, size + 1}, {size + 1, 0}, {size, 1}, {1, 1<<63 - 1}} {
+		if err := s.Prefault(c.off, c.n, false); !errors.Is(err, ErrInvalid) {
+			t.Errorf("Prefault(%d, %d): %v, want ErrInvalid", c.off, c.n, err)
+		}
+	}
+
+	// A second handle shares the mapping; the last Close unmaps.
+	again, err := n.OpenOrCreate(ctx, "grid", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close() // a second Close of one handle does nothing
+	if s.Bytes() != nil || !errors.Is(s.Prefetch(0, 1, false), ErrClosed) {
+		t.Error("a closed handle can be used")
+	}
+	if again.Bytes()[size-1] != 42 {
+		t.Errorf("the byte is %d, want 42", again.Bytes()[size-1])
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	third, err := n.Open(ctx, "grid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := third.Prefault(0, size, false); err != nil {
+		t.Fatal(err)
+	}
+	if third.Bytes()[size-1] != 42 {
+		t.Errorf("after mapping again the byte is %d, want 42", third.Bytes()[size-1])
+	}
+}
+
+func TestSegmentErrors(t *testing.T) {
+	n, _ := connect(t)
+	ctx := t.Context()
+	create(t, n, "a", 4096)
+	_, exists := n.Create(ctx, "a", 4096)
+	_, notFound := n.Open(ctx, "b")
+	_, badSize := n.Create(ctx, "b", 0)
+	_, tooBig := n.Create(ctx, "b", addr.Space+1)
+	_, noSpace := n.Create(ctx, "b", addr.Space)
+	_, otherSize := n.OpenOrCreate(ctx, "a", 8192)
+	_, model := n.Create(ctx, "b", 1, WithModel(3))
+	_, name := n.Create(ctx, "", 1)
+	for _, c := range []struct {
+		got, want error
+		about     string
+	}{
+		{exists, ErrExists, `"a"`}, {notFound, ErrNotFound, `"b"`}, {badSize, ErrBadSize, "0 bytes"},
+		{tooBig, ErrBadSize, `"b"`}, {noSpace, ErrNoSpace, `"b"`}, {otherSize, ErrBadSize, "4096 bytes, not 8192"},
+		{model, ErrInvalid, "release"}, {name, ErrInvalid, "empty"}, {n.Remove(ctx, "b"), ErrNotFound, `"b"`},
+	} {
+		if !errors.Is(c.got, c.want) || !strings.Contains(c.got.Error(), c.about) {
+			t.Errorf("%v; want %v about %s", c.got, c.want, c.about)
+		}
+	}
+	for i := range 4 {
+		create(t, n, fmt.Sprint("s", i), 1)
+	}
+	list, err := n.Segments(ctx)
+	var names []string
+	for _, s := range list {
+		names = append(names, s.Name)
+	}
+	if want := []string{"a", "s0", "s1", "s2", "s3"}; err != nil || !reflect.DeepEqual(names, want) {
+		t.Errorf("Segments: %v, %v; want %v", names, err, want)
+	}
+}
+
+func TestRemoved(t *testing.T) {
+	n, _ := connect(t)
+	s := create(t, n, "a", 4096)
+	if err := n.Remove(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	// The event came before the answer, on the same socket.
+	if err := s.Prefault(0, 1, false); !errors.Is(err, ErrRemoved) {
+		t.Errorf("Prefault: %v, want ErrRemoved", err)
+	}
+	if _, err := SliceOf[byte](s, 0, 1); !errors.Is(err, ErrRemoved) {
+		t.Errorf("SliceOf: %v, want ErrRemoved", err)
+	}
+	// The name is free for another life.
+	other := create(t, n, "a", 8192)
+	if err := other.Prefault(0, 1, true); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSliceOf(t *testing.T) {
+	n, _ := connect(t)
+	s := create(t, n, "a", 4096)
+	if err := s.Prefault(0, 4096, true); err != nil {
+		t.Fatal(err)
+	}
+	counters, err := SliceOf[atomic.Int64](s, 8, 511)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counters[510].Add(7)
+	last, err := ValueOf[int64](s, 4088)
+	if err != nil || *last != 7 {
+		t.Errorf("the last word is %v (%v), want 7", last, err)
+	}
+	if empty, err := SliceOf[int64](s, 4096, 0); err != nil || len(empty) != 0 {
+		t.Errorf("an empty slice at the end: %v, %v", empty, err)
+	}
+	for _, c := range []struct {
+		off  int64
+		n    int
+		want string
+	}{
+		{4, 1, "not a multiple of 8"},
+		{-8, 1, "not within"},
+		{0, 513, "not within"},
+		{4096, 1, "not within"},
+		{0, -1, "length of -1"},
+		{0, 1 << 62, "length of"},
+	} {
+		if _, err := SliceOf[int64](s, c.off, c.n); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("SliceOf(%d, %d): %v, want %q", c.off, c.n, err, c.want)
+		}
+	}
+	if _, err := SliceOf[string](s, 0, 1); !errors.Is(err, ErrInvalid) {
+		t.Errorf("SliceOf[string]: %v", err)
+	}
+	if _, err := ValueOf[*int](s, 0); !errors.Is(err, ErrInvalid) {
+		t.Errorf("ValueOf[*int]: %v", err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	n, daemon := connect(t)
+	other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ctx := t.Context()
+	mine, theirs := n.Lock("l"), other.Lock("l")
+
+	first, err := theirs.Acquire(ctx)
+	if err != nil || first == 0 {
+		t.Fatalf("Acquire: %d, %v", first, err)
+	}
+	if _, err := mine.TryAcquire(ctx); !errors.Is(err, ErrBusy) {
+		t.Errorf("TryAcquire: %v, want ErrBusy", err)
+	}
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	if _, err := mine.Acquire(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Acquire with a deadline: %v, want DeadlineExceeded", err)
+	}
+	if err := mine.Release(); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("Release of a lock that is not held: %v, want ErrNotOwner", err)
+	}
+	if err := theirs.Release(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := mine.TryAcquire(ctx)
+	if err != nil || second <= first {
+		t.Errorf("TryAcquire: fence %d, %v; want more than %d", second, err, first)
+	}
+	if err := mine.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := theirs.Acquire(ctx); err != nil {
+		t.Fatal(err)
+	}
+	go other.Close() // the holder goes
+	fence, err := mine.Acquire(ctx)
+	if !errors.Is(err, ErrOwnerDied) || fence <= second {
+		t.Errorf("Acquire after the holder died: fence %d, %v; want ErrOwnerDied", fence, err)
+	}
+	if err := mine.Release(); err != nil {
+		t.Errorf("the lock came with ErrOwnerDied and is not held: %v", err)
+	}
+	if _, err := n.Lock("").Acquire(ctx); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a lock without a name: %v", err)
+	}
+}
+
+func TestBarrier(t *testing.T) {
+	n, daemon := connect(t)
+	other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ctx := t.Context()
+	mine, err := n.Barrier(ctx, "b", 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Barrier(ctx, "b", 0, 2); !errors.Is(err, ErrMismatch) {
+		t.Errorf("a party that is taken: %v, want ErrMismatch", err)
+	}
+	if _, err := other.Barrier(ctx, "b", 1, 3); !errors.Is(err, ErrMismatch) {
+		t.Errorf("another number of parties: %v, want ErrMismatch", err)
+	}
+	for _, c := range [][2]int{{2, 2}, {-1, 2}, {0, 0}, {0, 1 << 30}} {
+		if _, err := n.Barrier(ctx, "c", c[0], c[1]); !errors.Is(err, ErrInvalid) {
+			t.Errorf("party %d of %d: %v, want ErrInvalid", c[0], c[1], err)
+		}
+	}
+	theirs, err := other.Barrier(ctx, "b", 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	for range 3 {
+		go func() { done <- theirs.Wait(ctx) }()
+		if err := mine.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Giving up is not leaving: the party has arrived, and may ask again.
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	if err := mine.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait with a deadline: %v, want DeadlineExceeded", err)
+	}
+	if err := theirs.Wait(ctx); err != nil {
+		t.Errorf("the other party: %v", err)
+	}
+	if err := mine.Wait(ctx); err != nil {
+		t.Errorf("Wait again for the same round: %v", err)
+	}
+	go func() { done <- mine.Wait(ctx) }()
+	other.Close()
+	if err := <-done; !errors.Is(err, ErrPartyDied) {
+		t.Errorf("Wait for a party that died: %v, want ErrPartyDied", err)
+	}
+	if err := mine.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStatsAndClose(t *testing.T) {
+	n, _ := connect(t)
+	stats, err := n.Stats(t.Context())
+	if err != nil || stats["requests"] != 2 {
+		t.Errorf("Stats: %v, %v; want 2 requests", stats, err)
+	}
+	s := create(t, n, "a", 4096)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Open(t.Context(), "a"); !errors.Is(err, ErrClosed) {
+		t.Errorf("Open: %v, want ErrClosed", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close of a segment of a closed node: %v", err)
+	}
+}
+
+// children are applications, run in processes of their own.
+var children = map[string]func(){
+	// waits is blocked in a request.
+	"waits": func() {
+		n, err := Connect(context.Background())
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		b, err := n.Barrier(context.Background(), "b", 0, 2)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("ready")
+		b.Wait(context.Background())
+		select {} // the end comes from another goroutine
+	},
+	// handles has a handler of its own.
+	"handles": func() {
+		failed := make(chan error, 1)
+		n, err := Connect(context.Background(), WithFailureHandler(func(err error) { failed <- err }))
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("ready")
+		err = <-failed
+		fmt.Fprintln(os.Stderr, "handled:", err, errors.Is(err, ErrClusterFailed))
+		n.Close()
+		os.Exit(7)
+	},
+}
+
+func TestFailureEndsTheProgram(t *testing.T) {
+	for _, c := range []struct {
+		name, child string
+		event       func(*clienttest.Node)
+		status      int // or
+		signal      syscall.Signal
+		stderr      string
+	}{
+		{"announced", "waits", func(d *clienttest.Node) { d.Fail("node 2 died") }, 1, 0,
+			"mome: the cluster failed: node 2 died\n"},
+		{"hang-up", "waits", (*clienttest.Node).HangUp, 1, 0,
+			"mome: the cluster failed: the node hung up\n"},
+		{"node killed", "waits", (*clienttest.Node).Kill, 0, syscall.SIGKILL, ""},
+		{"handler", "handles", func(d *clienttest.Node) { d.Fail("disk") }, 7, 0,
+			"handled: mome: the cluster failed: disk true\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			daemon := clienttest.Start(t, 2)
+			exe, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), exe)
+			cmd.Env = append(os.Environ(), childEnv+"="+c.child, EnvSocket+"="+daemon.Socket())
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			stdout := bufio.NewReader(out)
+			if line, err := stdout.ReadString('\n'); line != "ready\n" {
+				t.Fatalf("the child says %q (%v)", line, err)
+			}
+			c.event(daemon)
+			io.Copy(io.Discard, stdout)
+			cmd.Wait()
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if c.signal != 0 && status.Signal() != c.signal || c.signal == 0 && status.ExitStatus() != c.status {
+				t.Errorf("the child ended by %v, want status %d or signal %v", cmd.ProcessState, c.status, c.signal)
+			}
+			if stderr.String() != c.stderr {
+				t.Errorf("on stderr %q, want %q", stderr.String(), c.stderr)
+			}
+		})
+	}
+}
