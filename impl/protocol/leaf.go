@@ -150,6 +150,7 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 		l.arrived = false
 	}
 	l.op = OpNone
+	l.over = false // a residence begins
 	if g.Op == OpWriteback {
 		l.batch.add(Effect{Kind: Written, Page: l.page})
 	} else {
