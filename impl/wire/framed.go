@@ -55,16 +55,18 @@ func (f *framed) remote() string { return f.peer }
 func (f *framed) shut()          { f.stream.shut() }
 func (f *framed) close()         { f.stream.close() }
 
-func (f *framed) tryWrite(b *batch) (bool, error) {
+func (f *framed) tryWrite(p *pipe, b *batch) (bool, error) {
 	n, err := f.stream.trySend(b.bufs, b.sent)
 	b.sent += n
+	p.bytesOut.Add(uint64(n))
 	return b.sent == b.size, err
 }
 
-func (f *framed) write(_ *pipe, b *batch) error {
+func (f *framed) write(p *pipe, b *batch) error {
 	for b.sent < b.size {
 		n, err := f.stream.send(b.bufs, b.sent)
 		b.sent += n
+		p.bytesOut.Add(uint64(n))
 		if err != nil {
 			return err
 		}

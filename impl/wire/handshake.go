@@ -71,8 +71,9 @@ func (r *refusal) Unwrap() error {
 	return ErrHandshake
 }
 
-// parseHandshake decodes and validates one message of the handshake by itself.
-func parseHandshake(b []byte) (*wirepb.Handshake, error) {
+// parseHandshake decodes and validates one message of the handshake by itself,
+// for an end that speaks the given version.
+func parseHandshake(b []byte, speaks uint32) (*wirepb.Handshake, error) {
 	h := new(wirepb.Handshake)
 	if len(b) > maxHandshake {
 		return nil, fmt.Errorf("%w: %d bytes", ErrHandshake, len(b))
@@ -92,7 +93,7 @@ func parseHandshake(b []byte) (*wirepb.Handshake, error) {
 	case len(h.Cluster) > maxCluster || len(h.Transport) > 16:
 		return nil, fmt.Errorf("%w: names too long", ErrHandshake)
 	}
-	if h.Version != version {
+	if h.Version != speaks {
 		// Another version may mean anything by the other fields.
 		return h, nil
 	}
@@ -124,7 +125,7 @@ type handshake struct {
 // message is a Handshake with what all of them say.
 func (h *handshake) message(step wirepb.Step) *wirepb.Handshake {
 	return &wirepb.Handshake{
-		Magic: magic, Version: version, Step: step,
+		Magic: magic, Version: h.m.version, Step: step,
 		Cluster: h.m.cfg.Cluster,
 		Node:    uint32(h.m.cfg.Self), Incarnation: uint32(h.m.cfg.Incarnation),
 	}
@@ -152,13 +153,13 @@ func (h *handshake) receive(step wirepb.Step) (*wirepb.Handshake, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg, err := parseHandshake(b)
+	msg, err := parseHandshake(b, h.m.version)
 	if err != nil {
 		return nil, refuse(wirepb.Refusal_MALFORMED, "%s: %v", h.remote, err)
 	}
-	if msg.Version != version {
+	if msg.Version != h.m.version {
 		return nil, refuse(wirepb.Refusal_VERSION, "node %d at %s speaks version %d, node %d version %d",
-			msg.Node, h.remote, msg.Version, h.m.cfg.Self, version)
+			msg.Node, h.remote, msg.Version, h.m.cfg.Self, h.m.version)
 	}
 	if msg.Step != step && msg.Step != wirepb.Step_REFUSED {
 		return nil, refuse(wirepb.Refusal_MALFORMED, "%s sent %v for %v", h.remote, msg.Step, step)

@@ -111,7 +111,7 @@ type conn interface {
 	read(p *pipe) error
 	// tryWrite writes as much of the batch as goes without blocking, and says
 	// whether that was all.
-	tryWrite(b *batch) (bool, error)
+	tryWrite(p *pipe, b *batch) (bool, error)
 	// write writes the rest of the batch.
 	write(p *pipe, b *batch) error
 	// shut makes read and write return. It may be called at any time, again.
@@ -173,15 +173,13 @@ func (l *Link) pump(p *pipe, inline bool) {
 			return
 		}
 		l.mu.Unlock()
-		before := p.batch.sent
 		var all bool
 		var err error
 		if inline {
-			all, err = p.c.tryWrite(&p.batch)
+			all, err = p.c.tryWrite(p, &p.batch)
 		} else {
 			all, err = true, p.c.write(p, &p.batch)
 		}
-		p.bytesOut.Add(uint64(p.batch.sent - before))
 		if err != nil {
 			p.c.shut()
 		}

@@ -93,10 +93,11 @@ type Config struct {
 
 // Mesh is the links of one node: at most one with each peer.
 type Mesh struct {
-	cfg    Config
-	ctx    context.Context // ended by Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup // everything that Close waits for
+	cfg     Config
+	version uint32          // what it speaks; tests speak another
+	ctx     context.Context // ended by Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup // everything that Close waits for
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -143,10 +144,11 @@ func New(cfg Config) (*Mesh, error) {
 		cfg.Window = 16 << 20
 	}
 	m := &Mesh{
-		cfg:   cfg,
-		links: make(map[addr.NodeID]*Link),
-		gone:  make(map[addr.NodeID]addr.Incarnation),
-		conns: make(map[net.Conn]struct{}),
+		cfg:     cfg,
+		version: version,
+		links:   make(map[addr.NodeID]*Link),
+		gone:    make(map[addr.NodeID]addr.Incarnation),
+		conns:   make(map[net.Conn]struct{}),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.wg.Add(1)

@@ -14,8 +14,8 @@ const frontRoom = prefixSize + maxFront
 // Bounds of what a link keeps for its next frames.
 const (
 	maxFreePages  = 1024
-	maxFreeFrames = 256
-	maxFreeBuffer = 16 << 10
+	maxFreeFrames = 1024
+	maxFreeBuffer = 8 << 10
 )
 
 // pageBuffer holds one page until the peer has acknowledged it. slice covers
