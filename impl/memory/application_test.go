@@ -80,6 +80,17 @@ type applicationOptions struct {
 // startApplication starts a process that maps the segment, and attaches it.
 func startApplication(t testing.TB, s *Segment, o applicationOptions) *application {
 	t.Helper()
+	a, err := launch(t, s, o)
+	if err != nil {
+		t.Fatalf("the application did not come up: %v", err)
+	}
+	return a
+}
+
+// launch is startApplication with an error where the process does not map the
+// segment.
+func launch(t testing.TB, s *Segment, o applicationOptions) (*application, error) {
+	t.Helper()
 	control, childControl := socketPair(t)
 	silent, childSilent := socketPair(t)
 	memfd, err := unix.FcntlInt(uintptr(s.FD()), unix.F_DUPFD_CLOEXEC, 0)
@@ -120,7 +131,7 @@ func startApplication(t testing.TB, s *Segment, o applicationOptions) *applicati
 	t.Cleanup(a.stop)
 	uffd, err := receiveFD(a.control)
 	if err != nil {
-		t.Fatalf("the application did not come up: %v", err)
+		return nil, err
 	}
 	if o.extra != 0 || o.flags != 0 {
 		a.Mapping, err = s.attach(uffd, "test")
@@ -134,7 +145,7 @@ func startApplication(t testing.TB, s *Segment, o applicationOptions) *applicati
 	if !o.noServe {
 		a.serve(o.handle)
 	}
-	return a
+	return a, nil
 }
 
 func (a *application) serve(handle func(*Mapping, []Fault)) {

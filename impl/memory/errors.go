@@ -94,8 +94,8 @@ func (e *BaseTakenError) Error() string {
 		what = strings.Join(e.Found, "; ")
 	}
 	return fmt.Sprintf("mome: memory: the segment must lie at %#x-%#x, and there is already: %s"+
-		" (a Go program built with -race keeps its shadow memory at 0x200000000000-0x21c000000000"+
-		" and 0x300000000000-0x400000000000)", e.Start, e.End, what)
+		" (if that is Go's own memory, whose place differs from run to run: start the program again;"+
+		" the race detector's place is always the same)", e.Start, e.End, what)
 }
 
 func (e *BaseTakenError) Unwrap() error { return ErrBaseTaken }

@@ -125,10 +125,8 @@ func TestStressRecallAndStore(t *testing.T) {
 		words = 3
 	)
 	var adds []<-chan reply
-	var apps []*application
 	for i := range 2 {
 		a := startApplication(t, s, applicationOptions{handle: k.handle})
-		apps = append(apps, a)
 		// Word 0 is everybody's, the last is the process's own.
 		for _, word := range []int64{0, 0, 1 + int64(i)} {
 			adds = append(adds, a.begin(request{Op: "add", N: 8, Off: 8 * word, Val: times}))

@@ -156,25 +156,42 @@ func (v *View) Populate(off, n int64, write bool) error {
 	return populate("populate", p, p.Addr(), (to-from)<<addr.PageShift, write)
 }
 
+// populate faults pages in by madvise. An error names the page: the kernel does
+// not say how far it came, so the range is gone through once more, page by page.
 func populate(op string, p addr.PageNum, start uintptr, size int64, write bool) error {
 	advice := unix.MADV_POPULATE_READ // 5.14
 	if write {
 		advice = unix.MADV_POPULATE_WRITE // 5.14
 	}
+	errno := populateRange(start, size, advice)
+	if errno == 0 {
+		return nil
+	}
+	for off := int64(0); size > addr.PageSize && off < size; off += addr.PageSize {
+		if errno = populateRange(start+uintptr(off), addr.PageSize, advice); errno != 0 {
+			p += addr.PageNum(off >> addr.PageShift)
+			break
+		}
+	}
+	switch errno {
+	case 0: // mended meanwhile
+		return nil
+	case unix.EHWPOISON:
+		return &PageError{op, p, ErrPoisoned}
+	case unix.EFAULT, unix.ENOMEM:
+		// ENOMEM: nothing is mapped there.
+		return &PageError{op, p, ErrRefused}
+	}
+	return &PageError{op, p, errno}
+}
+
+func populateRange(start uintptr, size int64, advice int) unix.Errno {
 	for {
-		switch errno := madvise(start, size, advice); errno {
-		case 0:
-			return nil
-		case unix.EINTR, unix.EAGAIN:
-			// A signal, of which a Go program has many. What is there stays
-			// there, and the next call passes over it.
-			continue
-		case unix.EHWPOISON:
-			return &PageError{op, p, ErrPoisoned}
-		case unix.EFAULT:
-			return &PageError{op, p, ErrRefused}
-		default:
-			return &PageError{op, p, errno}
+		errno := madvise(start, size, advice)
+		// A signal interrupts, and a Go program has many. What is there stays
+		// there, and the next call passes over it.
+		if errno != unix.EINTR && errno != unix.EAGAIN {
+			return errno
 		}
 	}
 }

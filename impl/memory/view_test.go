@@ -14,15 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// baseFree says whether this binary's processes can map the whole space: the
-// race detector keeps its shadow memory within it.
-func baseFree() error {
-	if found := overlapping(addr.Base, addr.Base+uintptr(addr.Space)); found != nil {
-		return fmt.Errorf("this test binary cannot map the whole space: %s", strings.Join(found, "; "))
-	}
-	return nil
-}
-
 func TestBaseTaken(t *testing.T) {
 	s := newSegment(t, 4)
 	squatter, errno := mmapShared((testFirst + 2).Addr(), addr.PageSize, unix.PROT_NONE, s.FD())
