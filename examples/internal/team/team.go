@@ -1,0 +1,131 @@
+// Package team is what the example programs have in common: flags, the
+// processes of a program as a team with one segment and one barrier, and the
+// report at the end.
+package team
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mome-dsm/mome"
+)
+
+// PageSize is the unit in which memory moves between machines. What different
+// ranks store to lies on different pages.
+const PageSize = 4096
+
+// AlignUp rounds bytes up to whole pages.
+func AlignUp(n int64) int64 { return (n + PageSize - 1) &^ (PageSize - 1) }
+
+// Split is part i of [0, n) cut in equal parts, as [lo, hi).
+func Split(n, parts, i int) (lo, hi int) { return n * i / parts, n * (i + 1) / parts }
+
+// Usage is an error of the command line.
+type Usage struct{ error }
+
+// UsageError makes a Usage.
+func UsageError(format string, args ...any) error { return Usage{fmt.Errorf(format, args...)} }
+
+// Exit runs a program and ends the process: with status 0, with 2 and one line
+// if the error is a Usage, else with 1 and one line. Asking for help is no
+// error.
+func Exit(name string, program func(args []string) error) {
+	err := program(os.Args[1:])
+	var usage Usage
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "%s: %v (try %s --help)\n", name, err, name)
+		os.Exit(2)
+	}
+	if rank := os.Getenv(mome.EnvRank); rank != "" {
+		name += ": rank " + rank
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	os.Exit(1)
+}
+
+// Parse reads the command line, which has flags only. about is what --help
+// says before the flags.
+func Parse(flags *flag.FlagSet, about string, args []string) error {
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Printf("%s\n\n", about)
+		flags.SetOutput(os.Stdout)
+		flags.PrintDefaults()
+		return err
+	case err != nil:
+		return Usage{err}
+	case flags.NArg() > 0:
+		return UsageError("unexpected argument %q", flags.Arg(0))
+	}
+	return nil
+}
+
+// Team is this process among those of the program.
+type Team struct {
+	Rank, Size int
+	Segment    *mome.Segment
+
+	node    *mome.Node
+	barrier *mome.Barrier
+}
+
+// Join attaches to the node, opens or creates the program's segment, whose size
+// may depend on the number of ranks, and joins its barrier. All ranks call it.
+func Join(ctx context.Context, name string, size func(ranks int) int64) (*Team, error) {
+	node, err := mome.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &Team{Rank: node.Rank(), Size: node.Nodes(), node: node}
+	// Each node is the home of its part of the segment: the programs lay out
+	// the bands of their ranks in that order.
+	t.Segment, err = node.OpenOrCreate(ctx, name, size(t.Size), mome.WithHome(mome.Block))
+	if err == nil {
+		t.barrier, err = node.Barrier(ctx, name, t.Rank, t.Size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
+	return t, nil
+}
+
+// Wait is the team's barrier.
+func (t *Team) Wait(ctx context.Context) error { return t.barrier.Wait(ctx) }
+
+// Timed runs the work between two barriers and returns how long the team took.
+func (t *Team) Timed(ctx context.Context, work func() error) (time.Duration, error) {
+	if err := t.Wait(ctx); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := work(); err != nil {
+		return 0, err
+	}
+	if err := t.Wait(ctx); err != nil {
+		return 0, err
+	}
+	return time.Since(start), nil
+}
+
+// Stats is the counters of this rank's node.
+func (t *Team) Stats(ctx context.Context) (map[string]uint64, error) { return t.node.Stats(ctx) }
+
+// Leave detaches, when all ranks have called it. Rank 0 removes the segment.
+func (t *Team) Leave(ctx context.Context) error {
+	err := t.Wait(ctx)
+	if err == nil && t.Rank == 0 {
+		err = t.node.Remove(ctx, t.Segment.Name())
+	}
+	return errors.Join(err, t.node.Close())
+}
