@@ -78,6 +78,20 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// wrapped is framed TCP whose acceptors see no plain socket, as under TLS.
+const wrapped = "wrapped"
+
+// wrapper hides the sockets of a listener.
+type wrapper struct{ net.Listener }
+
+func (w wrapper) Accept() (net.Conn, error) {
+	c, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return struct{ net.Conn }{c}, nil
+}
+
 // node is a mesh with its port.
 type node struct {
 	*Mesh
@@ -113,6 +127,9 @@ func startNodeAt(t testing.TB, address, transport string, id addr.NodeID, edit .
 	for _, e := range edit {
 		e(&cfg)
 	}
+	if transport == wrapped {
+		cfg.Transport = TCP
+	}
 	var err error
 	if n.Mesh, err = New(cfg); err != nil {
 		t.Fatal(err)
@@ -125,7 +142,11 @@ func startNodeAt(t testing.TB, address, transport string, id addr.NodeID, edit .
 	n.wg.Add(2)
 	go func() {
 		defer n.wg.Done()
-		if err := n.Serve(n.ln.Framed()); err != nil {
+		ln := n.ln.Framed()
+		if transport == wrapped {
+			ln = wrapper{ln}
+		}
+		if err := n.Serve(ln); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -246,7 +267,7 @@ func openDescriptors(t testing.TB) int {
 
 // TestConformance is what every transport must do.
 func TestConformance(t *testing.T) {
-	for _, transport := range []string{TCP, GRPC} {
+	for _, transport := range []string{TCP, GRPC, wrapped} {
 		t.Run("transport="+transport, func(t *testing.T) {
 			for _, c := range []struct {
 				name string
@@ -258,6 +279,7 @@ func TestConformance(t *testing.T) {
 				{"place", testPlace},
 				{"flushers", testFlushers},
 				{"acknowledged", testAcknowledged},
+				{"idle", testIdle},
 				{"beforeUp", testBeforeUp},
 				{"token", testToken},
 				{"cluster", testCluster},
@@ -301,6 +323,8 @@ func testBreaks(t *testing.T, transport string) {
 			a, b := startNode(t, transport, 1), startNode(t, transport, 2)
 			ca, cb := newChecker(t, "at 1", total), newChecker(t, "at 2", total)
 			a.h.deliver, b.h.deliver = ca.deliver, cb.deliver
+			mapping := make([]byte, total*addr.PageSize)
+			a.h.place = func(_ addr.NodeID, m *protocol.Message) []byte { return mapping[int(m.Page)*addr.PageSize:] }
 			p := newProxy(t, a.address())
 			p.set(cutter(seed))
 			la, lb := connect(t, a, b, p.address())
@@ -446,6 +470,17 @@ func testAcknowledged(t *testing.T, transport string) {
 	case err := <-b.h.down:
 		t.Fatal(err)
 	default:
+	}
+}
+
+// testIdle says that heartbeats keep an idle link.
+func testIdle(t *testing.T, transport string) {
+	quick := func(c *Config) { c.RepairTime = 300 * time.Millisecond }
+	a, b := startNode(t, transport, 1, quick), startNode(t, transport, 2, quick)
+	la, lb := connect(t, a, b, a.address())
+	eventually(t, "heartbeats", func() bool { return la.Stats().Controls >= 12 && lb.Stats().Controls >= 12 })
+	if len(a.h.down)+len(b.h.down) > 0 {
+		t.Error("down")
 	}
 }
 

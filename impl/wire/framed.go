@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -88,6 +91,7 @@ func (f *framed) read(p *pipe) error {
 			r = 0
 		}
 		for w-r < need {
+			p.idle()
 			f.vec = append(f.vec[:0], buf[w:])
 			n, err := f.stream.readv(f.vec)
 			if err != nil {
@@ -157,6 +161,20 @@ func (f *framed) read(p *pipe) error {
 			return err
 		}
 	}
+}
+
+// defaultBuffer is the socket buffer that a link asks for by itself, or 0: a
+// request beyond the kernel's limit would only switch its tuning off.
+func defaultBuffer(limit string) int {
+	const want = 4 << 20
+	b, err := os.ReadFile("/proc/sys/net/core/" + limit)
+	if err != nil {
+		return 0
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || n < want {
+		return 0
+	}
+	return want
 }
 
 // netStream is any net.Conn as a byteStream: a connection under TLS, or a

@@ -153,6 +153,7 @@ func (c *streamConn) write(p *pipe, b *batch) error {
 
 func (c *streamConn) read(p *pipe) error {
 	for {
+		p.idle() // whether there is more, only gRPC knows
 		var in incoming
 		if err := c.s.RecvMsg(&in); err != nil {
 			return err

@@ -86,7 +86,8 @@ type pipe struct {
 	inHandler         atomic.Bool               // the reader is with the handler
 	silent            atomic.Pointer[time.Time] // shut: heard last then
 
-	err error // why the reader ended; before quit is closed
+	busy bool  // the reader's: frames were delivered since Idle
+	err  error // why the reader ended; before quit is closed
 
 	// Owned by the mesh's ticker.
 	seenIn, seenOut uint64
@@ -94,10 +95,10 @@ type pipe struct {
 	ackPending      bool
 
 	// Guarded by l.mu.
-	next    uint64 // the next frame to write
-	writing bool   // somebody owns batch and writes
-	ended   bool   // nothing is written any more
-	idle    chan struct{}
+	next    uint64        // the next frame to write
+	writing bool          // somebody owns batch and writes
+	ended   bool          // nothing is written any more
+	quiet   chan struct{} // closed when nobody writes any more
 	beatDue bool
 	byeSent bool
 	batch   batch    // owned by the writer while writing
@@ -160,9 +161,9 @@ func (l *Link) pump(p *pipe, inline bool) {
 	for round := 0; ; round++ {
 		if len(p.batch.frames) == 0 && (p.ended || !l.assemble(p)) {
 			p.writing = false
-			if p.ended && p.idle != nil {
-				close(p.idle)
-				p.idle = nil
+			if p.ended && p.quiet != nil {
+				close(p.quiet)
+				p.quiet = nil
 			}
 			l.mu.Unlock()
 			return
@@ -227,6 +228,7 @@ func (l *Link) assemble(p *pipe) bool {
 		l.enqueue()
 	}
 	if len(b.frames) > 0 {
+		p.beatDue = false // they carry the acknowledgement
 		l.stats.framesOut.Add(uint64(len(b.frames)))
 		return true
 	}
@@ -364,17 +366,18 @@ func (p *pipe) readLoop(first bool) {
 		p.inHandler.Store(false)
 	}
 	p.err = p.c.read(p)
+	p.idle()
 	p.c.shut()
 	l.mu.Lock()
 	p.ended = true
-	var idle chan struct{}
+	var quiet chan struct{}
 	if p.writing {
-		idle = make(chan struct{})
-		p.idle = idle
+		quiet = make(chan struct{})
+		p.quiet = quiet
 	}
 	l.mu.Unlock()
-	if idle != nil {
-		<-idle
+	if quiet != nil {
+		<-quiet
 	}
 	l.mu.Lock()
 	if len(p.batch.frames) > 0 {
@@ -433,7 +436,7 @@ func (p *pipe) begin(head []byte, payload int) error {
 	if need := pages * addr.PageSize; len(l.inPages) < need {
 		l.inPages = make([]byte, max(need, 16*addr.PageSize))
 	}
-	fresh := h.seq == l.received.Load()+1 && !l.closing.Load()
+	fresh := h.seq == l.received.Load()+1
 	own := l.inPages
 	for i := range f.Messages {
 		m := &f.Messages[i]
@@ -466,9 +469,6 @@ func (p *pipe) finish() error {
 		}
 		return nil
 	}
-	if l.closing.Load() {
-		return nil
-	}
 	if h.seq <= l.received.Load() {
 		l.stats.duplicates.Add(1)
 		return nil
@@ -479,6 +479,7 @@ func (p *pipe) finish() error {
 	p.inHandler.Store(true)
 	l.mesh.cfg.Handler.Deliver(l.peer, f)
 	p.inHandler.Store(false)
+	p.busy = l.mesh.idler != nil
 	l.unacked += len(l.targets) * addr.PageSize
 	if l.ackSent.Load() == h.seq {
 		l.unacked = 0
@@ -487,6 +488,16 @@ func (p *pipe) finish() error {
 		l.acknowledge()
 	}
 	return nil
+}
+
+// idle tells an Idler that nothing more was read: before the reader sleeps.
+func (p *pipe) idle() {
+	if p.busy {
+		p.busy = false
+		p.inHandler.Store(true)
+		p.l.mesh.idler.Idle(p.l.peer)
+		p.inHandler.Store(false)
+	}
 }
 
 // halt ends the link: err is what Down will say, nil for no Down.

@@ -24,6 +24,9 @@ type rogue struct {
 // newRogue connects node 2 to n by hand.
 func newRogue(t *testing.T, n *node, transport string) *rogue {
 	t.Helper()
+	if transport == wrapped {
+		transport = TCP
+	}
 	m := &Mesh{version: version, cfg: Config{
 		Self: 2, Incarnation: 1, Cluster: n.cfg.Cluster, Token: n.cfg.Token, Transport: transport,
 	}}
@@ -184,7 +187,7 @@ func testTruncated(t *testing.T, transport string) {
 	if err := r.send(raw[:len(raw)-1]); err != nil {
 		t.Fatal(err)
 	}
-	if transport == TCP {
+	if transport != GRPC {
 		r.close()
 	}
 	if err := await(t, n.h.down, "down"); !errors.Is(err, want) {

@@ -52,6 +52,17 @@ type Handler interface {
 	Down(peer addr.NodeID, err error)
 }
 
+// Idler is a Handler that wants to know when a link's reader is about to sleep.
+// Such a handler may leave the Flush of what Deliver appended to Idle, so that
+// the answers to frames that came together travel together.
+type Idler interface {
+	Handler
+
+	// Idle is called on the link's reader goroutine after at least one Deliver,
+	// when no further whole frame is at hand.
+	Idle(peer addr.NodeID)
+}
+
 // Config says what a Mesh is.
 type Config struct {
 	// Self and Incarnation name this node; the incarnation is not zero.
@@ -76,7 +87,8 @@ type Config struct {
 	ConnectTime time.Duration
 
 	// SendBuffer and ReceiveBuffer are the socket buffers of framed TCP in bytes.
-	// Zero: 4 MiB. Negative: what the kernel does by itself.
+	// Zero: 4 MiB where the kernel permits that (net.core.wmem_max, rmem_max).
+	// Negative, and where it does not: the kernel's own tuning.
 	SendBuffer, ReceiveBuffer int
 	// Window is the flow control window of a gRPC stream and of its connection
 	// in bytes, at least 64 KiB. Zero: 16 MiB.
@@ -94,6 +106,7 @@ type Config struct {
 // Mesh is the links of one node: at most one with each peer.
 type Mesh struct {
 	cfg     Config
+	idler   Idler           // the handler, if it is one
 	version uint32          // what it speaks; tests speak another
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
@@ -135,10 +148,10 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	cfg.ConnectTime = max(cfg.ConnectTime, cfg.RepairTime)
 	if cfg.SendBuffer == 0 {
-		cfg.SendBuffer = 4 << 20
+		cfg.SendBuffer = defaultBuffer("wmem_max")
 	}
 	if cfg.ReceiveBuffer == 0 {
-		cfg.ReceiveBuffer = 4 << 20
+		cfg.ReceiveBuffer = defaultBuffer("rmem_max")
 	}
 	if cfg.Window == 0 {
 		cfg.Window = 16 << 20
@@ -150,6 +163,7 @@ func New(cfg Config) (*Mesh, error) {
 		gone:    make(map[addr.NodeID]addr.Incarnation),
 		conns:   make(map[net.Conn]struct{}),
 	}
+	m.idler, _ = cfg.Handler.(Idler)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.wg.Add(1)
 	go m.tick()
@@ -319,7 +333,9 @@ func (m *Mesh) refused(remote string, err error) {
 	}
 }
 
-func (m *Mesh) handshakeTime() time.Duration { return m.cfg.RepairTime }
+// handshakeTime bounds one attempt, so that one that went nowhere leaves time
+// for another.
+func (m *Mesh) handshakeTime() time.Duration { return m.cfg.RepairTime / 2 }
 
 // checkToken enforces that links without a token stay on this machine.
 func (m *Mesh) checkToken(remote string) error {
