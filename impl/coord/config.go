@@ -249,6 +249,18 @@ func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) 
 	}
 }
 
+// Sync is a view that has everything that was committed before the call.
+func (c *Config) Sync(ctx context.Context) (*View, error) {
+	head, err := c.store.Get(ctx, keyHead)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.catchUp(ctx, func(v *View) bool { return v.headRev >= head.ModRev }); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return c.View(), nil
+}
+
 // catchUp waits for the view to follow the store, which takes a watch that is
 // not interrupted a moment only.
 func (c *Config) catchUp(ctx context.Context, there func(*View) bool) error {

@@ -160,11 +160,10 @@ func (s *Shard) Asking(p addr.PageNum) bool {
 // intermediate manager.
 func (s *Shard) Tables() (views, directories int) { return len(s.views), len(s.directories) }
 
-// Owns calls yield for each page that this node has the right Owned or Write
-// to, in no order.
-func (s *Shard) Owns(yield func(addr.PageNum) bool) {
-	for p, v := range s.views {
-		if v.right >= Owned && !yield(p) {
+// Holds calls yield for each page that this node has a right to, in no order.
+func (s *Shard) Holds(yield func(addr.PageNum) bool) {
+	for p := range s.views {
+		if !yield(p) {
 			return
 		}
 	}

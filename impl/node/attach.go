@@ -1,0 +1,509 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// maxOutstanding bounds the requests of one application that wait for their
+// answer: so answers never fill its socket.
+const maxOutstanding = 128
+
+// application is one attached process.
+type application struct {
+	node  *Node
+	conn  *client.Conn
+	party uint64 // names it in locks and barriers
+	name  string
+	ctx   context.Context
+	stop  context.CancelFunc
+
+	tasks sync.WaitGroup
+
+	mu          sync.Mutex          // guards the fields below
+	watch       *os.File            // the process is killed when it is closed
+	mapped      map[uint32]*segment // by generation: Map was answered
+	mappings    map[uint32]*mapping
+	outstanding int
+}
+
+// acceptApplications serves the attach socket until it is closed.
+func (n *Node) acceptApplications() {
+	defer n.tasks.Done()
+	for {
+		conn, err := n.attach.Accept()
+		if err != nil {
+			if n.ctx.Err() == nil {
+				n.fail(fmt.Errorf("node %d cannot accept applications: %w", n.id, err))
+			}
+			return
+		}
+		n.tasks.Add(1)
+		go n.serveApplication(conn)
+	}
+}
+
+func (n *Node) serveApplication(conn *client.Conn) {
+	defer n.tasks.Done()
+	ctx, stop := context.WithCancel(n.ctx)
+	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
+		mapped: make(map[uint32]*segment), mappings: make(map[uint32]*mapping),
+		name: fmt.Sprintf("process %d", conn.Peer().PID)}
+	if !n.addApplication(a) {
+		conn.Close()
+		return
+	}
+	for {
+		req, fds, err := conn.ReadRequest()
+		if err != nil {
+			if !errors.Is(err, io.EOF) && n.ctx.Err() == nil {
+				n.log.Warn("an application was hung up on", "application", a.name, "error", err)
+			}
+			break
+		}
+		if !a.request(req, fds) {
+			break
+		}
+	}
+	a.detach()
+}
+
+// detach frees what the application held. Its pages stay with the node.
+func (a *application) detach() {
+	a.hangUp()
+	a.conn.Close()
+	a.stop()
+	a.node.processDied(a.party)
+	a.tasks.Wait()
+	a.mu.Lock()
+	mappings := a.mappings
+	a.mappings = nil
+	a.mu.Unlock()
+	for _, m := range mappings {
+		a.unmap(m)
+	}
+	a.node.removeApplication(a)
+}
+
+// hangUp has the kernel kill the process, if it is still there.
+func (a *application) hangUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.watch != nil {
+		a.watch.Close()
+		a.watch = nil
+	}
+}
+
+func (a *application) unmap(m *mapping) {
+	m.seg.mu.Lock()
+	delete(m.seg.mappings, m)
+	m.seg.mu.Unlock()
+	m.uffd.Detach()
+	_ = m.uffd.Close()
+}
+
+// request answers one request, or sees to it that it will be answered. It
+// returns false where the connection must end.
+func (a *application) request(req *attachpb.Request, fds []int) bool {
+	done := func(err error) bool {
+		if err != nil {
+			return a.conn.WriteError(req.Id, err) == nil
+		}
+		return a.conn.WriteDone(req.Id) == nil
+	}
+	switch b := req.Body.(type) {
+	case *attachpb.Request_Hello:
+		return a.hello(req.Id, b.Hello)
+	case *attachpb.Request_Map:
+		return a.mapSegment(req.Id, b.Map)
+	case *attachpb.Request_Registered:
+		return done(a.registered(b.Registered, fds[0]))
+	case *attachpb.Request_Unmap:
+		return done(a.unmapSegment(b.Unmap))
+	case *attachpb.Request_Stats:
+		return a.conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Counters{Counters: a.node.counters()}}) == nil
+	case *attachpb.Request_LockRelease, *attachpb.Request_LockCancel, *attachpb.Request_BarrierJoin,
+		*attachpb.Request_BarrierLeave, *attachpb.Request_LockAcquire, *attachpb.Request_BarrierWait:
+		return a.syncRequest(req)
+	case *attachpb.Request_Prefetch:
+		m, first, count, err := a.rangeOf(b.Prefetch.Range)
+		if err != nil {
+			return done(err)
+		}
+		return a.later(func() { a.prefetch(m, first, count, b.Prefetch.Write) }) && done(nil)
+	}
+	return a.later(func() {
+		switch b := req.Body.(type) {
+		case *attachpb.Request_Create:
+			a.reply(req.Id, func() (*attachpb.Segment, error) { return a.create(b.Create) })
+		case *attachpb.Request_Open:
+			a.reply(req.Id, func() (*attachpb.Segment, error) { return a.open(b.Open.Name) })
+		case *attachpb.Request_List:
+			a.list(req.Id, b.List)
+		case *attachpb.Request_Remove:
+			done(a.remove(b.Remove.Name))
+		case *attachpb.Request_WriteBack:
+			done(a.clean(b.WriteBack.Range, false))
+		case *attachpb.Request_Drop:
+			done(a.clean(b.Drop.Range, true))
+		default:
+			_ = a.conn.WriteError(req.Id, client.ErrUnsupported)
+		}
+	})
+}
+
+// later runs work that may wait, on a goroutine of its own.
+func (a *application) later(work func()) bool {
+	a.mu.Lock()
+	a.outstanding++
+	ok := a.outstanding <= maxOutstanding
+	a.mu.Unlock()
+	if !ok {
+		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.name, "limit", maxOutstanding)
+		return false
+	}
+	a.tasks.Add(1)
+	go func() {
+		defer a.tasks.Done()
+		work()
+		a.mu.Lock()
+		a.outstanding--
+		a.mu.Unlock()
+	}()
+	return true
+}
+
+func (a *application) hello(id uint64, h *attachpb.Hello) bool {
+	if h.Program != "" {
+		a.name = fmt.Sprintf("%s (process %d)", h.Program, a.conn.Peer().PID)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		_ = a.conn.WriteError(id, fmt.Errorf("%w: watch: %w", client.ErrInternal, err))
+		return false
+	}
+	defer unix.Close(pair[1])
+	a.mu.Lock()
+	a.watch = os.NewFile(uintptr(pair[0]), "watch")
+	a.mu.Unlock()
+	n := a.node
+	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
+		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(len(n.conf.Members)),
+		Cluster: n.config.View().Cluster.ID, Base: uint64(addr.Base), PageSize: addr.PageSize,
+	}}}, pair[1]) == nil
+}
+
+func (a *application) reply(id uint64, f func() (*attachpb.Segment, error)) {
+	s, err := f()
+	if err != nil {
+		_ = a.conn.WriteError(id, err)
+		return
+	}
+	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Segment{Segment: s}})
+}
+
+// requestTime bounds what waits for the configuration store.
+const requestTime = 10 * time.Second
+
+func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
+	attrs := coord.Attrs{Model: "strong", Home: "spread", Replicas: int(c.Attributes.GetReplicas())}
+	if m := c.Attributes.GetModel(); m != attachpb.Model_MODEL_UNSPECIFIED && m != attachpb.Model_MODEL_STRONG {
+		return nil, fmt.Errorf("%w: segment %q: this version has the strong model only", client.ErrInvalid, c.Name)
+	}
+	switch c.Attributes.GetHome() {
+	case attachpb.Home_HOME_UNSPECIFIED, attachpb.Home_HOME_SPREAD:
+	case attachpb.Home_HOME_BLOCK:
+		attrs.Home = "block"
+	default:
+		return nil, fmt.Errorf("%w: segment %q: this version has the home policies spread and block", client.ErrInvalid, c.Name)
+	}
+	if attrs.Replicas > 1 {
+		return nil, fmt.Errorf("%w: segment %q: this version keeps one copy, not %d", client.ErrInvalid, c.Name, attrs.Replicas)
+	}
+	if c.Size == 0 || c.Size > uint64(addr.Space) {
+		return nil, fmt.Errorf("%w: segment %q: %d bytes; a segment has 1 to %d (2^32 pages)", client.ErrBadSize, c.Name, c.Size, addr.Space)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	s, err := a.node.config.Create(ctx, c.Name, (c.Size+addr.PageSize-1)>>addr.PageShift, attrs)
+	if err != nil {
+		return nil, attachError(err)
+	}
+	return describe(s), nil
+}
+
+func (a *application) open(name string) (*attachpb.Segment, error) {
+	s, ok := a.node.config.View().Segment(name)
+	if ok {
+		return describe(s), nil
+	}
+	// It may have been created on another node a moment ago.
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	v, err := a.node.config.Sync(ctx)
+	if err != nil {
+		return nil, attachError(err)
+	}
+	if s, ok = v.Segment(name); !ok {
+		return nil, fmt.Errorf("%w: %q; create it first", client.ErrNotFound, name)
+	}
+	return describe(s), nil
+}
+
+func (a *application) remove(name string) error {
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	return attachError(a.node.config.Remove(ctx, name))
+}
+
+// listPage is how many segments one answer has: they fit in a packet.
+const listPage = 100
+
+func (a *application) list(id uint64, l *attachpb.List) {
+	segs := sortedByName(a.node.config.View().Segments, l.After)
+	more := len(segs) > listPage
+	if more {
+		segs = segs[:listPage]
+	}
+	answer := &attachpb.Segments{More: more}
+	for _, s := range segs {
+		answer.Segments = append(answer.Segments, describe(s))
+	}
+	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Segments{Segments: answer}})
+}
+
+func (a *application) mapSegment(id uint64, m *attachpb.Map) bool {
+	seg, err := a.find(m.Segment)
+	if err != nil {
+		return a.conn.WriteError(id, err) == nil
+	}
+	a.mu.Lock()
+	_, twice := a.mapped[seg.core.Generation]
+	a.mapped[seg.core.Generation] = seg
+	a.mu.Unlock()
+	if twice {
+		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, seg.info.Name)) == nil
+	}
+	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD()) == nil
+}
+
+// find is this node's part of the segment that the application means.
+func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	v := a.node.config.View()
+	s, ok := v.Segment(ref.Name)
+	if !ok || uint64(s.Generation) != ref.Generation {
+		var err error
+		if v, err = a.node.config.Sync(ctx); err != nil {
+			return nil, attachError(err)
+		}
+		if s, ok = v.Segment(ref.Name); !ok || uint64(s.Generation) != ref.Generation {
+			return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
+		}
+	}
+	seg := a.node.awaitSegment(s)
+	if seg == nil {
+		return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
+	}
+	return seg, nil
+}
+
+// registered takes the userfaultfd of a mapping and serves it.
+func (a *application) registered(r *attachpb.Registered, uffd int) error {
+	a.mu.Lock()
+	seg := a.mapped[uint32(r.Segment.Generation)]
+	_, twice := a.mappings[uint32(r.Segment.Generation)]
+	a.mu.Unlock()
+	if seg == nil || twice {
+		unix.Close(uffd)
+		return fmt.Errorf("%w: segment %q: Registered must follow Map, once", client.ErrInvalid, r.Segment.Name)
+	}
+	u, err := seg.frame.Attach(uffd, a.name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
+	}
+	m := &mapping{seg: seg, uffd: u}
+	a.mu.Lock()
+	a.mappings[seg.core.Generation] = m
+	a.mu.Unlock()
+	seg.mu.Lock()
+	seg.mappings[m] = a
+	seg.mu.Unlock()
+	a.node.tasks.Add(1)
+	go a.node.serveFaults(m)
+	return nil
+}
+
+func (a *application) unmapSegment(u *attachpb.Unmap) error {
+	g := uint32(u.Segment.Generation)
+	a.mu.Lock()
+	_, ok := a.mapped[g]
+	m := a.mappings[g]
+	delete(a.mapped, g)
+	delete(a.mappings, g)
+	a.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("%w: segment %q is not mapped", client.ErrInvalid, u.Segment.Name)
+	}
+	if m != nil {
+		a.unmap(m)
+	}
+	return nil
+}
+
+// rangeOf is the pages of a range, and the application's mapping of them.
+func (a *application) rangeOf(r *attachpb.Range) (m *mapping, first addr.PageNum, count int64, err error) {
+	a.mu.Lock()
+	m = a.mappings[uint32(r.Segment.Generation)]
+	a.mu.Unlock()
+	if m == nil {
+		return nil, 0, 0, fmt.Errorf("%w: segment %q is not mapped", client.ErrInvalid, r.Segment.Name)
+	}
+	size := uint64(m.seg.core.Pages) << addr.PageShift
+	length := r.Length
+	if length == 0 && r.Offset <= size {
+		length = size - r.Offset
+	}
+	if r.Offset > size || length > size-r.Offset {
+		return nil, 0, 0, fmt.Errorf("%w: bytes [%d, %d+%d) are not in segment %q of %d bytes",
+			client.ErrInvalid, r.Offset, r.Offset, length, r.Segment.Name, size)
+	}
+	if m.seg.removed.Load() {
+		return nil, 0, 0, fmt.Errorf("%w: %q", client.ErrRemoved, r.Segment.Name)
+	}
+	from := int64(r.Offset >> addr.PageShift)
+	to := int64((r.Offset + length + addr.PageSize - 1) >> addr.PageShift)
+	return m, m.seg.core.First + addr.PageNum(from), to - from, nil
+}
+
+// maxPrefetch is how many pages one prefetch has under way.
+const maxPrefetch = 256
+
+// prefetch asks for the pages, a bounded number at a time.
+func (a *application) prefetch(m *mapping, first addr.PageNum, count int64, write bool) {
+	credit := make(chan struct{}, maxPrefetch)
+	fetched := func() { <-credit }
+	for count > 0 {
+		part := min(count, maxPrefetch/2)
+		for range part {
+			select {
+			case credit <- struct{}{}:
+			case <-a.ctx.Done():
+				return
+			}
+		}
+		a.node.fetch(m, first, part, write, false, fetched)
+		m.seg.stats.prefetched.Add(uint64(part))
+		first += addr.PageNum(part)
+		count -= part
+	}
+}
+
+// clean writes back the pages of the range that this node owns, and with drop
+// gives up all of them.
+func (a *application) clean(r *attachpb.Range, drop bool) error {
+	m, first, count, err := a.rangeOf(r)
+	if err != nil {
+		return err
+	}
+	n := a.node
+	end := int64(first) + count
+	var left sync.WaitGroup
+	credit := make(chan struct{}, maxPrefetch)
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.Lock()
+		var pages []addr.PageNum
+		if !m.seg.removed.Load() {
+			for p := range s.core.Holds {
+				if int64(p) >= int64(first) && int64(p) < end {
+					pages = append(pages, p)
+				}
+			}
+		}
+		s.mu.Unlock()
+		for _, p := range pages {
+			select {
+			case credit <- struct{}{}:
+			case <-a.ctx.Done():
+				return fmt.Errorf("%w: the node stops", client.ErrCanceled)
+			}
+			left.Add(1)
+			s.clean(m.seg, p, drop, func() {
+				<-credit
+				left.Done()
+			})
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		left.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-a.ctx.Done():
+		return fmt.Errorf("%w: the node stops", client.ErrCanceled)
+	}
+}
+
+// clean writes back a page if the node owns it, then drops it if asked to, and
+// calls done, perhaps with the lock held.
+func (s *shard) clean(seg *segment, p addr.PageNum, drop bool, done func()) {
+	s.mu.Lock()
+	defer s.unlock()
+	again := func() {
+		s.node.tasks.Add(1)
+		go func() {
+			defer s.node.tasks.Done()
+			s.clean(seg, p, drop, done)
+		}()
+	}
+	switch {
+	case seg.removed.Load():
+		done()
+	case s.core.Right(p) < protocol.Owned:
+		if drop {
+			s.give(protocol.Input{Kind: protocol.InEvict, Page: p})
+		}
+		done()
+	case len(s.written[p]) > 0:
+		s.written[p] = append(s.written[p], again)
+	case s.core.Asking(p):
+		// A process waits to store to the page: its request comes first.
+		s.wait(p, waiter{fetched: again})
+	default:
+		s.written[p] = append(s.written[p], again)
+		s.give(protocol.Input{Kind: protocol.InWriteback, Page: p})
+	}
+}
+
+// give is one input, carried out. The segment is known to be there.
+func (s *shard) give(in protocol.Input) {
+	if err := s.input(in, nil); err != nil {
+		panic(fmt.Sprintf("mome: %v of %v: %v", in.Kind, in.Page, err))
+	}
+	s.carryOut()
+}
+
+// segmentRemoved tells the application that a segment it has mapped is gone.
+func (a *application) segmentRemoved(s *segment) {
+	_ = a.conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{
+		Segment: &attachpb.SegmentRef{Name: s.info.Name, Generation: uint64(s.core.Generation)}}}})
+}

@@ -1,0 +1,30 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/coord"
+)
+
+// attachError says a failure of the configuration in the words of the attach
+// protocol.
+func attachError(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, pair := range [...]struct{ from, to error }{
+		{coord.ErrExists, client.ErrExists},
+		{coord.ErrNotFound, client.ErrNotFound},
+		{coord.ErrNoSpace, client.ErrNoSpace},
+		{coord.ErrBadSize, client.ErrBadSize},
+		{coord.ErrBadName, client.ErrInvalid},
+		{coord.ErrBadAttrs, client.ErrInvalid},
+	} {
+		if errors.Is(err, pair.from) {
+			return fmt.Errorf("%w: %w", pair.to, err)
+		}
+	}
+	return fmt.Errorf("%w: %w", client.ErrInternal, err)
+}

@@ -1,0 +1,525 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire"
+)
+
+// Config says what a node is. The zero value of a field is its default.
+type Config struct {
+	// Listen is the address of the node's one port, HOST:PORT. Default
+	// 127.0.0.1:0. Beyond this machine a Token is required.
+	Listen string
+	// Advertise is the address at which the other nodes find this one, if it is
+	// not Listen.
+	Advertise string
+	// Join is the address of a node of the cluster. Empty: this node founds one,
+	// or finds it in the store that Store names.
+	Join string
+	// Store are the URLs of an external etcd. Empty: the founding node embeds one.
+	Store []string
+	// Directory is where the embedded store keeps its data. Empty: a temporary
+	// one, which goes with the node.
+	Directory string
+	// Token is the cluster's secret.
+	Token []byte
+
+	// Nodes is how many nodes the cluster is founded for. Default 1.
+	Nodes int
+	// Fanout is the most children a manager has, 2 to protocol.MaxFanout, which
+	// is the default. Of a founding node.
+	Fanout int
+	// Slots is how many shares the pages have; each has a home. Default 1024,
+	// or the number of nodes if there are more. Of a founding node.
+	Slots int
+	// Transport is what the links run on: wire.TCP (default) or wire.GRPC. Of a
+	// founding node.
+	Transport string
+
+	// Socket is the path of the attach socket. Required.
+	Socket string
+	// Residence is how long a page stays at least with who was granted it.
+	// Default DefaultResidence; negative: not at all.
+	Residence time.Duration
+	// NoReadAhead turns off the fetching of pages that nobody asked for.
+	NoReadAhead bool
+	// Repair is how long a peer may be away before it is lost. Default 3 s.
+	Repair time.Duration
+	// Log takes what an operator should know. Default: nothing.
+	Log *slog.Logger
+	// Version of the program, for the cluster's record.
+	Version string
+}
+
+// DefaultResidence lets a thread that was woken for a page run and use it.
+const DefaultResidence = 50 * time.Microsecond
+
+// failGrace is how long applications have to end by themselves when the cluster
+// has failed, before they are killed.
+const failGrace = time.Second
+
+// Node is one node of a cluster: the daemon. See the package comment for its
+// threads and locks.
+type Node struct {
+	cfg         Config
+	log         *slog.Logger
+	id          addr.NodeID
+	incarnation addr.Incarnation
+	started     time.Time
+
+	store    coord.Store
+	config   *coord.Config
+	listener *wire.Listener
+	server   *grpc.Server
+	mesh     *wire.Mesh
+	peers    []*wire.Link // by NodeID; nil for this node
+	linksUp  sync.WaitGroup
+	attach   *client.Listener
+
+	shards      [shardCount]shard
+	segments    atomic.Pointer[segmentTable]
+	graveyard   graveyard
+	residences  *residences
+	waiterLists sync.Pool
+	syncs       syncs
+	parties     atomic.Uint64
+
+	applying       sync.Mutex // guards conf and applied
+	appliedChanged sync.Cond
+	conf           *protocol.Configuration
+	applied        int64 // revision
+
+	ctx   context.Context
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+
+	mu      sync.Mutex // guards apps, failure, closing
+	apps    map[*application]struct{}
+	failure error
+	closing bool
+	ended   chan struct{} // closed when the node cannot go on
+}
+
+// Start makes a node, joins or founds its cluster, and returns when the cluster
+// is complete and this node serves. The context bounds the start alone.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	if err := memory.Probe().Err(); err != nil {
+		return nil, err
+	}
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), ended: make(chan struct{})}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.appliedChanged.L = &n.applying
+	n.waiterLists.New = func() any { return new([1]waiter) }
+	n.segments.Store(&segmentTable{})
+	if err := n.start(ctx); err != nil {
+		n.mu.Lock()
+		if n.failure != nil {
+			err = n.failure
+		}
+		n.mu.Unlock()
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (c *Config) complete() error {
+	if c.Socket == "" {
+		return errors.New("mome: no path for the attach socket; give one with --socket")
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.Nodes == 0 {
+		c.Nodes = 1
+	}
+	if c.Nodes < 1 || c.Nodes > coord.MaxNodes {
+		return fmt.Errorf("mome: a cluster has 1 to %d nodes, not %d", coord.MaxNodes, c.Nodes)
+	}
+	if c.Fanout == 0 {
+		c.Fanout = protocol.MaxFanout
+	}
+	if c.Fanout < 2 || c.Fanout > protocol.MaxFanout {
+		return fmt.Errorf("mome: a manager has 2 to %d children, not %d", protocol.MaxFanout, c.Fanout)
+	}
+	if c.Slots == 0 {
+		c.Slots = max(1024, c.Nodes)
+	}
+	if c.Transport == "" {
+		c.Transport = wire.TCP
+	}
+	if c.Transport != wire.TCP && c.Transport != wire.GRPC {
+		return fmt.Errorf("mome: transport %q is neither %q nor %q", c.Transport, wire.TCP, wire.GRPC)
+	}
+	if c.Residence == 0 {
+		c.Residence = DefaultResidence
+	}
+	if c.Repair == 0 {
+		c.Repair = 3 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+func (n *Node) start(ctx context.Context) (err error) {
+	if n.listener, err = wire.Listen(n.cfg.Listen); err != nil {
+		return err
+	}
+	address := n.cfg.Advertise
+	if address == "" {
+		address = n.listener.Addr().String()
+	}
+	if host, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("mome: address %q: %w; write HOST:PORT", address, err)
+	} else if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("mome: other nodes cannot reach %s; say with --advertise where they find this node", address)
+	} else if (ip == nil && host != "localhost" || ip != nil && !ip.IsLoopback()) && len(n.cfg.Token) == 0 {
+		return fmt.Errorf("mome: %s is reachable from other machines: a cluster token is required; give one with --token-file", address)
+	}
+	embedded, err := n.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	if n.config, err = coord.Open(ctx, n.store); err != nil {
+		return err
+	}
+	me, err := n.config.Join(ctx, address)
+	if err != nil {
+		return err
+	}
+	n.id, n.incarnation = me.Node, me.Incarnation
+	cluster := n.config.View().Cluster
+	n.log.Info("joined", "cluster", cluster.ID, "node", n.id, "address", address)
+
+	if err := n.makeMesh(cluster); err != nil {
+		return err
+	}
+	options := append(n.mesh.ServerOptions(), tokenOptions(n.cfg.Token)...)
+	options = append(options, coord.ServerOptions()...)
+	n.server = grpc.NewServer(options...)
+	n.mesh.Register(n.server)
+	n.registerControl()
+	if embedded != nil {
+		embedded.Register(n.server)
+	}
+	// Before the links: a configuration and shards to deliver to.
+	v, err := n.config.Wait(ctx, func(v *coord.View) bool { return v.Epoch >= me.Joined })
+	if err != nil {
+		return err
+	}
+	if embedded != nil || n.cfg.Join == "" {
+		n.serve()
+	}
+	if !v.Complete() {
+		n.log.Info("waiting for the other nodes", "joined", len(v.Members), "nodes", cluster.Nodes)
+		if v, err = n.config.Wait(ctx, (*coord.View).Complete); err != nil {
+			return fmt.Errorf("waiting for %d nodes to join at %s: %w", cluster.Nodes, address, err)
+		}
+	}
+	if err := n.form(ctx, v); err != nil {
+		return err
+	}
+	if n.attach, err = client.Listen(n.cfg.Socket); err != nil {
+		return err
+	}
+	n.tasks.Add(1)
+	go n.acceptApplications()
+	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)
+	return nil
+}
+
+// openStore founds a cluster or finds one.
+func (n *Node) openStore(ctx context.Context) (*coord.Embedded, error) {
+	cluster := coord.Cluster{Nodes: n.cfg.Nodes, Fanout: n.cfg.Fanout, Slots: n.cfg.Slots,
+		Transport: n.cfg.Transport, Created: n.cfg.Version}
+	if n.cfg.Join != "" {
+		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: []string{n.cfg.Join},
+			DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()),
+				grpc.WithPerRPCCredentials(credentials{n.cfg.Token})}})
+		if err != nil {
+			return nil, fmt.Errorf("cannot join the cluster at %s: %w", n.cfg.Join, err)
+		}
+		n.store = remote
+		return nil, nil
+	}
+	if len(n.cfg.Store) > 0 {
+		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: n.cfg.Store})
+		if err != nil {
+			return nil, err
+		}
+		n.store = remote
+		if err := coord.Found(ctx, remote, cluster); err != nil && !errors.Is(err, coord.ErrFounded) {
+			return nil, err
+		}
+		return nil, nil
+	}
+	embedded, err := coord.OpenEmbedded(ctx, coord.EmbeddedConfig{Dir: n.cfg.Directory})
+	if err != nil {
+		return nil, err
+	}
+	n.store = embedded
+	return embedded, coord.Found(ctx, embedded, cluster)
+}
+
+func (n *Node) makeMesh(cluster coord.Cluster) error {
+	var err error
+	n.mesh, err = wire.New(wire.Config{
+		Self: n.id, Incarnation: n.incarnation, Cluster: cluster.ID, Token: n.cfg.Token,
+		Transport: cluster.Transport, Handler: links{n}, RepairTime: n.cfg.Repair,
+		ConnectTime: max(30*time.Second, n.cfg.Repair),
+		// A peer may be complete, and dial, before this node is.
+		Admit: func(addr.NodeID, addr.Incarnation) error { return errors.New("this node is not ready yet") },
+		Refused: func(remote string, err error) {
+			n.log.Warn("a connection was refused", "remote", remote, "error", err)
+		},
+	})
+	return err
+}
+
+// serve lets the others in.
+func (n *Node) serve() {
+	n.tasks.Add(2)
+	go func() {
+		defer n.tasks.Done()
+		if err := n.server.Serve(n.listener.HTTP2()); err != nil && n.ctx.Err() == nil {
+			n.fail(fmt.Errorf("node %d cannot serve its port: %w", n.id, err))
+		}
+	}()
+	go func() {
+		defer n.tasks.Done()
+		if err := n.mesh.Serve(n.listener.Framed()); err != nil && n.ctx.Err() == nil {
+			n.fail(fmt.Errorf("node %d cannot serve its port: %w", n.id, err))
+		}
+	}()
+}
+
+// form makes the complete cluster of v work: shards, links, segments.
+func (n *Node) form(ctx context.Context, v *coord.View) error {
+	conf := &protocol.Configuration{Epoch: v.Epoch, Fanout: v.Cluster.Fanout}
+	for _, m := range v.Members {
+		conf.Members = append(conf.Members, m.Incarnation)
+	}
+	for i := range v.Cluster.Slots {
+		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i % len(conf.Members)), Term: 1})
+	}
+	n.conf = conf
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.node = n
+		s.core = protocol.NewShard(n.id, n.incarnation, i, conf, nil)
+		s.waiters = make(map[addr.PageNum][]waiter)
+		s.written = make(map[addr.PageNum][]func())
+	}
+	n.startSyncs()
+	var err error
+	if n.residences, err = newResidences(n); err != nil {
+		return err
+	}
+	n.tasks.Add(1)
+	go n.residences.serve()
+
+	n.peers = make([]*wire.Link, len(v.Members))
+	n.linksUp.Add(len(v.Members) - 1)
+	for _, m := range v.Members {
+		if m.Node == n.id {
+			continue
+		}
+		l, err := n.mesh.Connect(m.Node, m.Address, m.Incarnation)
+		if err != nil {
+			return err
+		}
+		n.peers[m.Node] = l
+	}
+	if n.cfg.Join != "" {
+		n.serve()
+	}
+	up := make(chan struct{})
+	go func() {
+		n.linksUp.Wait()
+		close(up)
+	}()
+	select {
+	case <-up:
+	case <-n.ended:
+		return n.failure
+	case <-ctx.Done():
+		return fmt.Errorf("not all nodes of the cluster could be linked: %w", ctx.Err())
+	}
+	n.tasks.Add(1)
+	go n.followConfiguration()
+	return nil
+}
+
+// ID is the node's number, Nodes how many there are.
+func (n *Node) ID() addr.NodeID { return n.id }
+
+// Nodes is how many nodes the cluster has.
+func (n *Node) Nodes() int { return len(n.peers) }
+
+// Address is where the node's port is.
+func (n *Node) Address() string { return n.listener.Addr().String() }
+
+// Ended is closed when the node cannot go on. Err says why.
+func (n *Node) Ended() <-chan struct{} { return n.ended }
+
+// Err is why the node cannot go on; nil if it can, or if the cluster was
+// dissolved in order.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failure
+}
+
+// fail ends the cluster's run on this node: every application is told, and
+// killed if it does not end by itself. No page is granted by mistake: what is
+// under way stays under way.
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	if n.failure != nil || n.closing {
+		n.mu.Unlock()
+		return
+	}
+	n.failure = fmt.Errorf("mome: the cluster cannot go on: %s", strings.TrimPrefix(err.Error(), "mome: "))
+	reason := n.failure.Error()
+	apps := make([]*application, 0, len(n.apps))
+	for a := range n.apps {
+		apps = append(apps, a)
+	}
+	n.mu.Unlock()
+	n.log.Error(reason)
+	go func() {
+		for _, a := range apps {
+			_ = a.conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_ClusterFailed{
+				ClusterFailed: &attachpb.ClusterFailed{Reason: reason}}})
+		}
+		time.Sleep(failGrace)
+		close(n.ended)
+	}()
+}
+
+// left is told that a peer was stopped in order.
+func (n *Node) left(peer addr.NodeID) {
+	n.mu.Lock()
+	idle := len(n.apps) == 0
+	if idle && n.failure == nil && !n.closing {
+		n.closing = true
+		n.mu.Unlock()
+		n.log.Info("another node was stopped; this one stops too", "peer", peer)
+		close(n.ended)
+		return
+	}
+	n.mu.Unlock()
+	n.fail(fmt.Errorf("node %d was stopped while applications were running", peer))
+}
+
+func (n *Node) addApplication(a *application) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.failure != nil || n.closing {
+		return false
+	}
+	n.apps[a] = struct{}{}
+	return true
+}
+
+func (n *Node) removeApplication(a *application) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.apps, a)
+}
+
+// Close stops the node. Applications that are still attached are killed: nobody
+// answers for their memory any more. It may be called once.
+func (n *Node) Close() {
+	n.mu.Lock()
+	n.closing = true
+	apps := make([]*application, 0, len(n.apps))
+	for a := range n.apps {
+		apps = append(apps, a)
+	}
+	n.mu.Unlock()
+	n.stop()
+	n.applying.Lock()
+	n.appliedChanged.Broadcast()
+	n.applying.Unlock()
+	if n.attach != nil {
+		n.attach.Close()
+	}
+	for _, a := range apps {
+		// The kernel kills the process at this hang-up, before anything that
+		// it could see changes.
+		a.hangUp()
+		a.conn.Close()
+	}
+	if n.mesh != nil {
+		_ = n.mesh.Close()
+	}
+	if n.listener != nil {
+		n.listener.Close()
+	}
+	if n.server != nil {
+		n.server.Stop()
+	}
+	if n.config != nil {
+		n.config.Close()
+	}
+	if n.store != nil {
+		_ = n.store.Close()
+	}
+	if n.residences != nil {
+		n.residences.close()
+	}
+	n.tasks.Wait()
+	for _, s := range *n.segments.Load() {
+		s.close()
+	}
+	for _, s := range n.graveyard.list {
+		s.close()
+	}
+}
+
+func describe(s coord.Segment) *attachpb.Segment {
+	home := attachpb.Home_HOME_SPREAD
+	if s.Home == "block" {
+		home = attachpb.Home_HOME_BLOCK
+	}
+	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: uint64(s.Generation)},
+		FirstPage: uint32(s.First), Pages: s.Pages, Size: s.Pages << addr.PageShift,
+		Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: home, Replicas: 1}}
+}
+
+// sortedByName is the segments whose names come after the given one.
+func sortedByName(segs []coord.Segment, after string) []coord.Segment {
+	var list []coord.Segment
+	for _, s := range segs {
+		if s.Name > after {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b coord.Segment) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}

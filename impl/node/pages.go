@@ -1,0 +1,379 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire"
+)
+
+// shardCount is how many locks the pages of a node are dealt to, in runs of
+// protocol.BlockPages.
+const shardCount = 16
+
+// shard is a share of the node's pages: the core's machines for them, who waits
+// for them, and the one lock over both. Whoever holds the lock gives inputs to
+// the core, carries the batch out, and unlocks; links are flushed after that.
+type shard struct {
+	node *Node
+
+	mu      sync.Mutex // guards all below
+	core    *protocol.Shard
+	batch   protocol.Batch
+	pages   int // inputs in the batch, each about another page
+	waiters map[addr.PageNum][]waiter
+	written map[addr.PageNum][]func()
+	early   []earlyMessage
+	touched []*wire.Link // appended to, to be flushed
+	hot     hotPages
+
+	_ [64]byte // neighbours in the array share no cache line
+}
+
+// waiter is a process that gets access to a page when the node has it.
+type waiter struct {
+	mapping *mapping
+	write   bool
+	fetched func() // of a prefetch: called once, when the page is here
+}
+
+// earlyMessage is about a segment that this node has not heard of yet.
+type earlyMessage struct {
+	peer addr.NodeID
+	msg  protocol.Message
+	page []byte
+}
+
+func (n *Node) shardOf(p addr.PageNum) *shard {
+	return &n.shards[int(p>>protocol.BlockShift)%shardCount]
+}
+
+// stamp is the present in microseconds, wrapping about every 71 minutes.
+func (n *Node) stamp() uint32 { return uint32(time.Since(n.started) / time.Microsecond) }
+
+// unlock lets the shard go and sends what was queued under the lock.
+func (s *shard) unlock() {
+	if len(s.touched) == 1 {
+		l := s.touched[0]
+		s.touched = s.touched[:0]
+		s.mu.Unlock()
+		l.Flush()
+		return
+	}
+	if len(s.touched) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	links := s.touched
+	s.touched = nil
+	s.mu.Unlock()
+	for _, l := range links {
+		l.Flush()
+	}
+}
+
+// input gives the core one input and adds what follows to the batch. payload is
+// the page that came with a Data message.
+// Preconditions: s.mu is held; no input about the same page is in the batch.
+func (s *shard) input(in protocol.Input, payload []byte) error {
+	in.Stamp = s.node.stamp()
+	from := len(s.batch.Effects)
+	if err := s.core.Step(in, &s.batch); err != nil {
+		s.batch.Effects = s.batch.Effects[:from]
+		return err
+	}
+	s.pages++
+	for i := from; i < len(s.batch.Effects); i++ {
+		switch e := &s.batch.Effects[i]; e.Kind {
+		case protocol.FrameFill:
+			fill(s.node.segment(e.Page).frame.Page(e.Page), payload)
+		case protocol.HomeFill:
+			fill(s.node.segment(e.Page).home.Page(e.Page), payload)
+		case protocol.Held:
+			granted, p := e.Stamp, e.Page
+			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond
+			if left > 0 {
+				s.node.residences.add(p, left)
+				continue
+			}
+			if err := s.core.Step(protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}, &s.batch); err != nil {
+				panic(fmt.Sprintf("mome: the end of a residence: %v", err))
+			}
+		}
+	}
+	return nil
+}
+
+// fill puts a received page where it belongs, unless it was received there.
+func fill(to, payload []byte) {
+	if unsafe.SliceData(to) != unsafe.SliceData(payload) {
+		copy(to, payload)
+	}
+}
+
+// The passes in which a batch about several pages is carried out, so that
+// neighbouring pages share a system call. Effects on different pages commute;
+// the effects on one page are in the order of the passes (inPasses says so).
+const (
+	passProtect = iota
+	passContent // page bytes are read or written
+	passDrop
+	passSend // messages without a page: an Ack says that the page is gone
+	passGrant
+)
+
+func passOf(e *protocol.Effect) int {
+	switch e.Kind {
+	case protocol.FrameProtect:
+		return passProtect
+	case protocol.Send:
+		if e.Msg.Data == protocol.PageData {
+			return passContent
+		}
+		return passSend
+	case protocol.FrameFill, protocol.HomeFill, protocol.FrameZero, protocol.FrameToHome, protocol.HomeToFrame:
+		return passContent
+	case protocol.FrameDrop:
+		return passDrop
+	case protocol.FrameGrant:
+		return passGrant
+	}
+	return passSend
+}
+
+// inPasses says whether the effects on each page are in the order of the
+// passes. The effects on one page follow each other in the batch.
+func (s *shard) inPasses() bool {
+	last, page := passProtect, addr.PageNum(0)
+	for i := range s.batch.Effects {
+		e := &s.batch.Effects[i]
+		pass := passOf(e)
+		if i > 0 && e.Page == page && pass < last {
+			return false
+		}
+		last, page = pass, e.Page
+	}
+	return true
+}
+
+// carryOut does what the batch says and empties it.
+// Preconditions: s.mu is held.
+func (s *shard) carryOut() {
+	effects := s.batch.Effects
+	if s.pages > 1 && s.inPasses() {
+		var r run
+		for pass := passProtect; pass <= passGrant; pass++ {
+			for i := range effects {
+				if passOf(&effects[i]) == pass {
+					s.effect(&effects[i], &r)
+				}
+			}
+			s.endRun(&r)
+		}
+	} else {
+		for i := range effects {
+			var r run
+			s.effect(&effects[i], &r)
+			s.endRun(&r)
+		}
+	}
+	s.batch.Reset()
+	s.pages = 0
+}
+
+// run is neighbouring pages with the same system call to come.
+type run struct {
+	kind    protocol.EffectKind
+	seg     *segment
+	mapping *mapping // FrameGrant
+	write   bool     // FrameGrant
+	first   addr.PageNum
+	n       int64
+}
+
+// extend makes the page part of the run, after ending another one.
+func (s *shard) extend(r *run, next run) {
+	if r.n > 0 && r.kind == next.kind && r.seg == next.seg && r.mapping == next.mapping &&
+		r.write == next.write && r.first+addr.PageNum(r.n) == next.first {
+		r.n++
+		return
+	}
+	s.endRun(r)
+	*r = next
+	r.n = 1
+}
+
+func (s *shard) endRun(r *run) {
+	if r.n == 0 {
+		return
+	}
+	var err error
+	switch r.kind {
+	case protocol.FrameProtect:
+		err = r.seg.frame.Protect(r.first, r.n)
+	case protocol.FrameDrop:
+		err = r.seg.frame.Punch(r.first, r.n)
+	case protocol.FrameGrant:
+		err = s.install(r)
+	}
+	if err != nil {
+		// The node cannot keep its promise about these pages any more.
+		s.node.fail(fmt.Errorf("node %d cannot change its memory: %w", s.node.id, err))
+	}
+	r.n = 0
+}
+
+// install gives a process access. A process that is gone, or has unmapped the
+// page, needs none.
+func (s *shard) install(r *run) error {
+	err := r.mapping.uffd.Install(r.first, r.n, r.write)
+	switch {
+	case errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrUnmapped):
+		return nil
+	case errors.Is(err, memory.ErrBusy):
+		s.node.residences.retry(r.mapping, r.first, r.n)
+		return nil
+	}
+	return err
+}
+
+func (s *shard) effect(e *protocol.Effect, r *run) {
+	p := e.Page
+	switch e.Kind {
+	case protocol.Send:
+		s.sendPage(e)
+	case protocol.FrameProtect, protocol.FrameDrop:
+		seg := s.node.segment(p)
+		if e.Kind == protocol.FrameDrop {
+			s.hot.count(p)
+			seg.stats.recalls.Add(1)
+		} else {
+			seg.stats.downgrades.Add(1)
+		}
+		s.extend(r, run{kind: e.Kind, seg: seg, first: p})
+	case protocol.FrameZero:
+		// What a broken connection left there must not show.
+		clear(s.node.segment(p).frame.Page(p))
+	case protocol.FrameGrant:
+		s.grant(e, r)
+	case protocol.FrameToHome:
+		seg := s.node.segment(p)
+		copy(seg.home.Page(p), seg.frame.Page(p))
+	case protocol.HomeToFrame:
+		seg := s.node.segment(p)
+		copy(seg.frame.Page(p), seg.home.Page(p))
+	case protocol.HomeDrop:
+		if err := s.node.segment(p).home.Punch(p, 1); err != nil {
+			s.node.fail(fmt.Errorf("node %d cannot free a page: %w", s.node.id, err))
+		}
+	case protocol.Written:
+		done := s.written[p]
+		delete(s.written, p)
+		for _, f := range done {
+			f()
+		}
+	case protocol.FrameFill, protocol.HomeFill, protocol.Held:
+		// input has seen to them.
+	}
+}
+
+// grant gives the page to those who wait for it. A node that may write lets
+// every process write: it has the only copy.
+func (s *shard) grant(e *protocol.Effect, r *run) {
+	seg := s.node.segment(e.Page)
+	waiters := s.waiters[e.Page]
+	if len(waiters) == 0 {
+		return
+	}
+	delete(s.waiters, e.Page)
+	for i := range waiters {
+		w := &waiters[i]
+		if w.mapping != nil {
+			s.extend(r, run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
+				write: e.Right == protocol.Write, first: e.Page})
+		}
+		if w.fetched != nil {
+			w.fetched()
+		}
+	}
+	s.spare(waiters)
+}
+
+func (s *shard) sendPage(e *protocol.Effect) {
+	l := s.node.link(e.Msg.To.Node)
+	if l == nil {
+		return // the peer is down, and the cluster with it
+	}
+	var page []byte
+	if e.Msg.Data == protocol.PageData {
+		seg := s.node.segment(e.Page)
+		page = seg.frame.Page(e.Page)
+		if e.Msg.From.Tag == addr.Root {
+			page = seg.home.Page(e.Page)
+		}
+		seg.stats.pagesOut.Add(1)
+	}
+	l.Append(&e.Msg, page)
+	for _, t := range s.touched {
+		if t == l {
+			return
+		}
+	}
+	s.touched = append(s.touched, l)
+}
+
+// wait adds a waiter for a page, once for each process.
+// Preconditions: s.mu is held.
+func (s *shard) wait(p addr.PageNum, w waiter) {
+	list := s.waiters[p]
+	if w.fetched == nil {
+		for i := range list {
+			if list[i].mapping == w.mapping && list[i].write == w.write && list[i].fetched == nil {
+				return
+			}
+		}
+	}
+	if list == nil {
+		list = s.node.waiterLists.Get().(*[1]waiter)[:0]
+	}
+	s.waiters[p] = append(list, w)
+}
+
+// spare keeps the memory of a list of waiters for the next page.
+func (s *shard) spare(list []waiter) {
+	if cap(list) == 1 {
+		list = list[:1]
+		list[0] = waiter{}
+		s.node.waiterLists.Put((*[1]waiter)(list))
+	}
+}
+
+// hotPages is a Space-Saving sketch (Metwally, Agrawal, El Abbadi 2005) of the
+// pages that leave this node most often.
+type hotPages struct {
+	pages  [hotCount]addr.PageNum
+	counts [hotCount]uint64
+}
+
+const hotCount = 16
+
+func (h *hotPages) count(p addr.PageNum) {
+	least := 0
+	for i := range h.pages {
+		if h.pages[i] == p && h.counts[i] > 0 {
+			h.counts[i]++
+			return
+		}
+		if h.counts[i] < h.counts[least] {
+			least = i
+		}
+	}
+	h.pages[least] = p
+	h.counts[least]++
+}

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// Read-ahead finds processes that read pages one after the other and asks for
+// the next windows before they get there. The first page of a window is the
+// trigger: it is fetched, but not mapped, so that the process faults there once
+// (a fault that this node answers by itself) and so tells how far it has come.
+
+const (
+	minWindow = 8   // pages
+	maxWindow = 128 // pages
+	// windowsAhead is how many windows are asked for beyond the one that is
+	// being read.
+	windowsAhead = 2
+	streamCount  = 4 // per mapping
+)
+
+// stream is one sequence of reads. Its zero value is free.
+type stream struct {
+	last    addr.PageNum // the page that faulted last
+	trigger addr.PageNum // the next trigger; 0 while nothing was asked for
+	next    addr.PageNum // the first page that was not asked for
+	window  int64
+	age     uint64
+	live    bool
+}
+
+type streams struct {
+	list [streamCount]stream
+	age  uint64
+}
+
+// find is the stream that the fault continues, or a new one in the place of the
+// oldest. started says that the fault continues one.
+func (t *streams) find(p addr.PageNum) (s *stream, started bool) {
+	t.age++
+	oldest := &t.list[0]
+	for i := range t.list {
+		s := &t.list[i]
+		if s.live && (p == s.last+1 || s.window > 0 && p > s.last && p <= s.next) {
+			s.age = t.age
+			return s, true
+		}
+		if !s.live || s.age < oldest.age {
+			oldest = s
+		}
+	}
+	*oldest = stream{last: p, live: true, age: t.age}
+	return oldest, false
+}
+
+// readAhead is called after each read fault of the mapping.
+func (n *Node) readAhead(m *mapping, p addr.PageNum) {
+	if n.cfg.NoReadAhead {
+		return
+	}
+	s, started := m.streams.find(p)
+	if !started {
+		return
+	}
+	s.last = p
+	if s.window == 0 {
+		s.window, s.next = minWindow, p+1
+	} else if p < s.trigger {
+		return
+	}
+	// One window more than the one in which the process is, and so on until
+	// enough is under way.
+	for int64(s.next-p) <= s.window*windowsAhead {
+		if !n.fetchWindow(m, s) {
+			return
+		}
+		if s.window < maxWindow {
+			s.window *= 2
+		}
+	}
+}
+
+// fetchWindow asks for the next window of the stream.
+func (n *Node) fetchWindow(m *mapping, s *stream) bool {
+	end := int64(m.seg.core.First) + m.seg.core.Pages
+	count := min(s.window, end-int64(s.next))
+	if count <= 0 {
+		return false
+	}
+	s.trigger = s.next
+	n.fetch(m, s.next, count, false, true, nil)
+	s.next += addr.PageNum(count)
+	return true
+}
+
+// fetch asks for pages that the mapping is going to use. With trigger the first
+// page is fetched and not mapped. Each page of which the node has enough
+// already is mapped at once; fetched, if not nil, is called once for each page.
+func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger bool, fetched func()) {
+	kind := protocol.InReadFault
+	if write {
+		kind = protocol.InWriteFault
+	}
+	for count > 0 {
+		s := n.shardOf(first)
+		// Up to the end of the run of pages that this shard has.
+		part := min(count, protocol.BlockPages-int64(first)%protocol.BlockPages)
+		s.mu.Lock()
+		for i := range part {
+			p := first + addr.PageNum(i)
+			if !(trigger && i == 0) {
+				s.wait(p, waiter{mapping: m, write: write, fetched: fetched})
+			}
+			if s.input(protocol.Input{Kind: kind, Page: p}, nil) != nil {
+				delete(s.waiters, p)
+			}
+		}
+		s.carryOut()
+		s.unlock()
+		trigger = false
+		first += addr.PageNum(part)
+		count -= part
+	}
+}

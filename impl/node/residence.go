@@ -1,0 +1,138 @@
+package node
+
+import (
+	"container/heap"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// residences holds recalls back for the rest of a page's residence: a page
+// stays at least Config.Residence with who was granted it, so that the access
+// that asked for it completes. It has a thread of its own, because a Go timer
+// of an idle process is exact to a millisecond only.
+type residences struct {
+	node *Node
+	wake int // eventfd: something earlier than all was added, or the end
+
+	mu     sync.Mutex // guards queue and closed
+	queue  dueQueue
+	closed bool
+}
+
+// due is something to do at a moment: end the residence of a page, or try again
+// to give a process access.
+type due struct {
+	at      time.Time
+	page    addr.PageNum
+	n       int64
+	mapping *mapping // nil: a residence
+}
+
+type dueQueue []due
+
+func (q dueQueue) Len() int           { return len(q) }
+func (q dueQueue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q dueQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *dueQueue) Push(x any)        { *q = append(*q, x.(due)) }
+func (q *dueQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
+
+func newResidences(n *Node) (*residences, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return &residences{node: n, wake: fd}, nil
+}
+
+// add ends the residence of the page after the time left.
+func (r *residences) add(p addr.PageNum, left time.Duration) {
+	r.push(due{at: time.Now().Add(left), page: p})
+}
+
+// retry gives a mapping that was changing access to pages, a little later.
+func (r *residences) retry(m *mapping, p addr.PageNum, n int64) {
+	r.push(due{at: time.Now().Add(time.Millisecond), page: p, n: n, mapping: m})
+}
+
+func (r *residences) push(d due) {
+	r.mu.Lock()
+	heap.Push(&r.queue, d)
+	first := r.queue[0] == d
+	r.mu.Unlock()
+	if first {
+		r.signal()
+	}
+}
+
+func (r *residences) signal() {
+	one := [8]byte{1}
+	_, _ = unix.Write(r.wake, one[:])
+}
+
+func (r *residences) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.signal()
+}
+
+func (r *residences) serve() {
+	defer r.node.tasks.Done()
+	defer unix.Close(r.wake)
+	runtime.LockOSThread()
+	var buf [8]byte
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return
+		}
+		var timeout *unix.Timespec
+		if len(r.queue) > 0 {
+			left := time.Until(r.queue[0].at)
+			if left <= 0 {
+				d := heap.Pop(&r.queue).(due)
+				r.mu.Unlock()
+				r.do(d)
+				continue
+			}
+			ts := unix.NsecToTimespec(int64(left))
+			timeout = &ts
+		}
+		r.mu.Unlock()
+		fds := []unix.PollFd{{Fd: int32(r.wake), Events: unix.POLLIN}}
+		if k, _ := unix.Ppoll(fds, timeout, nil); k > 0 {
+			_, _ = unix.Read(r.wake, buf[:])
+		}
+	}
+}
+
+func (r *residences) do(d due) {
+	s := r.node.shardOf(d.page)
+	s.mu.Lock()
+	defer s.unlock()
+	if d.mapping == nil {
+		// The segment may have been removed meanwhile.
+		if s.input(protocol.Input{Kind: protocol.InResidenceOver, Page: d.page}, nil) == nil {
+			s.carryOut()
+		}
+		return
+	}
+	// The right may have gone meanwhile: the process asks again.
+	for p := d.page; p < d.page+addr.PageNum(d.n); p++ {
+		if err := d.mapping.uffd.Wake(p, 1); err == memory.ErrBusy {
+			r.retry(d.mapping, p, 1)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package node
+
+import (
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// segment is what this node has of one life of a segment.
+type segment struct {
+	info coord.Segment
+	core protocol.Segment
+
+	frame *memory.Segment // the node's frames, which the processes map
+	home  *memory.Segment // master copies of pages whose home is this node; nobody maps it
+
+	removed atomic.Bool // changes under the locks of all shards
+	stats   segmentStats
+
+	mu       sync.Mutex // guards mappings
+	mappings map[*mapping]*application
+}
+
+// segmentStats counts since the node began; see SegmentStatus.
+type segmentStats struct {
+	readFaults, writeFaults, upgrades atomic.Uint64
+	recalls, downgrades               atomic.Uint64
+	pagesIn, pagesOut                 atomic.Uint64
+	prefetched                        atomic.Uint64
+}
+
+// segmentTable is the segments by their first page. It is immutable.
+type segmentTable []*segment
+
+// segment is the one that has the page now, or nil.
+func (n *Node) segment(p addr.PageNum) *segment {
+	t := *n.segments.Load()
+	i := sort.Search(len(t), func(i int) bool { return t[i].core.First > p })
+	if i == 0 || !t[i-1].core.Contains(p) {
+		return nil
+	}
+	return t[i-1]
+}
+
+// segmentOf is this node's part of a segment that the configuration has.
+func (n *Node) segmentOf(s coord.Segment) *segment {
+	seg := n.segment(s.First)
+	if seg == nil || seg.info.Generation != s.Generation {
+		return nil
+	}
+	return seg
+}
+
+func newSegment(info coord.Segment) (*segment, error) {
+	s := &segment{info: info, mappings: make(map[*mapping]*application),
+		core: protocol.Segment{First: info.First, Pages: int64(info.Pages), Generation: info.Generation}}
+	if info.Home == "block" {
+		s.core.Policy = protocol.Block
+	}
+	var err error
+	if s.frame, err = memory.NewSegment(info.First, int64(info.Pages)); err != nil {
+		return nil, err
+	}
+	if s.home, err = memory.NewSegment(info.First, int64(info.Pages)); err != nil {
+		s.frame.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *segment) close() {
+	_ = s.frame.Close()
+	_ = s.home.Close()
+}
+
+// followConfiguration applies each new view until the node ends.
+func (n *Node) followConfiguration() {
+	defer n.tasks.Done()
+	for v := range n.config.Watch(n.ctx) {
+		if err := n.apply(v); err != nil {
+			n.fail(fmt.Errorf("node %d cannot follow the configuration: %w", n.id, err))
+			return
+		}
+	}
+}
+
+// apply makes a view the one in force. Nothing of it waits for other nodes.
+func (n *Node) apply(v *coord.View) error {
+	n.applying.Lock()
+	defer n.applying.Unlock()
+	if v.Rev <= n.applied {
+		return nil
+	}
+	var table segmentTable
+	var cores []protocol.Segment
+	for _, info := range v.Segments {
+		s := n.segmentOf(info)
+		if s == nil {
+			var err error
+			if s, err = newSegment(info); err != nil {
+				return fmt.Errorf("segment %q: %w", info.Name, err)
+			}
+		}
+		table = append(table, s)
+		cores = append(cores, s.core)
+	}
+	old := *n.segments.Load()
+	var gone []*segment
+	for _, s := range old {
+		if i := sort.Search(len(table), func(i int) bool { return table[i].core.First >= s.core.First }); i == len(table) || table[i] != s {
+			gone = append(gone, s)
+		}
+	}
+	conf := n.conf.WithSegments(cores)
+	conf.Epoch = v.Epoch
+
+	for i := range n.shards {
+		n.shards[i].mu.Lock()
+	}
+	n.segments.Store(&table)
+	for _, s := range gone {
+		s.removed.Store(true)
+	}
+	for i := range n.shards {
+		n.shards[i].core.Configure(conf)
+		for _, s := range gone {
+			n.shards[i].forget(s)
+		}
+	}
+	for i := range n.shards {
+		n.shards[i].replayEarly()
+	}
+	for i := range n.shards {
+		n.shards[i].unlock()
+	}
+	n.conf, n.applied = conf, v.Rev
+	n.appliedChanged.Broadcast()
+	for _, s := range gone {
+		n.removeSegment(s)
+	}
+	return nil
+}
+
+// forget answers those who wait for pages of a segment that is gone.
+// Preconditions: s.mu is held.
+func (s *shard) forget(gone *segment) {
+	for p, waiters := range s.waiters {
+		if !gone.core.Contains(p) {
+			continue
+		}
+		for _, w := range waiters {
+			if w.mapping != nil {
+				w.mapping.poison(p)
+			}
+			if w.fetched != nil {
+				w.fetched()
+			}
+		}
+		delete(s.waiters, p)
+	}
+	for p, done := range s.written {
+		if !gone.core.Contains(p) {
+			continue
+		}
+		for _, f := range done {
+			f()
+		}
+		delete(s.written, p)
+	}
+}
+
+// removeSegment takes the pages away from every process: what faults from here
+// on is poisoned.
+func (n *Node) removeSegment(s *segment) {
+	if err := s.frame.Punch(s.core.First, s.core.Pages); err != nil {
+		n.fail(fmt.Errorf("segment %q cannot be taken away: %w", s.info.Name, err))
+	}
+	if err := s.home.Punch(s.core.First, s.core.Pages); err != nil {
+		n.fail(fmt.Errorf("segment %q cannot be taken away: %w", s.info.Name, err))
+	}
+	s.mu.Lock()
+	apps := make(map[*application]bool)
+	for _, a := range s.mappings {
+		apps[a] = true
+	}
+	s.mu.Unlock()
+	for a := range apps {
+		a.segmentRemoved(s)
+	}
+	n.graveyard.add(s)
+}
+
+// graveyard keeps the memfds of removed segments: a link may be receiving into
+// one. They are empty, and closed with the node.
+type graveyard struct {
+	mu   sync.Mutex
+	list []*segment
+}
+
+func (g *graveyard) add(s *segment) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.list = append(g.list, s)
+}
+
+// awaitApplied returns when this node has applied the revision at which the
+// segment exists, or no longer does.
+func (n *Node) awaitSegment(info coord.Segment) *segment {
+	n.applying.Lock()
+	defer n.applying.Unlock()
+	for {
+		if seg := n.segmentOf(info); seg != nil {
+			return seg
+		}
+		if now, ok := n.config.View().Segment(info.Name); (!ok || now.Generation != info.Generation) && n.config.View().Rev <= n.applied {
+			return nil
+		}
+		if n.ctx.Err() != nil {
+			return nil
+		}
+		n.appliedChanged.Wait()
+	}
+}

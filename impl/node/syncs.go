@@ -1,0 +1,19 @@
+package node
+
+import (
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/wire"
+)
+
+type syncs struct{}
+
+func (n *Node) startSyncs()                                {}
+func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync) {}
+func (n *Node) processDied(party uint64)                   {}
+func (n *Node) registerControl()                           {}
+func (a *application) syncRequest(r *attachpb.Request) bool {
+	return a.conn.WriteError(r.Id, client.ErrUnsupported) == nil
+}
+func (n *Node) counters() *attachpb.Counters { return &attachpb.Counters{} }
