@@ -1,0 +1,368 @@
+package protocol
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
+
+// NearTurns bounds the preference for the node that has a lock: so often at
+// most is the request at the front of the queue overtaken by a later one of the
+// node that gives the lock up. What the lock protects is in that node's memory.
+// Otherwise the queue is FIFO.
+const NearTurns = 8
+
+// turnKey: a party is at most once at a lock, so that it cannot wait for
+// itself.
+type turnKey struct {
+	party, object uint64
+}
+
+// awaitedKey names an Acquire as its process does.
+type awaitedKey struct {
+	party, request uint64
+}
+
+// turn is a lock that a party holds or waits for.
+type turn struct {
+	request   uint64 // of the Acquire
+	fence     uint64 // zero while it waits
+	cancel    uint64 // the request to be answered after the Acquire, or zero
+	canceling bool
+	try       bool
+}
+
+// lockClient is the part of a node that stands between its processes and the
+// homes of locks.
+type lockClient struct{ *SyncNode }
+
+// AcquireLock asks the home for a lock.
+func (c lockClient) AcquireLock(in *SyncInput) {
+	key, wait := turnKey{in.Party, in.Object}, awaitedKey{in.Party, in.Request}
+	if _, ok := c.turns[key]; ok {
+		c.refuse(in, CodeRecursive)
+		return
+	}
+	if _, ok := c.awaited[wait]; ok {
+		c.refuse(in, CodeInvalid)
+		return
+	}
+	if p := c.parties[in.Party]; p != nil && p.turns >= MaxTurns {
+		c.refuse(in, CodeLimit)
+		return
+	}
+	c.enter(in.Party).turns++
+	c.turns[key] = turn{request: in.Request, try: in.Try}
+	c.awaited[wait] = in.Object
+	m := Sync{Object: in.Object, Party: in.Party, Request: in.Request}
+	if in.Try {
+		m.Count = 1
+	}
+	c.toHome(SyncAcquire, CodeOK, m)
+}
+
+// CancelLock takes an Acquire back. A try is never waited for: its answer is on
+// the way.
+func (c lockClient) CancelLock(in *SyncInput) {
+	object, ok := c.awaited[awaitedKey{in.Party, in.Target}]
+	if !ok {
+		if in.Request != 0 {
+			c.refuse(in, CodeOK)
+		}
+		return
+	}
+	key := turnKey{in.Party, object}
+	t := c.turns[key]
+	if in.Request != 0 {
+		if t.cancel != 0 {
+			c.refuse(in, CodeInvalid)
+			return
+		}
+		t.cancel = in.Request
+	}
+	c.turns[key] = c.cancelTurn(key, t)
+}
+
+// cancelTurn sends a Cancel, at most once.
+func (c lockClient) cancelTurn(key turnKey, t turn) turn {
+	if !t.canceling && !t.try {
+		c.toHome(SyncCancel, CodeOK, Sync{Object: key.object, Party: key.party, Request: t.request})
+	}
+	t.canceling = true
+	return t
+}
+
+// ReleaseLock gives a lock back to its home.
+func (c lockClient) ReleaseLock(in *SyncInput) {
+	key := turnKey{in.Party, in.Object}
+	t, ok := c.turns[key]
+	if !ok || t.fence == 0 || t.fence != in.Fence {
+		c.refuse(in, CodeNotOwner)
+		return
+	}
+	if !c.mayCall(in.Party) {
+		c.refuse(in, CodeLimit)
+		return
+	}
+	c.endTurn(key)
+	c.giveBack(key, in.Request, t.fence, CodeOK)
+}
+
+// giveBack sends a Release.
+func (c lockClient) giveBack(key turnKey, request, fence uint64, code SyncCode) {
+	c.beginCall(call{kind: SyncRelease, object: key.object, party: key.party, request: request})
+	c.toHome(SyncRelease, code, Sync{Object: key.object, Party: key.party, Request: request, Fence: fence})
+}
+
+func (c lockClient) endTurn(key turnKey) {
+	delete(c.turns, key)
+	c.parties[key.party].turns--
+}
+
+// abandonLocks releases what a dead party holds, and cancels what it waits for.
+func (c lockClient) abandonLocks(id uint64) {
+	var mine []turnKey
+	for key := range c.turns {
+		if key.party == id {
+			mine = append(mine, key)
+		}
+	}
+	slices.SortFunc(mine, func(a, b turnKey) int { return cmp.Compare(a.object, b.object) })
+	for _, key := range mine {
+		t := c.turns[key]
+		if t.fence == 0 {
+			c.turns[key] = c.cancelTurn(key, t)
+			continue
+		}
+		c.endTurn(key)
+		c.giveBack(key, 0, t.fence, CodeOwnerDied)
+	}
+}
+
+// admit says what is wrong with an answer of a home before it changes anything.
+func (c lockClient) admit(m *Sync) error {
+	if SyncKind(m.Kind) == SyncReleased {
+		if c.calls[releaseCall(m)] == 0 {
+			return c.foreign(m, "nothing was released")
+		}
+		return nil
+	}
+	t, ok := c.turns[turnKey{m.Party, m.Object}]
+	if !ok || t.fence != 0 || t.request != m.Request {
+		return c.foreign(m, "nothing of the kind was asked for")
+	}
+	if SyncKind(m.Kind) == SyncRefuse {
+		if SyncCode(m.Code) == CodeBusy && !t.try {
+			return c.foreign(m, "it was not a try")
+		}
+		if SyncCode(m.Code) == CodeCanceled && (!t.canceling || t.try) {
+			return c.foreign(m, "it was not canceled")
+		}
+	}
+	return nil
+}
+
+func releaseCall(m *Sync) call {
+	return call{kind: SyncRelease, object: m.Object, party: m.Party, request: m.Request}
+}
+
+// RecvGrant is the end of an Acquire: the lock is held. A dead party never knew
+// that it was: its lock goes on as it came.
+func (c lockClient) RecvGrant(m *Sync) {
+	key := turnKey{m.Party, m.Object}
+	t := c.turns[key]
+	delete(c.awaited, awaitedKey{m.Party, m.Request})
+	if c.parties[m.Party].dead {
+		c.endTurn(key)
+		c.giveBack(key, 0, m.Fence, SyncCode(m.Code))
+		return
+	}
+	c.turns[key] = turn{request: t.request, fence: m.Fence}
+	c.answerAcquire(t, Answer{Party: m.Party, Fence: m.Fence, OwnerDied: SyncCode(m.Code) == CodeOwnerDied})
+}
+
+// RecvRefuse is the end of an Acquire: the lock is not held.
+func (c lockClient) RecvRefuse(m *Sync) {
+	key := turnKey{m.Party, m.Object}
+	t := c.turns[key]
+	delete(c.awaited, awaitedKey{m.Party, m.Request})
+	c.endTurn(key)
+	c.answerAcquire(t, Answer{Party: m.Party, Code: SyncCode(m.Code)})
+	c.settle(m.Party)
+}
+
+// answerAcquire answers the Acquire of a turn, then its cancel.
+func (c lockClient) answerAcquire(t turn, a Answer) {
+	a.Kind, a.Request = InLockAcquire, t.request
+	c.answer(a)
+	if t.cancel != 0 {
+		c.answer(Answer{Kind: InLockCancel, Party: a.Party, Request: t.cancel})
+	}
+}
+
+// RecvReleased is the end of a Release.
+func (c lockClient) RecvReleased(m *Sync) {
+	c.endCall(releaseCall(m))
+	c.answer(Answer{Kind: InLockRelease, Code: SyncCode(m.Code), Party: m.Party, Request: m.Request})
+	c.settle(m.Party)
+}
+
+// waiter is a party at the home of a lock.
+type waiter struct {
+	node           addr.NodeID
+	party, request uint64
+}
+
+func (w waiter) is(m *Sync) bool { return w.node == m.From && w.party == m.Party }
+
+// lock is a lock at its home. A lock that is free, and whose last holder did
+// not die, is not remembered: fences count the grants of a home, of whatever
+// lock.
+type lock struct {
+	fence     uint64 // of the holder; zero if there is none
+	holder    waiter
+	died      bool     // the last holder died, and nobody was told
+	overtaken int      // how often the front of the queue was, at most NearTurns
+	queue     []waiter // at most MaxWaiters; empty while the lock is free
+}
+
+// lockHome is the part of a node that is the home of locks.
+type lockHome struct{ *SyncNode }
+
+// admit says what is wrong with a request before it changes anything.
+func (h lockHome) admit(m *Sync) error {
+	switch SyncKind(m.Kind) {
+	case SyncAcquire:
+		l := h.locks[m.Object]
+		if l == nil {
+			return nil
+		}
+		if l.fence != 0 && l.holder.is(m) {
+			return h.foreign(m, "the party has the lock")
+		}
+		for _, w := range l.queue {
+			if w.is(m) {
+				return h.foreign(m, "the party waits already")
+			}
+		}
+	case SyncRelease:
+		if m.Fence > h.fence {
+			return h.foreign(m, "the fence was never given out")
+		}
+	}
+	return nil
+}
+
+// HomeRecvAcquire grants the lock, or puts the request into the queue.
+func (h lockHome) HomeRecvAcquire(m *Sync) {
+	l := h.locks[m.Object]
+	if l == nil {
+		l = &lock{}
+		h.locks[m.Object] = l
+	}
+	w := waiter{m.From, m.Party, m.Request}
+	switch {
+	case l.fence == 0:
+		h.grant(m.Object, l, w)
+	case m.Count == 1:
+		h.refuseWaiter(m.Object, w, CodeBusy)
+	case len(l.queue) >= MaxWaiters:
+		h.refuseWaiter(m.Object, w, CodeLimit)
+	default:
+		l.queue = append(l.queue, w)
+	}
+	h.check(m.Object)
+}
+
+// HomeRecvCancel takes a request out of the queue. One that is not there was
+// answered: the answer and the Cancel have crossed.
+func (h lockHome) HomeRecvCancel(m *Sync) {
+	l := h.locks[m.Object]
+	if l == nil {
+		return
+	}
+	w := waiter{m.From, m.Party, m.Request}
+	i := slices.Index(l.queue, w)
+	if i < 0 {
+		return
+	}
+	l.queue = slices.Delete(l.queue, i, i+1)
+	h.refuseWaiter(m.Object, w, CodeCanceled)
+	h.check(m.Object)
+}
+
+// HomeRecvRelease hands the lock over. A Release of a turn that is over frees
+// nothing.
+func (h lockHome) HomeRecvRelease(m *Sync) {
+	l := h.locks[m.Object]
+	owner := l != nil && l.fence == m.Fence && l.holder.is(m)
+	code := CodeOK
+	if !owner {
+		code = CodeNotOwner
+	}
+	h.send(m.From, addr.Root, SyncReleased, code, Sync{Object: m.Object, Party: m.Party, Request: m.Request})
+	if !owner {
+		return
+	}
+	l.fence = 0
+	l.died = SyncCode(m.Code) == CodeOwnerDied
+	h.handOver(m.Object, l)
+	h.check(m.Object)
+}
+
+// handOver gives a lock that was just given up to the next in the queue.
+func (h lockHome) handOver(object uint64, l *lock) {
+	if len(l.queue) == 0 {
+		if !l.died {
+			delete(h.locks, object)
+		}
+		return
+	}
+	next := 0
+	if l.overtaken < NearTurns {
+		near := slices.IndexFunc(l.queue, func(w waiter) bool { return w.node == l.holder.node })
+		next = max(next, near)
+	}
+	if next == 0 {
+		l.overtaken = 0
+	} else {
+		l.overtaken++
+	}
+	w := l.queue[next]
+	if next == 0 {
+		l.queue = l.queue[1:]
+	} else {
+		l.queue = slices.Delete(l.queue, next, next+1)
+	}
+	h.grant(object, l, w)
+}
+
+func (h lockHome) grant(object uint64, l *lock, w waiter) {
+	h.fence++
+	l.fence, l.holder = h.fence, w
+	code := CodeOK
+	if l.died {
+		code = CodeOwnerDied
+	}
+	l.died = false
+	h.send(w.node, addr.Root, SyncGrant, code, Sync{Object: object, Party: w.party, Request: w.request, Fence: l.fence})
+}
+
+func (h lockHome) refuseWaiter(object uint64, w waiter, code SyncCode) {
+	h.send(w.node, addr.Root, SyncRefuse, code, Sync{Object: object, Party: w.party, Request: w.request})
+}
+
+// check runs what holds of a lock at its home after each step.
+func (h lockHome) check(object uint64) {
+	l := h.locks[object]
+	if !invariantsOn || l == nil {
+		return
+	}
+	free := l.fence == 0
+	if free && (len(l.queue) > 0 || !l.died) || !free && l.died || l.fence > h.fence ||
+		len(l.queue) > MaxWaiters || l.overtaken > NearTurns {
+		panic(fmt.Sprintf("mome: LockInv violated at node %d for %#x: %+v", h.self, object, *l))
+	}
+}

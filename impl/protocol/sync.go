@@ -1,0 +1,557 @@
+package protocol
+
+import (
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
+
+// Locks and barriers of the whole cluster, beside the pages: the same kind of
+// pure core, with a machine of its own.
+//
+//	SyncNode        the machine of one node: Step, receive rule, sends  sync.go
+//	  lockClient    what the node's processes wait for and hold         lock.go
+//	  lockHome      who holds a lock, and its queue                     lock.go
+//	  barrierClient the node's seats at barriers                        barrier.go
+//	  barrierHome   seats, arrivals and rounds                          barrier.go
+//
+// An object is a lock or a barrier. It is known by a hash of its name, and two
+// names with one hash are one object. Its home is the home of the slot
+// Object % len(Slots). A party is one process of a node, by a number that the
+// node never gives out twice.
+//
+// The messages, between the node of a party (tag Leaf) and the home (Root):
+//
+//	Acquire   to home  Party, Request, Count (1: do not wait)
+//	Cancel    to home  Party, Request (of the Acquire)
+//	Release   to home  Party, Request, Fence, Code (OK, or OwnerDied)
+//	Grant     to node  Party, Request, Fence, Code (OK, or OwnerDied)
+//	Refuse    to node  Party, Request, Code (Busy, Canceled, Limit)
+//	Released  to node  Party, Request, Code (OK, or NotOwner)
+//
+//	Join      to home  Party, Request, Count (index), Fence (parties)
+//	Arrive    to home  Party, Count (index), Fence (round)
+//	Leave     to home  Party, Request, Count (index), Code (OK, or PartyDied)
+//	Joined    to node  Party, Request, Count (index), Fence (parties), Code
+//	Left      to node  Party, Request, Count (index)
+//	Done      to node  Fence (round): one for all seats of the node
+//	Broken    to node  one for all seats of the node
+//
+// Acquire, Release, Join and Leave have exactly one answer each. Cancel has
+// none of its own: it makes the home answer the Acquire, unless it has done so.
+// Arrive is answered by Done or Broken. Links are FIFO and lose nothing, so
+// what arrives at either end is always explained by what that end remembers;
+// anything else is ErrForeign.
+//
+// A process that dies leaves its entries behind, marked dead, until every
+// answer that is under way to it has come: a lock that is granted to a dead
+// process goes straight back.
+//
+// The death of a whole node is not handled here: the cluster fails then.
+// Release already carries the fence that a late one is to be refused by.
+
+// Sync is one message of a lock or a barrier, a flat value. Its fields are
+// those of wire.Sync in the same order, so that one converts to the other.
+type Sync struct {
+	Kind            uint8 // a SyncKind
+	Code            uint8 // a SyncCode
+	Count           uint32
+	Object          uint64
+	Party           uint64
+	Request         uint64
+	Fence           uint64
+	Lamport         uint64
+	Epoch           uint64
+	Cut             uint64
+	From            addr.NodeID
+	FromIncarnation addr.Incarnation
+	Tag             addr.Tag // of the sender: Leaf for a node's own side, Root for a home
+}
+
+// SyncKind is the type of a Sync. Requests come before answers.
+type SyncKind uint8
+
+const (
+	SyncInvalid SyncKind = iota
+	SyncAcquire
+	SyncCancel
+	SyncRelease
+	SyncJoin
+	SyncArrive
+	SyncLeave
+	SyncGrant
+	SyncRefuse
+	SyncReleased
+	SyncJoined
+	SyncDone
+	SyncBroken
+	SyncLeft
+)
+
+var syncNames = [...]string{"invalid", "Acquire", "Cancel", "Release", "Join", "Arrive", "Leave",
+	"Grant", "Refuse", "Released", "Joined", "Done", "Broken", "Left"}
+
+func (k SyncKind) String() string { return name(syncNames[:], uint8(k)) }
+
+// SyncCode says how a request ended.
+type SyncCode uint8
+
+const (
+	CodeOK        SyncCode = iota
+	CodeOwnerDied          // only between nodes; an Answer has a field for it
+	CodeBusy               // a try: somebody has the lock
+	CodeCanceled           // taken back; of a Wait: asked again too often
+	CodeNotOwner           // the lock is not held under this fence
+	CodeRecursive          // the party has the lock, or waits for it, already
+	CodeInvalid            // an argument is out of its domain
+	CodeLimit              // a bound of this file is reached
+	CodePartyDied          // the barrier is broken
+	CodeMismatch           // no such seat, or it is taken, or the numbers disagree
+	numCodes
+)
+
+var codeNames = [...]string{"OK", "OwnerDied", "Busy", "Canceled", "NotOwner", "Recursive", "Invalid", "Limit",
+	"PartyDied", "Mismatch"}
+
+func (c SyncCode) String() string { return name(codeNames[:], uint8(c)) }
+
+// Bounds of what the machine remembers.
+const (
+	MaxTurns   = 1 << 12 // locks that a party holds or waits for
+	MaxCalls   = 1 << 12 // Releases, Joins and Leaves of a party without an answer
+	MaxSeats   = 1 << 16 // of a party
+	MaxParties = 1 << 20 // of a barrier
+	MaxWaiters = 1 << 16 // in the queue of a lock
+	MaxWaits   = 16      // requests of one seat that wait for the same round
+)
+
+// SyncInputKind is the type of an input. All but InSync come from a process of
+// this node.
+type SyncInputKind uint8
+
+const (
+	// InSync: Sync came over a link, from the node that it names as From.
+	InSync SyncInputKind = iota
+	// InLockAcquire asks for a lock. Try: not if somebody has it.
+	InLockAcquire
+	// InLockRelease gives a lock back that is held under Fence.
+	InLockRelease
+	// InLockCancel takes the InLockAcquire back whose request was Target. That
+	// one is answered first: CodeCanceled, or whatever was on its way to it. A
+	// Request of zero asks for no answer to the cancel itself (a timeout).
+	InLockCancel
+	// InBarrierJoin takes the seat Index of a barrier of Parties seats.
+	InBarrierJoin
+	// InBarrierWait arrives in Round and waits until all have.
+	InBarrierWait
+	// InBarrierLeave gives the seat Index up.
+	InBarrierLeave
+	// InProcessDied: Party is gone and gets no more answers. What it held, the
+	// next one gets with OwnerDied; barriers where it had a seat are broken.
+	InProcessDied
+)
+
+var syncInputNames = [...]string{"Sync", "LockAcquire", "LockRelease", "LockCancel", "BarrierJoin", "BarrierWait",
+	"BarrierLeave", "ProcessDied"}
+
+func (k SyncInputKind) String() string { return name(syncInputNames[:], uint8(k)) }
+
+// SyncInput is one thing that has happened.
+type SyncInput struct {
+	Kind    SyncInputKind
+	Try     bool // InLockAcquire
+	Index   uint32
+	Parties uint32 // InBarrierJoin, InBarrierWait
+	Party   uint64 // all but InSync
+	Request uint64 // the shell's own name for the request, given back by Answer
+	Object  uint64 // all but InSync, InLockCancel and InProcessDied
+	Target  uint64 // InLockCancel
+	Fence   uint64 // InLockRelease
+	Round   uint64 // InBarrierWait, from 1
+	Sync    *Sync  // InSync
+}
+
+// SyncSend is a message to another node.
+type SyncSend struct {
+	To  addr.NodeID
+	Msg Sync
+}
+
+// Answer is the end of a request. Every request of a living party has one.
+type Answer struct {
+	Kind      SyncInputKind // of the request
+	Code      SyncCode
+	OwnerDied bool // InLockAcquire: it is held, and the holder before died
+	Party     uint64
+	Request   uint64
+	Fence     uint64 // InLockAcquire: of this turn, higher than that of any before
+}
+
+// SyncBatch is the effects of one or more steps.
+//
+// Send must go out in this order, as far as two of them have the same To.
+// Answers must be given in this order, as far as two of them have the same
+// Party. Send and Answers commute.
+type SyncBatch struct {
+	Send    []SyncSend
+	Answers []Answer
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *SyncBatch) Reset() { b.Send, b.Answers = b.Send[:0], b.Answers[:0] }
+
+// SyncNode is the locks and barriers of one node: those that its processes use,
+// and those that it is the home of. It is not safe for concurrent use: its
+// owner locks it.
+type SyncNode struct {
+	self        addr.NodeID
+	incarnation addr.Incarnation
+	conf        *Configuration
+
+	epoch   uint64 // the newest that any message carried
+	lamport uint64
+	cut     uint64
+	fence   uint64 // of the last grant that this node made as a home
+
+	parties  map[uint64]*party
+	calls    map[call]int
+	turns    map[turnKey]turn
+	awaited  map[awaitedKey]uint64 // the object of each turn that waits
+	meetings map[uint64]*meeting
+
+	locks    map[uint64]*lock
+	barriers map[uint64]*barrier
+
+	local   []Sync     // sent within this node in this step, in order
+	batch   *SyncBatch // of this step
+	dropped uint64
+}
+
+// party counts what the machine remembers of a process. It is kept while there
+// is anything.
+type party struct {
+	dead                bool
+	turns, calls, seats int
+}
+
+// call is a request to a home that has no answer yet. An Acquire is a turn
+// instead.
+type call struct {
+	kind                   SyncKind
+	index                  uint32
+	object, party, request uint64
+}
+
+// NewSyncNode makes the machine of a node.
+func NewSyncNode(self addr.NodeID, incarnation addr.Incarnation, conf *Configuration) *SyncNode {
+	return &SyncNode{
+		self: self, incarnation: incarnation, conf: conf,
+		parties:  make(map[uint64]*party),
+		calls:    make(map[call]int),
+		turns:    make(map[turnKey]turn),
+		awaited:  make(map[awaitedKey]uint64),
+		meetings: make(map[uint64]*meeting),
+		locks:    make(map[uint64]*lock),
+		barriers: make(map[uint64]*barrier),
+	}
+}
+
+// Configure sets a newer configuration.
+//
+// Preconditions: the homes of the slots are those of the old one.
+func (s *SyncNode) Configure(conf *Configuration) { s.conf = conf }
+
+// Behind says whether some message carried a newer epoch than the node's
+// configuration.
+func (s *SyncNode) Behind() bool { return s.epoch > s.conf.Epoch }
+
+// Dropped counts the messages that the receive rule dropped.
+func (s *SyncNode) Dropped() uint64 { return s.dropped }
+
+// SyncTables is how much a SyncNode remembers.
+type SyncTables struct {
+	Turns int // locks that processes of this node hold or wait for
+	Seats int // of processes of this node at barriers
+	// As a home: locks that are held, or whose last holder died, and barriers.
+	Locks, Barriers int
+}
+
+// Tables is how much the node remembers now.
+func (s *SyncNode) Tables() SyncTables {
+	t := SyncTables{Turns: len(s.turns), Locks: len(s.locks), Barriers: len(s.barriers)}
+	for _, m := range s.meetings {
+		t.Seats += len(m.seats)
+	}
+	return t
+}
+
+// Home is the node that serves an object.
+//
+// Preconditions: the configuration has slots.
+func (s *SyncNode) Home(object uint64) addr.NodeID {
+	return s.conf.Slots[object%uint64(len(s.conf.Slots))].Home
+}
+
+// Step handles one input and all that it causes within this node, and appends
+// the effects to the batch. After an error nothing has changed but what Behind
+// says.
+//
+// The errors are ErrForeign and ErrEarly, of InSync only: a request that cannot
+// be is answered. A request of a party that has died is ignored.
+func (s *SyncNode) Step(in SyncInput, b *SyncBatch) error {
+	s.batch = b
+	if in.Kind == InSync {
+		if err := s.dispatch(in.Sync); err != nil {
+			return err
+		}
+	} else {
+		s.request(&in)
+	}
+	for i := 0; i < len(s.local); i++ {
+		m := s.local[i]
+		if err := s.dispatch(&m); err != nil {
+			panic(fmt.Sprintf("mome: a message within node %d: %v", s.self, err))
+		}
+	}
+	s.local = s.local[:0]
+	return nil
+}
+
+// request hands a process's own step to its role.
+func (s *SyncNode) request(in *SyncInput) {
+	if p := s.parties[in.Party]; p != nil && p.dead {
+		return
+	}
+	s.lamport++
+	switch in.Kind {
+	case InLockAcquire:
+		lockClient{s}.AcquireLock(in)
+	case InLockRelease:
+		lockClient{s}.ReleaseLock(in)
+	case InLockCancel:
+		lockClient{s}.CancelLock(in)
+	case InBarrierJoin:
+		barrierClient{s}.JoinBarrier(in)
+	case InBarrierWait:
+		barrierClient{s}.AwaitBarrier(in)
+	case InBarrierLeave:
+		barrierClient{s}.LeaveBarrier(in)
+	case InProcessDied:
+		s.ProcessDied(in.Party)
+	default:
+		panic(fmt.Sprintf("mome: no input of the kind %v", in.Kind))
+	}
+}
+
+// ProcessDied gives up what a party has, in the order of objects: locks, then
+// seats.
+func (s *SyncNode) ProcessDied(id uint64) {
+	p := s.parties[id]
+	if p == nil {
+		return
+	}
+	p.dead = true
+	lockClient{s}.abandonLocks(id)
+	barrierClient{s}.abandonSeats(id)
+	s.settle(id)
+}
+
+// dispatch hands a message to its role, once the receive rule and the guards
+// have passed it.
+func (s *SyncNode) dispatch(m *Sync) error {
+	if err := s.receive(m); err != nil {
+		if err == errDropped {
+			s.dropped++
+			return nil
+		}
+		return err
+	}
+	kind := SyncKind(m.Kind)
+	var err error
+	switch kind {
+	case SyncAcquire, SyncCancel, SyncRelease:
+		err = lockHome{s}.admit(m)
+	case SyncJoin, SyncArrive, SyncLeave:
+		err = barrierHome{s}.admit(m)
+	case SyncGrant, SyncRefuse, SyncReleased:
+		err = lockClient{s}.admit(m)
+	default:
+		err = barrierClient{s}.admit(m)
+	}
+	if err != nil {
+		return err
+	}
+	s.epoch = max(s.epoch, m.Epoch)
+	s.lamport = max(s.lamport, m.Lamport) + 1
+	s.cut = max(s.cut, m.Cut)
+	switch kind {
+	case SyncAcquire:
+		lockHome{s}.HomeRecvAcquire(m)
+	case SyncCancel:
+		lockHome{s}.HomeRecvCancel(m)
+	case SyncRelease:
+		lockHome{s}.HomeRecvRelease(m)
+	case SyncJoin:
+		barrierHome{s}.HomeRecvJoin(m)
+	case SyncArrive:
+		barrierHome{s}.HomeRecvArrive(m)
+	case SyncLeave:
+		barrierHome{s}.HomeRecvLeave(m)
+	case SyncGrant:
+		lockClient{s}.RecvGrant(m)
+	case SyncRefuse:
+		lockClient{s}.RecvRefuse(m)
+	case SyncReleased:
+		lockClient{s}.RecvReleased(m)
+	case SyncJoined:
+		barrierClient{s}.RecvJoined(m)
+	case SyncDone:
+		barrierClient{s}.RecvDone(m)
+	case SyncBroken:
+		barrierClient{s}.RecvBroken(m)
+	case SyncLeft:
+		barrierClient{s}.RecvLeft(m)
+	}
+	return nil
+}
+
+// receive is the receive rule: what is ill-formed is foreign; what only a newer
+// configuration explains comes early; what is from an old incarnation or from
+// nobody is dropped; and requests go to the home, answers come from it.
+func (s *SyncNode) receive(m *Sync) error {
+	if !m.wellFormed() {
+		return fmt.Errorf("%w: ill-formed %+v", ErrForeign, *m)
+	}
+	early := m.Epoch > s.conf.Epoch
+	member := s.conf.Member(m.From)
+	if early && member < m.FromIncarnation {
+		s.epoch = max(s.epoch, m.Epoch)
+		return ErrEarly
+	}
+	if member == 0 || m.FromIncarnation != member {
+		s.epoch = max(s.epoch, m.Epoch)
+		return errDropped
+	}
+	home := s.self
+	if m.Tag == addr.Root {
+		home = m.From
+	}
+	if s.Home(m.Object) != home {
+		if early {
+			s.epoch = max(s.epoch, m.Epoch)
+			return ErrEarly
+		}
+		return s.foreign(m, fmt.Sprintf("node %d is not its home", home))
+	}
+	return nil
+}
+
+// wellFormed is false for what no node that follows the protocol would send.
+func (m *Sync) wellFormed() bool {
+	code, tag := SyncCode(m.Code), addr.Leaf
+	if SyncKind(m.Kind) >= SyncGrant {
+		tag = addr.Root
+	}
+	if m.Tag != tag {
+		return false
+	}
+	switch SyncKind(m.Kind) {
+	case SyncAcquire:
+		return code == CodeOK && m.Count <= 1
+	case SyncCancel:
+		return code == CodeOK
+	case SyncRelease, SyncGrant:
+		return (code == CodeOK || code == CodeOwnerDied) && m.Fence != 0
+	case SyncRefuse:
+		return code == CodeBusy || code == CodeCanceled || code == CodeLimit
+	case SyncReleased:
+		return code == CodeOK || code == CodeNotOwner
+	case SyncJoin:
+		return code == CodeOK && m.Fence <= MaxParties && uint64(m.Count) < m.Fence
+	case SyncArrive:
+		return code == CodeOK && m.Fence != 0
+	case SyncLeave:
+		return code == CodeOK || code == CodePartyDied
+	case SyncJoined:
+		return (code == CodeOK || code == CodeMismatch || code == CodePartyDied) &&
+			m.Fence <= MaxParties && uint64(m.Count) < m.Fence
+	case SyncDone:
+		return code == CodeOK && m.Fence != 0
+	case SyncBroken, SyncLeft:
+		return code == CodeOK
+	}
+	return false
+}
+
+func (s *SyncNode) foreign(m *Sync, why string) error {
+	return fmt.Errorf("%w: %v of object %#x from node %d, party %d, request %d: %s",
+		ErrForeign, SyncKind(m.Kind), m.Object, m.From, m.Party, m.Request, why)
+}
+
+// send fills what every message carries and passes it on: to this node within
+// this step, to another as an effect.
+func (s *SyncNode) send(to addr.NodeID, tag addr.Tag, kind SyncKind, code SyncCode, m Sync) {
+	m.Kind, m.Code, m.Tag = uint8(kind), uint8(code), tag
+	m.From, m.FromIncarnation = s.self, s.incarnation
+	m.Lamport, m.Epoch, m.Cut = s.lamport, s.conf.Epoch, s.cut
+	if to == s.self {
+		s.local = append(s.local, m)
+		return
+	}
+	s.batch.Send = append(s.batch.Send, SyncSend{To: to, Msg: m})
+}
+
+// toHome sends a request to the home of its object.
+func (s *SyncNode) toHome(kind SyncKind, code SyncCode, m Sync) {
+	s.send(s.Home(m.Object), addr.Leaf, kind, code, m)
+}
+
+// answer ends a request, unless nobody is left to hear it.
+func (s *SyncNode) answer(a Answer) {
+	if p := s.parties[a.Party]; p != nil && p.dead {
+		return
+	}
+	s.batch.Answers = append(s.batch.Answers, a)
+}
+
+// refuse ends a request that changed nothing.
+func (s *SyncNode) refuse(in *SyncInput, code SyncCode) {
+	s.answer(Answer{Kind: in.Kind, Code: code, Party: in.Party, Request: in.Request})
+}
+
+// enter is the record of a party, a new one if there is none.
+func (s *SyncNode) enter(id uint64) *party {
+	p := s.parties[id]
+	if p == nil {
+		p = &party{}
+		s.parties[id] = p
+	}
+	return p
+}
+
+// settle forgets a party of which nothing is remembered.
+func (s *SyncNode) settle(id uint64) {
+	if p := s.parties[id]; p != nil && p.turns == 0 && p.calls == 0 && p.seats == 0 {
+		delete(s.parties, id)
+	}
+}
+
+// mayCall says whether a party may have one more request without an answer.
+func (s *SyncNode) mayCall(id uint64) bool {
+	p := s.parties[id]
+	return p == nil || p.calls < MaxCalls
+}
+
+// beginCall remembers that a request waits for its answer.
+func (s *SyncNode) beginCall(c call) {
+	s.calls[c]++
+	s.enter(c.party).calls++
+}
+
+// endCall is called when the answer has come.
+func (s *SyncNode) endCall(c call) {
+	if s.calls[c]--; s.calls[c] == 0 {
+		delete(s.calls, c)
+	}
+	s.parties[c.party].calls--
+}
