@@ -1,0 +1,22 @@
+// Package trace records what a node did, so that a run can be checked against
+// the specification afterwards, and what its applications saw, so that it can
+// be checked against the promise of the memory models. README.md describes the
+// two formats.
+//
+//	Recorder, Log       the events of a node, one file per shard   recorder.go
+//	Read, File, Record  the same files, checked                    read.go
+//	History             the operations of an application           history.go
+//	Now                 the clock of both                          clock.go
+//
+// Recording is off where the *Recorder, *Log or *History is nil: the methods
+// then return at once, without allocation or I/O. Where it is on, a call appends
+// to a buffer and a goroutine of the recorder writes. Events are never lost to
+// speed: a caller that outruns the disk waits.
+//
+// # Locks
+//
+// A Log is called under the lock of its shard. Below that:
+//
+//	Recorder.writing   one drain at a time; held while a file is written
+//	  buffer.mu        the bytes that wait to be written; held for an append
+package trace

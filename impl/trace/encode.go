@@ -1,0 +1,110 @@
+package trace
+
+import (
+	"strconv"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// The encoders append JSON by hand: they run under the lock of a shard. All
+// strings that they write are names of constants, which need no escaping.
+
+func appendPlace(b []byte, p addr.Place) []byte {
+	b = append(b, `{"node":`...)
+	b = strconv.AppendUint(b, uint64(p.Node), 10)
+	b = append(b, `,"tag":`...)
+	b = strconv.AppendUint(b, uint64(p.Tag), 10)
+	return append(b, '}')
+}
+
+// uintField and the other fields are left out where they are zero.
+func uintField(b []byte, key string, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = append(b, key...)
+	return strconv.AppendUint(b, v, 10)
+}
+
+func nameField(b []byte, key string, v uint8, name string) []byte {
+	if v == 0 {
+		return b
+	}
+	b = append(b, key...)
+	b = append(b, '"')
+	b = append(b, name...)
+	return append(b, '"')
+}
+
+func appendMessage(b []byte, m *protocol.Message) []byte {
+	b = append(b, `{"kind":"`...)
+	b = append(b, m.Kind.String()...)
+	b = append(b, '"')
+	b = nameField(b, `,"op":`, uint8(m.Op), m.Op.String())
+	b = nameField(b, `,"have":`, uint8(m.Have), m.Have.String())
+	b = nameField(b, `,"keep":`, uint8(m.Keep), m.Keep.String())
+	b = nameField(b, `,"source":`, uint8(m.Source), m.Source.String())
+	b = nameField(b, `,"dst":`, uint8(m.Dst), m.Dst.String())
+	b = nameField(b, `,"data":`, uint8(m.Data), m.Data.String())
+	if m.Hit {
+		b = append(b, `,"hit":true`...)
+	}
+	b = uintField(b, `,"leaf":`, uint64(m.Leaf))
+	b = uintField(b, `,"page":`, uint64(m.Page))
+	b = uintField(b, `,"gen":`, uint64(m.Generation))
+	b = append(b, `,"from":`...)
+	b = appendPlace(b, m.From)
+	b = append(b, `,"to":`...)
+	b = appendPlace(b, m.To)
+	b = uintField(b, `,"fi":`, uint64(m.FromIncarnation))
+	b = uintField(b, `,"ti":`, uint64(m.ToIncarnation))
+	b = uintField(b, `,"epoch":`, m.Epoch)
+	b = uintField(b, `,"term":`, m.Term)
+	b = uintField(b, `,"cut":`, m.Cut)
+	b = uintField(b, `,"lc":`, m.Lamport)
+	b = uintField(b, `,"ver":`, m.Version)
+	if m.Txn != (protocol.Txn{}) {
+		b = append(b, `,"txn":{"leaf":`...)
+		b = strconv.AppendUint(b, uint64(m.Txn.Leaf), 10)
+		b = append(b, `,"inc":`...)
+		b = strconv.AppendUint(b, uint64(m.Txn.Incarnation), 10)
+		b = append(b, `,"n":`...)
+		b = strconv.AppendUint(b, m.Txn.Counter, 10)
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
+
+// appendHead begins the line of any record.
+func appendHead(b []byte, lamport uint64, at addr.Place, shard int, seq uint64) []byte {
+	b = append(b, `{"lc":`...)
+	b = strconv.AppendUint(b, lamport, 10)
+	b = append(b, `,"n":`...)
+	b = appendPlace(b, at)
+	b = append(b, `,"s":`...)
+	b = strconv.AppendInt(b, int64(shard), 10)
+	b = append(b, `,"seq":`...)
+	return strconv.AppendUint(b, seq, 10)
+}
+
+func appendPage(b []byte, p addr.PageNum) []byte {
+	b = append(b, `,"p":`...)
+	return strconv.AppendUint(b, uint64(p), 10)
+}
+
+// appendTail ends the line of any record.
+func appendTail(b []byte, t int64) []byte {
+	b = append(b, `,"t":`...)
+	b = strconv.AppendInt(b, t, 10)
+	return append(b, '}', '\n')
+}
+
+const hexDigits = "0123456789abcdef"
+
+func appendDigest(b []byte, d Digest) []byte {
+	for shift := 60; shift >= 0; shift -= 4 {
+		b = append(b, hexDigits[d>>shift&15])
+	}
+	return b
+}

@@ -1,0 +1,305 @@
+package trace
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// Format is the version of the files that this package writes and reads.
+const Format = 1
+
+var errClosed = errors.New("mome: trace closed")
+
+// Header is the first line of a log: what one must know to read the rest.
+type Header struct {
+	// Format and Shard are set by the Recorder.
+	Format int `json:"format"`
+	// Spec names the specification whose actions follow, for instance strong.
+	Spec        string           `json:"spec"`
+	Node        addr.NodeID      `json:"node"`
+	Incarnation addr.Incarnation `json:"incarnation"`
+	Shard       int              `json:"shard"`
+	// Nodes is the number of nodes of the cluster.
+	Nodes    int `json:"nodes"`
+	PageSize int `json:"page_size"`
+	// Slots is JSON that says where the home of each slot is and who is whose
+	// parent. Empty: null.
+	Slots json.RawMessage `json:"slots"`
+	// Seed is that of a simulated run, zero for a real one.
+	Seed uint64 `json:"seed"`
+	// Build names the program that was running.
+	Build string `json:"build"`
+}
+
+// fileName is where in a directory a log is.
+func (h Header) fileName() string {
+	return fmt.Sprintf("node%05d-i%d-s%03d.ndjson", h.Node, h.Incarnation, h.Shard)
+}
+
+// Digest identifies the content of a page: 64-bit xxHash, seed 0.
+type Digest uint64
+
+// DigestOf is the digest of a page's bytes.
+func DigestOf(content []byte) Digest { return Digest(xxhash.Sum64(content)) }
+
+func (d Digest) String() string { return string(appendDigest(nil, d)) }
+
+// Moment says when a page had the content that is recorded.
+type Moment uint8
+
+const (
+	momentInvalid Moment = iota
+	// Give: a right to the page was given up, or its content was sent.
+	Give
+	// Take: content arrived.
+	Take
+)
+
+var momentNames = [...]string{"invalid", "give", "take"}
+
+func (m Moment) String() string {
+	if int(m) < len(momentNames) {
+		return momentNames[m]
+	}
+	return fmt.Sprintf("invalid(%d)", uint8(m))
+}
+
+// Recorder writes the logs of one node, one per shard. A nil *Recorder is off:
+// its logs are nil.
+type Recorder struct {
+	writer *writer
+	logs   []*Log
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// NewRecorder begins the logs of a node with so many shards, in a directory that
+// is created if needed. The header's Format and Shard are set here.
+func NewRecorder(dir string, h Header, shards int) (*Recorder, error) {
+	return newRecorder(dir, h, shards, bufferLimit)
+}
+
+func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	r := &Recorder{writer: newWriter()}
+	defer func() {
+		if err != nil {
+			for _, b := range r.writer.buffers {
+				b.file.Close()
+			}
+		}
+	}()
+	h.Format = Format
+	for h.Shard = range shards {
+		line, err := json.Marshal(h)
+		if err != nil {
+			return nil, fmt.Errorf("trace: header: %w", err)
+		}
+		// A log is never written over nor continued.
+		file, err := os.OpenFile(filepath.Join(dir, h.fileName()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("trace: %w: give an empty directory", err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("trace: %w", err)
+		}
+		b := newBuffer(file, limit, r.writer.kick)
+		b.pending = append(line, '\n')
+		r.writer.buffers = append(r.writer.buffers, b)
+		r.logs = append(r.logs, &Log{out: b, node: h.Node, shard: h.Shard})
+	}
+	go r.writer.run()
+	return r, nil
+}
+
+// Shard is the log of a shard, counted from 0.
+func (r *Recorder) Shard(i int) *Log {
+	if r == nil {
+		return nil
+	}
+	return r.logs[i]
+}
+
+// Flush writes out everything that was recorded before the call.
+func (r *Recorder) Flush() error {
+	if r == nil {
+		return nil
+	}
+	return r.writer.drain()
+}
+
+// Close completes the logs. An error, here or from Flush, means that the logs
+// are cut short, which a reader notices.
+//
+// Preconditions: no log is in use any more; what comes later is dropped.
+func (r *Recorder) Close() error {
+	if r == nil {
+		return nil
+	}
+	r.closeOnce.Do(func() {
+		for _, l := range r.logs {
+			l.end()
+		}
+		r.closeErr = r.writer.close()
+	})
+	return r.closeErr
+}
+
+// State appends the state of a manager as one line of JSON. *protocol.Shard is
+// one.
+type State interface {
+	AppendState(b []byte, p addr.PageNum, at addr.Place) []byte
+}
+
+// Log is the record of one shard. A nil *Log is off. Whoever uses it holds the
+// lock of the shard, so that the order of the records is the order of what
+// happened.
+type Log struct {
+	out   *buffer
+	node  addr.NodeID
+	shard int
+	// seq counts the records; guarded by out.mu, as is lamport, the clock of
+	// the last action.
+	seq     uint64
+	lamport uint64
+}
+
+// begin starts a record, and the caller must end it, unless ok is false.
+func (l *Log) begin(at addr.Place) (b []byte, ok bool) {
+	if !l.out.lock() {
+		return nil, false
+	}
+	l.seq++
+	return appendHead(l.out.pending, l.lamport, at, l.shard, l.seq), true
+}
+
+func (l *Log) finish(b []byte) {
+	l.out.pending = appendTail(b, Now())
+	l.out.unlock()
+}
+
+// Action records an action that a manager has taken, with the manager's state
+// after it. It is what a protocol.Observer does.
+func (l *Log) Action(e *protocol.Event, post State) {
+	if l == nil {
+		return
+	}
+	l.action(e, post)
+}
+
+func (l *Log) action(e *protocol.Event, post State) {
+	if !l.out.lock() {
+		return
+	}
+	l.seq++
+	l.lamport = e.Lamport
+	b := appendHead(l.out.pending, e.Lamport, e.At, l.shard, l.seq)
+	b = append(b, `,"act":"`...)
+	b = append(b, e.Action.String()...)
+	b = append(b, '"')
+	b = appendPage(b, e.Page)
+	if e.Message != nil {
+		// A local step shows the message that it sent: that has no sender.
+		if e.Message.From != e.At {
+			b = append(b, `,"f":`...)
+			b = appendPlace(b, e.Message.From)
+		}
+		b = append(b, `,"m":`...)
+		b = appendMessage(b, e.Message)
+	}
+	b = append(b, `,"post":`...)
+	b = post.AppendState(b, e.Page, e.At)
+	l.finish(b)
+}
+
+// Input records what is about to be given to the core: a replay gives it the
+// same. A message counts as an input too.
+func (l *Log) Input(in *protocol.Input) {
+	if l == nil {
+		return
+	}
+	l.input(in)
+}
+
+func (l *Log) input(in *protocol.Input) {
+	at, page := addr.Place{Node: l.node, Tag: addr.Leaf}, in.Page
+	if in.Kind == protocol.InMessage {
+		at, page = in.Msg.To, in.Msg.Page
+	}
+	b, ok := l.begin(at)
+	if !ok {
+		return
+	}
+	b = append(b, `,"in":"`...)
+	b = append(b, in.Kind.String()...)
+	b = append(b, '"')
+	b = appendPage(b, page)
+	b = uintField(b, `,"stamp":`, uint64(in.Stamp))
+	if in.Msg != nil {
+		b = append(b, `,"m":`...)
+		b = appendMessage(b, in.Msg)
+	}
+	l.finish(b)
+}
+
+// Configure records that the core is about to get a new configuration, which
+// conf describes as one line of JSON.
+func (l *Log) Configure(conf []byte) {
+	if l == nil {
+		return
+	}
+	b, ok := l.begin(addr.Place{Node: l.node, Tag: addr.Leaf})
+	if !ok {
+		return
+	}
+	b = append(b, `,"conf":`...)
+	b = append(b, conf...)
+	l.finish(b)
+}
+
+// Content records the digest of a page's content at a manager: at a leaf the
+// frame, at a root the home's copy.
+func (l *Log) Content(m Moment, p addr.PageNum, at addr.Place, content []byte) {
+	if l == nil {
+		return
+	}
+	l.content(m, p, at, DigestOf(content))
+}
+
+func (l *Log) content(m Moment, p addr.PageNum, at addr.Place, d Digest) {
+	b, ok := l.begin(at)
+	if !ok {
+		return
+	}
+	b = append(b, `,"content":"`...)
+	b = append(b, m.String()...)
+	b = append(b, '"')
+	b = appendPage(b, p)
+	b = append(b, `,"digest":"`...)
+	b = appendDigest(b, d)
+	b = append(b, '"')
+	l.finish(b)
+}
+
+// end writes the last line, which tells a complete log from one that was cut.
+func (l *Log) end() {
+	if !l.out.lock() {
+		return
+	}
+	b := append(l.out.pending, `{"end":`...)
+	b = strconv.AppendUint(b, l.seq, 10)
+	l.out.pending = append(b, '}', '\n')
+	l.out.unlock()
+}
