@@ -20,7 +20,7 @@ const (
 	// FrameZero: zeros are the frame's content.
 	FrameZero
 	// FrameGrant: the processes that wait for the page get access, up to Right.
-	// The content is in the frame.
+	// The content is in the frame. Who waits for more raises its fault again.
 	FrameGrant
 	// FrameToHome and HomeToFrame copy the page within this node.
 	FrameToHome
@@ -33,7 +33,8 @@ const (
 	// that those who were granted the page get to use it. Stamp is the stamp of
 	// the grant. The shell answers at once or later, but it answers.
 	Held
-	// Written: a writeback that was asked for has ended.
+	// Written: a writeback that was asked for has ended. Faults of the page that
+	// were raised meanwhile sent no request: the shell raises them again.
 	Written
 )
 

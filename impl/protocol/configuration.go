@@ -58,6 +58,10 @@ type Configuration struct {
 	Members []addr.Incarnation // by NodeID; zero where there is no member
 	Fanout  int                // the most children a manager has, 2..MaxFanout
 	Slots   []Slot
+	// Generation is that of the segment created last, removed or not; zero
+	// means the highest among the segments. It tells a message about a segment
+	// that is gone from one about a segment that is not known yet.
+	Generation uint32
 
 	segments []Segment // by First, disjoint
 }
@@ -68,6 +72,9 @@ func (c *Configuration) WithSegments(segments []Segment) *Configuration {
 	next := *c
 	next.segments = append([]Segment(nil), segments...)
 	sort.Slice(next.segments, func(i, j int) bool { return next.segments[i].First < next.segments[j].First })
+	for i := range next.segments {
+		next.Generation = max(next.Generation, next.segments[i].Generation)
+	}
 	return &next
 }
 

@@ -22,7 +22,9 @@ func (m *manager) homeStale() {
 		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
 	}
 	m.dir.home = stale
-	m.dir.version++
+	if !broken(bugVersionNotAdvanced) {
+		m.dir.version++
+	}
 }
 
 // HomeRecvData is the spec's HomeRecvData(m): the page comes home.

@@ -18,8 +18,7 @@ type view struct {
 type asking struct {
 	op      Op
 	have    Right
-	arrived bool // Data is here, its Grant is not
-	version uint64
+	arrived bool    // Data is here, its Grant is not
 	grant   Message // waits for its Data where Kind is Grant
 	recall  Message // waits behind grant, or for the end of the residence
 	over    bool    // the residence is over
@@ -80,9 +79,10 @@ func (l *leafManager) ask(op Op, have Right) {
 	l.txns++
 	l.txn = Txn{Leaf: l.self, Incarnation: l.incarnation, Counter: l.txns}
 	l.op, l.have = op, have
+	l.lamport++
 	parent, _ := l.tree(l.page).Parent(l.at)
 	l.send(l.at, parent, l.page,
-		Message{Kind: Req, Op: op, Leaf: l.self, Have: have, Version: l.view.version, Txn: l.txn})
+		Message{Kind: Req, Op: op, Leaf: l.self, Have: have, Version: l.version, Txn: l.txn})
 }
 
 // ReadFault is the spec's ReadFault(l).
@@ -115,10 +115,11 @@ func (l *leafManager) Writeback() bool {
 // Evict is the spec's Evict(l): only a read copy leaves silently, and never
 // under one's own request.
 func (l *leafManager) Evict() bool {
-	if l.right != Read || l.op != OpNone {
+	if l.right != Read && !(l.right == Owned && broken(bugEvictOwned)) || l.op != OpNone && !broken(bugEvictUnderUpgrade) {
 		return false
 	}
 	l.right = None
+	l.lamport++
 	l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	return true
 }
@@ -127,7 +128,6 @@ func (l *leafManager) Evict() bool {
 // Grant.
 func (l *leafManager) RecvData(d *Message, local bool) {
 	l.arrived = true
-	l.asking.version = d.Version
 	// A leaf may get a page that it did not need: it is the same page.
 	if !local && l.right == None {
 		l.batch.add(Effect{Kind: FrameFill, Page: l.page})
@@ -154,7 +154,7 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 	if g.Op == OpWriteback {
 		l.batch.add(Effect{Kind: Written, Page: l.page})
 	} else {
-		l.view.version = g.Version
+		l.version = g.Version
 		l.stamp = l.now
 		l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Right: l.right})
 	}
@@ -168,19 +168,21 @@ func (l *leafManager) LeafRecvRecall(r *Message) {
 	if l.right == Write {
 		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
-	if hit {
+	if hit && !broken(bugHitWithoutData) {
 		to := addr.Place{Node: r.Leaf, Tag: addr.Leaf}
 		if r.Dst == ToHome {
 			to = l.tree(l.page).Root()
 		}
-		l.sendData(l.at, to, l.page, Message{Version: l.view.version, Txn: r.Txn})
+		l.sendData(l.at, to, l.page, Message{Version: l.version, Txn: r.Txn})
 	}
 	if l.right != None && keep == None {
 		l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	}
-	l.right = keep
+	if !broken(bugKeepsWriteOnDowngrade) || keep != Owned {
+		l.right = keep
+	}
 	parent, _ := l.tree(l.page).Parent(l.at)
-	l.send(l.at, parent, l.page, Message{Kind: Ack, Keep: keep, Hit: hit, Version: l.view.version, Txn: r.Txn})
+	l.send(l.at, parent, l.page, Message{Kind: Ack, Keep: keep, Hit: hit, Version: l.version, Txn: r.Txn})
 }
 
 // admitLeaf says what is wrong with a message before it changes anything.
@@ -190,16 +192,23 @@ func (l *leafManager) admitLeaf(from addr.Place, msg *Message) error {
 	case Grant, Recall:
 		if parent, _ := l.tree(l.page).Parent(l.at); parent != from {
 			why = "its sender is not the parent"
-		} else if msg.Kind == Grant && (l.op != msg.Op || l.grant.Kind != KindInvalid) {
+		} else if msg.Kind == Grant && (l.op != msg.Op || l.self != msg.Leaf || l.grant.Kind != KindInvalid) {
 			why = "nothing of the kind was asked for"
+		} else if msg.Kind == Grant && l.recall.Kind != KindInvalid {
+			// The parent grants nothing before the Recall is answered.
+			why = "a recall waits"
+		} else if msg.Kind == Recall && msg.Dst == ToLeaf && msg.Leaf == l.self {
+			why = "the page would go where it is"
 		} else if msg.Kind == Grant && msg.Source == Have && msg.Op == OpWrite && l.right == None {
 			why = "the leaf has no copy to keep"
 		} else if msg.Kind == Recall && l.recall.Kind != KindInvalid {
 			why = "a recall waits already"
 		}
 	case Data:
-		if l.arrived || (l.op != OpRead && l.op != OpWrite) {
+		if l.arrived || (l.op != OpRead && l.op != OpWrite) || l.grant.Kind != KindInvalid && l.grant.Source != Sent {
 			why = "the leaf expects none"
+		} else if from.Tag != addr.Leaf && from != l.tree(l.page).Root() {
+			why = "its sender has no page to send"
 		}
 	default:
 		why = "a leaf has no children"

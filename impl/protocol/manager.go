@@ -162,6 +162,9 @@ func (m *manager) end() {
 	d := m.dir
 	if m.root {
 		d.right = None
+	} else if d.right == None {
+		// Nothing is marked: the next Grant brings the version again.
+		d.version = 0
 	}
 	if d == (directory{}) {
 		delete(m.directories, m.id)
@@ -208,7 +211,11 @@ func (m *manager) decide() {
 	for {
 		switch {
 		case m.recall.active:
-			if m.recall.wait != 0 {
+			if broken(bugServeWhileRecalled) && m.busy.op != OpNone && !m.busy.climbing && m.busy.wait == 0 {
+				m.serve()
+				continue
+			}
+			if m.recall.wait != 0 && !(broken(bugAckBeforeCollect) && m.recall.keep == None) {
 				return
 			}
 			m.collect()
@@ -229,10 +236,14 @@ func (m *manager) decide() {
 
 // takeReq starts to serve the request that came first.
 func (m *manager) takeReq() {
-	r := m.queue[0]
-	m.queue = append(m.queue[:0], m.queue[1:]...)
+	i := 0
+	if broken(bugNewestFirst) {
+		i = len(m.queue) - 1
+	}
+	r := m.queue[i]
+	m.queue = append(m.queue[:i], m.queue[i+1:]...)
 	m.busy = busyState{op: r.op, child: r.child, leaf: r.leaf, have: r.have, txn: r.txn}
-	if r.op == OpRead {
+	if r.op == OpRead && !broken(bugUnmarkMissing) {
 		// Rule 1: who asks to read says that it has nothing.
 		m.dir.record(int(r.child), None)
 	}
@@ -256,7 +267,7 @@ func (m *manager) RecvGrant(g *Message) {
 	m.dir.version = max(m.dir.version, g.Version)
 	m.busy.climbing = false
 	m.busy.source = g.Source
-	if g.Op != OpWriteback && g.Source == Have {
+	if g.Op != OpWriteback && g.Source == Have && !broken(bugHavePassedDown) {
 		// Rule 3: "have" means that this manager's children supply it.
 		m.busy.source = SourceNone
 	}
@@ -299,6 +310,9 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 			return m.foreign(msg, "its sender is not a child")
 		}
 		child = c
+		if msg.Kind == Req && !m.tree.below(msg.Leaf, from) {
+			return m.foreign(msg, "it asks for a leaf that is not below its sender")
+		}
 	}
 	if msg.Kind == Grant || msg.Kind == Recall {
 		if m.root {
@@ -319,7 +333,7 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 			return m.foreign(msg, "the child's request is being served")
 		}
 	case Grant:
-		if m.busy.op == OpNone || !m.busy.climbing || m.busy.op != msg.Op {
+		if m.busy.op == OpNone || !m.busy.climbing || m.busy.op != msg.Op || m.busy.leaf != msg.Leaf {
 			return m.foreign(msg, "nothing of the kind was asked for")
 		}
 	case Recall:
@@ -330,6 +344,9 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 		}
 		if m.recall.active {
 			return m.foreign(msg, "a recall is being collected")
+		}
+		if msg.Dst == ToLeaf && m.tree.below(msg.Leaf, m.at) {
+			return m.foreign(msg, "it wants the page for a leaf below this manager")
 		}
 	case Ack:
 		wait := m.busy.wait
@@ -342,6 +359,9 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 	case Data:
 		if !m.root || !m.busy.waitHome {
 			return m.foreign(msg, "the home expects none")
+		}
+		if from.Tag != addr.Leaf {
+			return m.foreign(msg, "its sender has no page to send")
 		}
 	}
 	return nil

@@ -149,7 +149,8 @@ func (m *Message) wellFormed() error {
 	ok := false
 	switch m.Kind {
 	case Req:
-		ok = m.Op >= OpRead && m.Op <= OpWriteback && m.Have <= Write
+		ok = m.Op == OpRead && m.Have == None || m.Op == OpWrite && m.Have < Write ||
+			m.Op == OpWriteback && (m.Have == Owned || m.Have == Write)
 	case Grant:
 		ok = m.Op >= OpRead && m.Op <= OpWriteback && m.Source >= Sent && m.Source <= Have &&
 			(m.Op != OpWriteback || m.Source == Have) && (m.Op != OpRead || m.Source != Have)
@@ -159,6 +160,9 @@ func (m *Message) wellFormed() error {
 		ok = m.Keep <= Owned
 	case Data:
 		ok = m.Data == PageData
+	}
+	if m.Kind != Data && m.Data != NoData {
+		ok = false
 	}
 	if !ok {
 		return fmt.Errorf("%w: ill-formed %+v", ErrForeign, *m)

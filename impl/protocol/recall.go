@@ -22,7 +22,10 @@ func (m *manager) mayTakeRecall() bool {
 	if m.busy.op == OpNone {
 		return i == 0
 	}
-	return m.busy.climbing
+	if broken(bugRecallWhileServing) {
+		return true
+	}
+	return m.busy.climbing && !broken(bugRecallNotWhileUp)
 }
 
 func (m *manager) takeRecall() {
@@ -55,6 +58,7 @@ func (m *manager) collect() {
 	case r.keep == None || r.hit:
 		m.acknowledge(r.keep)
 	case m.dir.marked == 0:
+		r.hit = broken(bugMissAsHit)
 		m.acknowledge(None)
 	default:
 		c := bits.TrailingZeros64(m.dir.marked)

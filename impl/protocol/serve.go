@@ -17,7 +17,7 @@ func (m *manager) serve() {
 // supported is what the request claims to have, as far as it is still true
 // (rule 5).
 func (m *manager) supported() Right {
-	if m.dir.recorded(int(m.busy.child)) >= m.busy.have {
+	if m.dir.recorded(int(m.busy.child)) >= m.busy.have || broken(bugHaveUnchecked) {
 		return m.busy.have
 	}
 	return None
@@ -43,7 +43,7 @@ func (m *manager) serveRead() {
 		m.finish(Read, b.source)
 	case m.dir.right < Read:
 		m.climb(None)
-	case owner != noChild:
+	case owner != noChild && !(m.root && broken(bugHomeSendsWhileStale)):
 		b.wait = 1 << owner
 		m.down(owner, Message{Kind: Recall, Keep: Owned, Dst: ToLeaf, Leaf: b.leaf}, b.txn)
 	case m.root:
@@ -62,9 +62,12 @@ func (m *manager) serveWrite() {
 	b := &m.busy
 	have := m.supported()
 	others := m.dir.marked &^ (1 << b.child)
+	if broken(bugForgetChild) {
+		others &= others - 1
+	}
 	lacks := b.source == SourceNone && have == None
 	switch {
-	case m.dir.right < Write:
+	case m.dir.right < Write && !(m.dir.right == Owned && broken(bugOwnedCoversWrite)):
 		if m.dir.right >= Owned {
 			have = m.dir.right
 		}
@@ -76,6 +79,13 @@ func (m *manager) serveWrite() {
 			dst = ToLeaf
 		}
 		m.recallAll(others, dst, b.leaf, b.txn)
+		if broken(bugSkipAckWait) && others&(others-1) != 0 {
+			b.wait &= b.wait - 1
+		}
+		if broken(bugGrantEarly) && !lacks {
+			b.wait = 0
+			m.dir.marked, m.dir.owner = m.dir.marked&(1<<b.child), 0
+		}
 	case lacks:
 		m.fromHome()
 	default:
@@ -94,10 +104,10 @@ func (m *manager) serveWriteback() {
 	b := &m.busy
 	right := m.dir.recorded(int(b.child))
 	switch {
-	case b.source != SourceNone || right < Owned:
+	case b.source != SourceNone || right < Owned && !broken(bugWritebackMootMissing):
 		m.finish(right, Have)
 	case m.root:
-		b.wait, b.waitHome = 1<<b.child, true
+		b.wait, b.waitHome = 1<<b.child, !broken(bugWritebackIgnoresData)
 		m.down(int(b.child), Message{Kind: Recall, Keep: Read, Dst: ToHome, Leaf: b.leaf}, b.txn)
 	default:
 		m.climb(m.dir.right)

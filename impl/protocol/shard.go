@@ -12,8 +12,9 @@ var (
 	// ErrForeign: no node that follows the protocol sends this message now. The
 	// link that it came on must be closed.
 	ErrForeign = errors.New("mome: message out of protocol")
-	// ErrEarly: the message is about a segment that this configuration does not
-	// have yet. It must be given again, in its order, when it has.
+	// ErrEarly: the message is about a segment, a member or a term that this
+	// configuration does not have yet. It must be given again, in its order, when
+	// it has. What waits comes after it: the next messages of the same sender.
 	ErrEarly = errors.New("mome: message ahead of the configuration")
 )
 
@@ -25,7 +26,8 @@ const (
 	InMessage InputKind = iota
 	// InReadFault, InWriteFault: a process of this node waits for the page. If
 	// the node's right covers it the answer is a FrameGrant in this step, else
-	// one comes later.
+	// the answer to the request that is out, or now goes out, comes later: a
+	// FrameGrant, of Read perhaps where Write was wanted, or Written.
 	InReadFault
 	InWriteFault
 	// InWriteback asks to clean a page that this node owns; Written answers. If
@@ -72,7 +74,8 @@ type Shard struct {
 	views        map[addr.PageNum]view
 	asks         map[addr.PageNum]*asking
 
-	epoch   uint64 // the newest that any message carried
+	epoch      uint64 // the newest that any message carried
+	generation uint32 // the newest of any configuration
 	lamport uint64
 	cut     uint64
 	txns    uint64
@@ -95,7 +98,7 @@ type Shard struct {
 // numbers of its own: index counts them from 0.
 func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *Configuration, o Observer) *Shard {
 	return &Shard{
-		self: self, incarnation: incarnation, conf: conf, observer: o,
+		self: self, incarnation: incarnation, conf: conf, observer: o, generation: conf.Generation,
 		txns:         uint64(index) << 48,
 		directories:  make(map[addr.ManagerID]directory),
 		transactions: make(map[addr.ManagerID]*transaction),
@@ -109,6 +112,7 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 func (s *Shard) Configure(conf *Configuration) {
 	old := s.conf
 	s.conf, s.lastSegment = conf, nil
+	s.generation = max(s.generation, conf.Generation)
 	removed := false
 	for i := range old.segments {
 		was := &old.segments[i]
@@ -196,29 +200,45 @@ func (s *Shard) Behind() bool { return s.epoch > s.conf.Epoch }
 // receive is the receive rule of every message, in this order: learn a newer
 // epoch; drop what is for another incarnation or generation, from a stranger or
 // an old incarnation, or of another term. The cut is adopted by learn, before
-// the message is looked at.
+// the message is looked at. An epoch alone never decides; but where a newer one
+// may be why the message does not fit, it waits for that configuration.
 func (s *Shard) receive(m *Message) error {
 	if err := m.wellFormed(); err != nil {
 		return err
 	}
-	if m.To.Node != s.self || int(m.Leaf) >= len(s.conf.Members) {
-		return fmt.Errorf("%w: %v for node %d on behalf of node %d, this is node %d of %d",
-			ErrForeign, m.Kind, m.To.Node, m.Leaf, s.self, len(s.conf.Members))
+	if m.To.Node != s.self {
+		return fmt.Errorf("%w: %v for node %d, this is node %d", ErrForeign, m.Kind, m.To.Node, s.self)
 	}
 	s.epoch = max(s.epoch, m.Epoch)
+	behind := m.Epoch > s.conf.Epoch
+	if m.ToIncarnation != s.incarnation {
+		return errDropped
+	}
 	seg := s.segment(m.Page)
-	if seg == nil || m.Generation > seg.Generation {
+	switch {
+	case broken(bugGenerationIgnored) && seg != nil:
+	case m.Generation > s.generation:
 		return ErrEarly
-	}
-	if m.ToIncarnation != s.incarnation || m.Generation < seg.Generation {
+	case seg == nil || m.Generation != seg.Generation:
 		return errDropped
 	}
-	member := s.conf.Member(m.From.Node)
-	if member == 0 || m.FromIncarnation != member {
+	if member := s.conf.Member(m.From.Node); member == 0 || m.FromIncarnation != member {
+		if behind && m.FromIncarnation > member {
+			return ErrEarly
+		}
 		return errDropped
 	}
-	if m.Term != s.conf.Slots[seg.Slot(m.Page, len(s.conf.Slots))].Term {
+	if term := s.conf.Slots[seg.Slot(m.Page, len(s.conf.Slots))].Term; m.Term != term {
+		if behind && m.Term > term {
+			return ErrEarly
+		}
 		return errDropped
+	}
+	if int(m.Leaf) >= len(s.conf.Members) {
+		if behind {
+			return ErrEarly
+		}
+		return fmt.Errorf("%w: %v on behalf of node %d, there are %d", ErrForeign, m.Kind, m.Leaf, len(s.conf.Members))
 	}
 	return nil
 }
@@ -292,17 +312,23 @@ func (s *Shard) localStep(in Input) {
 		act = ActEvict
 		took = l.Evict()
 	case InResidenceOver:
-		l.over = true
+		l.over = l.recall.Kind != KindInvalid && l.grant.Kind == KindInvalid
 		s.drainLeaf(l)
 		return
 	}
-	if took {
-		s.lamport++
-	}
 	l.endLeaf()
-	if took {
-		s.observe(act, l.at, l.page, before, nil)
+	if !took {
+		return
 	}
+	var sent *Message
+	switch n := len(s.batch.Effects); {
+	case act == ActEvict:
+	case len(s.local) > 0:
+		sent = &s.local[0]
+	default:
+		sent = &s.batch.Effects[n-1].Msg
+	}
+	s.observe(act, l.at, l.page, before, sent)
 }
 
 // dispatch hands a message that the receive rule has passed to its manager.
@@ -387,7 +413,7 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 
 // drainLeaf handles what waits at the leaf, in order, as far as it can be.
 func (s *Shard) drainLeaf(l *leafManager) {
-	if l.grant.Kind != KindInvalid && (l.grant.Source != Sent || l.arrived) {
+	if l.grant.Kind != KindInvalid && (l.grant.Source != Sent || l.arrived || broken(bugGrantBeforeData)) {
 		g, before := l.grant, l.phase()
 		l.grant = Message{}
 		s.lamport++
@@ -398,7 +424,7 @@ func (s *Shard) drainLeaf(l *leafManager) {
 			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
 		}
 	}
-	if l.recall.Kind != KindInvalid && l.over && l.grant.Kind == KindInvalid {
+	if l.recall.Kind != KindInvalid && (l.over && l.grant.Kind == KindInvalid || broken(bugRecallOvertakesGrant)) {
 		r, before := l.recall, l.phase()
 		l.recall, l.over = Message{}, false
 		s.lamport++

@@ -119,6 +119,13 @@ func (t Tree) Child(p addr.Place, child int) addr.Place {
 	return t.at(l-1, index*t.fanout+child)
 }
 
+// below says whether the leaf of node n is below p, or is p.
+// Preconditions: Has(p), n is in the tree.
+func (t Tree) below(n addr.NodeID, p addr.Place) bool {
+	l := t.level(p.Tag)
+	return l == t.depth || t.rank(n)/t.width(l) == t.rank(p.Node)/t.width(l)
+}
+
 // Children is how many children the manager p has.
 func (t Tree) Children(p addr.Place) int {
 	l := t.level(p.Tag)

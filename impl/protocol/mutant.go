@@ -1,0 +1,43 @@
+package protocol
+
+// Bug is a mistake that broken can put into the core. Without the build tag
+// mutants no bug can be switched on and the questions cost nothing; with it the
+// tests of impl/sim demand that every one of them is found.
+type Bug uint8
+
+const (
+	noBug Bug = iota
+	bugSkipAckWait
+	bugForgetChild
+	bugGrantEarly
+	bugOwnedCoversWrite
+	bugHaveUnchecked
+	bugHavePassedDown
+	bugServeWhileRecalled
+	bugRecallWhileServing
+	bugRecallNotWhileUp
+	bugAckBeforeCollect
+	bugMissAsHit
+	bugUnmarkMissing
+	bugHomeSendsWhileStale
+	bugWritebackIgnoresData
+	bugWritebackMootMissing
+	bugVersionNotAdvanced
+	bugGrantBeforeData
+	bugRecallOvertakesGrant
+	bugEvictUnderUpgrade
+	bugEvictOwned
+	bugKeepsWriteOnDowngrade
+	bugHitWithoutData
+	bugGenerationIgnored
+	bugNewestFirst
+	numBugs
+)
+
+var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "OwnedCoversWrite", "HaveUnchecked",
+	"HavePassedDown", "ServeWhileRecalled", "RecallWhileServing", "RecallNotWhileUp", "AckBeforeCollect", "MissAsHit",
+	"UnmarkMissing", "HomeSendsWhileStale", "WritebackIgnoresData", "WritebackMootMissing", "VersionNotAdvanced",
+	"GrantBeforeData", "RecallOvertakesGrant", "EvictUnderUpgrade", "EvictOwned", "KeepsWriteOnDowngrade",
+	"HitWithoutData", "GenerationIgnored", "NewestFirst"}
+
+func (b Bug) String() string { return name(bugNames[:], uint8(b)) }
