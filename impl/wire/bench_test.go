@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// BenchmarkLink measures one link between two nodes of this process, over
-// loopback, its threads placed by the kernel. transport=floor is the same bytes
-// between two blocking sockets and nothing else, in the same run.
+// BenchmarkLink measures one link between two processes over loopback, placed
+// by the kernel (or by taskset). transport=floor is the same bytes between two
+// blocking sockets and nothing else, in the same run.
 func BenchmarkLink(b *testing.B) {
 	b.Run("transport=floor/case=roundtrip4k", benchFloor)
 	for _, transport := range []string{TCP, GRPC} {
@@ -35,50 +38,32 @@ func percentiles(b *testing.B, all []time.Duration) {
 	b.ReportMetric(float64(all[len(all)*99/100].Nanoseconds())/1e3, "p99-us")
 }
 
-func benchFloor(b *testing.B) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer ln.Close()
-	raw := func(c net.Conn) *rawSocket {
-		s, err := newRawSocket(c.(*net.TCPConn), &Config{})
+// full fills p from a blocking socket.
+func full(s *rawSocket, p []byte) error {
+	for len(p) > 0 {
+		n, err := unix.Read(s.fd, p)
 		if err != nil {
-			b.Fatal(err)
+			return err
 		}
-		return s
+		if n == 0 {
+			return io.EOF
+		}
+		p = p[n:]
 	}
-	d, err := net.Dial("tcp", ln.Addr().String())
+	return nil
+}
+
+func benchFloor(b *testing.B) {
+	address, _ := benchServer(b)
+	c, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := ln.Accept()
+	s, err := newRawSocket(c.(*net.TCPConn), &Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	client, server := raw(d), raw(a)
-	full := func(s *rawSocket, p []byte) error {
-		for len(p) > 0 {
-			n, err := unix.Read(s.fd, p)
-			if err != nil || n == 0 {
-				return io.EOF
-			}
-			p = p[n:]
-		}
-		return nil
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		request, reply := make([]byte, 64), make([]byte, addr.PageSize)
-		for full(server, request) == nil {
-			if _, err := unix.Write(server.fd, reply); err != nil {
-				return
-			}
-		}
-	}()
+	defer s.close()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	request, reply := make([]byte, 64), make([]byte, addr.PageSize)
@@ -87,49 +72,159 @@ func benchFloor(b *testing.B) {
 	all := make([]time.Duration, 0, 1<<20)
 	for b.Loop() {
 		start := time.Now()
-		if _, err := unix.Write(client.fd, request); err != nil {
+		if _, err := unix.Write(s.fd, request); err != nil {
 			b.Fatal(err)
 		}
-		if err := full(client, reply); err != nil {
+		if err := full(s, reply); err != nil {
 			b.Fatal(err)
 		}
 		all = append(all, time.Since(start))
 	}
 	percentiles(b, all)
-	client.shut()
-	<-done
-	client.close()
-	server.close()
 }
 
-func benchPair(b *testing.B, transport string) (low, high *node) {
-	quiet := func(c *Config) { c.RepairTime = time.Minute }
-	return startNode(b, transport, 1, quiet), startNode(b, transport, 2, quiet)
-}
+// benchEnv makes this test binary the other process of the benchmarks.
+const benchEnv = "MOME_WIRE_BENCH_SERVER"
 
-// benchRoundTrip sends requests of 64 bytes and answers with a page, each from
-// the reader that got the message before it.
-func benchRoundTrip(b *testing.B, transport string) {
-	server, client := benchPair(b, transport)
-	page := make([]byte, addr.PageSize)
-	server.h.deliver = func(p addr.NodeID, f *Frame) {
-		l := server.Link(p)
-		m := pageMessage(1)
-		m.From.Tag, m.To.Tag, m.Version, m.Txn = 1, 1, 1000, f.Messages[0].Txn
-		l.Append(&m, page)
-		l.Flush()
+// benchServer starts the other process: a socket that answers 64 bytes with a
+// page, and node 1, which answers requests with pages and pages with counts.
+func benchServer(b *testing.B) (floor, node string) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), benchEnv+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
 	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			b.Error(err)
+		}
+	})
+	if _, err := fmt.Fscan(out, &floor, &node); err != nil {
+		b.Fatal(err)
+	}
+	return floor, node
+}
+
+// benchHandler is node 1 in the other process.
+type benchHandler struct {
+	m      *Mesh
+	page   []byte
+	target []byte
+	count  uint32
+}
+
+func (h *benchHandler) Up(addr.NodeID)          {}
+func (h *benchHandler) Down(addr.NodeID, error) {}
+
+func (h *benchHandler) Place(_ addr.NodeID, m *protocol.Message) []byte {
+	return h.target[int(m.Page)%64*addr.PageSize:]
+}
+
+func (h *benchHandler) Deliver(p addr.NodeID, f *Frame) {
+	l := h.m.Link(p)
+	for i := range f.Messages {
+		if f.Messages[i].Kind == protocol.Data {
+			h.count++
+			continue
+		}
+		m := pageMessage(1)
+		m.From.Tag, m.To.Tag, m.Version, m.Txn = 1, 1, 1000, f.Messages[i].Txn
+		l.Append(&m, h.page)
+	}
+}
+
+func (h *benchHandler) Idle(p addr.NodeID) {
+	l := h.m.Link(p)
+	if h.count > 0 {
+		l.AppendSync(&Sync{Kind: 1, Count: h.count})
+		h.count = 0
+	}
+	l.Flush()
+}
+
+// serveBench is the other process.
+func serveBench() error {
+	floor, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go func() {
+		c, err := floor.Accept()
+		if err != nil {
+			return
+		}
+		s, err := newRawSocket(c.(*net.TCPConn), &Config{})
+		if err != nil {
+			return
+		}
+		runtime.LockOSThread()
+		request, reply := make([]byte, 64), make([]byte, addr.PageSize)
+		for full(s, request) == nil {
+			if _, err := unix.Write(s.fd, reply); err != nil {
+				return
+			}
+		}
+	}()
+	h := &benchHandler{page: make([]byte, addr.PageSize), target: make([]byte, 64*addr.PageSize)}
+	if h.m, err = New(Config{Self: 1, Incarnation: 1, Handler: h, RepairTime: time.Minute}); err != nil {
+		return err
+	}
+	ln, err := Listen("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer(h.m.ServerOptions()...)
+	h.m.Register(server)
+	go server.Serve(ln.HTTP2())
+	go h.m.Serve(ln.Framed())
+	fmt.Println(floor.Addr(), ln.Addr())
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// benchClient is node 2, connected to the other process.
+func benchClient(b *testing.B, transport string, h *recorder) *Link {
+	b.Helper()
+	_, address := benchServer(b)
+	m, err := New(Config{Self: 2, Incarnation: 1, Transport: transport, Handler: h, RepairTime: time.Minute})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = m.Close() })
+	l, err := m.Connect(1, address, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	await(b, h.up, "up")
+	return l
+}
+
+// benchRoundTrip sends requests, each from the reader that got the answer before
+// it: 64 bytes with the two lengths, give or take.
+func benchRoundTrip(b *testing.B, transport string) {
+	h := newRecorder()
 	target := make([]byte, addr.PageSize)
-	client.h.place = func(addr.NodeID, *protocol.Message) []byte { return target }
+	h.place = func(addr.NodeID, *protocol.Message) []byte { return target }
 	const warm = 2000
 	total := 0
 	all := make([]time.Duration, 0, 1<<20)
-	start := time.Now()
+	var start time.Time
 	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Leaf: 2, Page: 12345, Lamport: 1000000, Epoch: 3,
 		Txn: protocol.Txn{Leaf: 2, Incarnation: 1, Counter: 100000}}
 	var l *Link
 	done := make(chan struct{})
-	client.h.deliver = func(addr.NodeID, *Frame) {
+	h.deliver = func(addr.NodeID, *Frame) {
 		now := time.Now()
 		all = append(all, now.Sub(start))
 		if total--; total == 0 {
@@ -140,8 +235,7 @@ func benchRoundTrip(b *testing.B, transport string) {
 		l.Append(&m, nil)
 		l.Flush()
 	}
-	_, l = connect(b, server, client, server.address())
-	await(b, client.h.up, "up")
+	l = benchClient(b, transport, h)
 	run := func(n int) {
 		total = n
 		start = time.Now()
@@ -159,29 +253,19 @@ func benchRoundTrip(b *testing.B, transport string) {
 	percentiles(b, all)
 }
 
-// benchStream sends pages one way as fast as they are acknowledged.
+// benchStream sends pages one way, at most 512 ahead of their receipt.
 func benchStream(b *testing.B, transport string, flush int) {
-	low, high := benchPair(b, transport)
-	target := make([]byte, 64*addr.PageSize)
-	low.h.place = func(_ addr.NodeID, m *protocol.Message) []byte {
-		return target[int(m.Page)%64*addr.PageSize:]
-	}
-	const window = 512 // pages between the two
+	h := newRecorder()
+	const window = 512
 	credit := make(chan int, 1<<16)
-	low.h.deliver = func(p addr.NodeID, f *Frame) {
-		l := low.Link(p)
-		l.AppendSync(&Sync{Kind: 1, Count: uint32(len(f.Messages))})
-		l.Flush()
-	}
-	high.h.deliver = func(_ addr.NodeID, f *Frame) {
+	h.deliver = func(_ addr.NodeID, f *Frame) {
 		n := 0
 		for i := range f.Syncs {
 			n += int(f.Syncs[i].Count)
 		}
 		credit <- n
 	}
-	_, l := connect(b, low, high, low.address())
-	await(b, high.h.up, "up")
+	l := benchClient(b, transport, h)
 	page := make([]byte, addr.PageSize)
 	b.SetBytes(addr.PageSize)
 	b.ReportAllocs()
