@@ -27,13 +27,13 @@ type application struct {
 	node  *Node
 	conn  *client.Conn
 	party uint64 // names it in locks and barriers
-	name  string
 	ctx   context.Context
 	stop  context.CancelFunc
 
 	tasks sync.WaitGroup
 
 	mu          sync.Mutex          // guards the fields below
+	name        string
 	watch       *os.File            // the process is killed when it is closed
 	mapped      map[uint32]*segment // by generation: Map was answered
 	mappings    map[uint32]*mapping
@@ -70,7 +70,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 		req, fds, err := conn.ReadRequest()
 		if err != nil {
 			if !errors.Is(err, io.EOF) && n.ctx.Err() == nil {
-				n.log.Warn("an application was hung up on", "application", a.name, "error", err)
+				n.log.Warn("an application was hung up on", "application", a.title(), "error", err)
 			}
 			break
 		}
@@ -173,7 +173,7 @@ func (a *application) later(work func()) bool {
 	ok := a.outstanding <= maxOutstanding
 	a.mu.Unlock()
 	if !ok {
-		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.name, "limit", maxOutstanding)
+		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.title(), "limit", maxOutstanding)
 		return false
 	}
 	a.tasks.Add(1)
@@ -187,9 +187,18 @@ func (a *application) later(work func()) bool {
 	return true
 }
 
+// title names the application for people.
+func (a *application) title() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.name
+}
+
 func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	if h.Program != "" {
+		a.mu.Lock()
 		a.name = fmt.Sprintf("%s (process %d)", h.Program, a.conn.Peer().PID)
+		a.mu.Unlock()
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -333,7 +342,7 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 		unix.Close(uffd)
 		return fmt.Errorf("%w: segment %q: Registered must follow Map, once", client.ErrInvalid, r.Segment.Name)
 	}
-	u, err := seg.frame.Attach(uffd, a.name)
+	u, err := seg.frame.Attach(uffd, a.title())
 	if err != nil {
 		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
 	}

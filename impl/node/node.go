@@ -90,6 +90,7 @@ type Node struct {
 	config   *coord.Config
 	listener *wire.Listener
 	server   *grpc.Server
+	local    *grpc.Server // on the control socket
 	mesh     *wire.Mesh
 	peers    []*wire.Link // by NodeID; nil for this node
 	linksUp  sync.WaitGroup
@@ -244,6 +245,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	if n.attach, err = client.Listen(n.cfg.Socket); err != nil {
+		return err
+	}
+	if err := n.serveControl(); err != nil {
 		return err
 	}
 	n.tasks.Add(1)
@@ -483,6 +487,9 @@ func (n *Node) Close() {
 	}
 	if n.server != nil {
 		n.server.Stop()
+	}
+	if n.local != nil {
+		n.local.Stop()
 	}
 	if n.config != nil {
 		n.config.Close()

@@ -12,8 +12,6 @@ type syncs struct{}
 func (n *Node) startSyncs()                                {}
 func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync) {}
 func (n *Node) processDied(party uint64)                   {}
-func (n *Node) registerControl()                           {}
 func (a *application) syncRequest(r *attachpb.Request) bool {
 	return a.conn.WriteError(r.Id, client.ErrUnsupported) == nil
 }
-func (n *Node) counters() *attachpb.Counters { return &attachpb.Counters{} }

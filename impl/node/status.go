@@ -1,0 +1,212 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/node/controlpb"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// statusTime bounds how long another node may take to say how it is.
+const statusTime = 2 * time.Second
+
+// ControlSocket is the path of the control service that belongs to an attach
+// socket.
+func ControlSocket(attach string) string { return attach + ".control" }
+
+// control implements the control service.
+type control struct {
+	controlpb.UnimplementedControlServer
+	node *Node
+}
+
+// registerControl adds the control service to the node's port.
+func (n *Node) registerControl() {
+	controlpb.RegisterControlServer(n.server, control{node: n})
+}
+
+// serveControl serves the control service on its UNIX socket.
+func (n *Node) serveControl() error {
+	path := ControlSocket(n.cfg.Socket)
+	// The attach socket is this node's: what lies here is a dead node's.
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return fmt.Errorf("control socket: %w", err)
+	}
+	n.local = grpc.NewServer()
+	controlpb.RegisterControlServer(n.local, control{node: n})
+	n.tasks.Add(1)
+	go func() {
+		defer n.tasks.Done()
+		if err := n.local.Serve(l); err != nil && n.ctx.Err() == nil {
+			n.fail(fmt.Errorf("node %d cannot serve %s: %w", n.id, path, err))
+		}
+	}()
+	return nil
+}
+
+// Node implements the control service.
+func (c control) Node(_ context.Context, r *controlpb.NodeRequest) (*controlpb.NodeStatus, error) {
+	return c.node.status(int(r.Hottest)), nil
+}
+
+// Cluster implements the control service: it asks all nodes at once.
+func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*controlpb.ClusterStatus, error) {
+	n := c.node
+	v := n.config.View()
+	out := &controlpb.ClusterStatus{Cluster: v.Cluster.ID, Epoch: v.Epoch, Expected: uint32(v.Cluster.Nodes),
+		Fanout: uint32(v.Cluster.Fanout), Transport: v.Cluster.Transport, Nodes: make([]*controlpb.NodeStatus, len(v.Members))}
+	var all sync.WaitGroup
+	for i, m := range v.Members {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if m.Node == n.id {
+				out.Nodes[i] = n.status(int(r.Hottest))
+				return
+			}
+			s, err := askNode(ctx, m.Address, n.cfg.Token, r)
+			if err != nil {
+				s = &controlpb.NodeStatus{Node: uint32(m.Node), Incarnation: uint32(m.Incarnation), Address: m.Address, Error: err.Error()}
+			}
+			out.Nodes[i] = s
+		}()
+	}
+	all.Wait()
+	return out, nil
+}
+
+func askNode(ctx context.Context, address string, token []byte, r *controlpb.ClusterRequest) (*controlpb.NodeStatus, error) {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{token}))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	return controlpb.NewControlClient(conn).Node(ctx, &controlpb.NodeRequest{Hottest: r.Hottest})
+}
+
+// status is what this node says of itself.
+func (n *Node) status(hottest int) *controlpb.NodeStatus {
+	out := &controlpb.NodeStatus{Node: uint32(n.id), Incarnation: uint32(n.incarnation), Address: n.Address(),
+		UptimeSeconds: time.Since(n.started).Seconds(), Memory: &controlpb.MemoryStatus{}}
+	n.mu.Lock()
+	for a := range n.apps {
+		out.Applications = append(out.Applications, a.title())
+	}
+	n.mu.Unlock()
+	slices.Sort(out.Applications)
+
+	var handled protocol.Counters
+	hot := make(map[*segment][]*controlpb.HotPage)
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.Lock()
+		if s.core == nil { // the node is not formed yet
+			s.mu.Unlock()
+			continue
+		}
+		c := s.core.Counters()
+		for level := range c.Handled {
+			for kind, count := range c.Handled[level] {
+				handled.Handled[level][kind] += count
+			}
+		}
+		views, directories := s.core.Tables()
+		out.Memory.HeldPages += uint64(views)
+		out.Memory.ManagedPages += uint64(directories)
+		for j, p := range s.hot.pages {
+			if seg := n.segment(p); seg != nil && s.hot.counts[j] > 0 {
+				hot[seg] = append(hot[seg], &controlpb.HotPage{Page: uint32(p), Address: uint64(p.Addr()), Recalls: s.hot.counts[j]})
+			}
+		}
+		s.mu.Unlock()
+	}
+	out.Memory.HeapBytes = liveHeap()
+	for level, c := range handled.Handled {
+		if c == ([protocol.Data + 1]uint64{}) {
+			continue
+		}
+		title := fmt.Sprintf("intermediate %d", level)
+		switch level {
+		case 0:
+			title = "leaf"
+		case protocol.RootLevel:
+			title = "root"
+		}
+		out.Managers = append(out.Managers, &controlpb.ManagerStatus{Level: title, Requests: c[protocol.Req],
+			Grants: c[protocol.Grant], Recalls: c[protocol.Recall], Acks: c[protocol.Ack], Data: c[protocol.Data]})
+	}
+	for _, seg := range *n.segments.Load() {
+		st := &seg.stats
+		pages := hot[seg]
+		slices.SortFunc(pages, func(a, b *controlpb.HotPage) int {
+			return cmp.Or(cmp.Compare(b.Recalls, a.Recalls), cmp.Compare(a.Page, b.Page))
+		})
+		out.Segments = append(out.Segments, &controlpb.SegmentStatus{
+			Name: seg.info.Name, Generation: seg.core.Generation, FirstPage: uint32(seg.core.First), Pages: uint64(seg.core.Pages),
+			Home: seg.info.Home, Mappings: uint32(seg.frame.Mappings()),
+			ReadFaults: st.readFaults.Load(), WriteFaults: st.writeFaults.Load(), Upgrades: st.upgrades.Load(),
+			Recalls: st.recalls.Load(), Downgrades: st.downgrades.Load(),
+			PagesIn: st.pagesIn.Load(), PagesOut: st.pagesOut.Load(),
+			BytesIn: st.pagesIn.Load() * addr.PageSize, BytesOut: st.pagesOut.Load() * addr.PageSize,
+			Prefetched: st.prefetched.Load(), Hottest: pages[:min(len(pages), hottest)],
+		})
+	}
+	for peer, l := range n.peers {
+		if l == nil {
+			continue
+		}
+		st := l.Stats()
+		out.Links = append(out.Links, &controlpb.LinkStatus{Peer: uint32(peer), MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut,
+			BytesIn: st.BytesIn, BytesOut: st.BytesOut, Connections: st.Connections, RetainedBytes: uint64(st.RetainedBytes)})
+	}
+	return out
+}
+
+func liveHeap() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// counters are the sums over all segments, for an application that asks.
+func (n *Node) counters() *attachpb.Counters {
+	sums := make(map[string]uint64)
+	for _, seg := range n.status(0).Segments {
+		seg.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if f.Kind() == protoreflect.Uint64Kind && f.Name() != "pages" {
+				sums[string(f.Name())] += v.Uint()
+			}
+			return true
+		})
+	}
+	out := &attachpb.Counters{}
+	for name, value := range sums {
+		out.Counters = append(out.Counters, &attachpb.Counter{Name: name, Value: value})
+	}
+	slices.SortFunc(out.Counters, func(a, b *attachpb.Counter) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
