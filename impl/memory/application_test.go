@@ -434,6 +434,14 @@ func perform(v *View, r request) (a reply) {
 			return fail(errno)
 		}
 		return reply{}
+	case "replace":
+		// Puts memory of its own where the segment was.
+		addr, _, errno := unix.Syscall6(unix.SYS_MMAP, v.First().Addr()+uintptr(r.Off), uintptr(r.N),
+			unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED, ^uintptr(0), 0)
+		if errno != 0 {
+			return fail(errno)
+		}
+		return reply{Val: uint64(addr)}
 	case "fork":
 		status, err := forkAndTouch(&mem[r.Off])
 		if err != nil {

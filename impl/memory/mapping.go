@@ -160,6 +160,7 @@ func (m *Mapping) leave() {
 // mapping and wakes whoever waits for them; it is what a grant calls. A page
 // that the mapping has already is given the right to store if writable is
 // set, and keeps what it has otherwise: taking a right away is Protect's.
+// Pages that the application has unmapped itself are passed over.
 //
 // Readers see a page as a whole: what was written to it by way of Page before
 // Install is there with the first byte that anybody reads.
@@ -181,10 +182,11 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 		at      = p.Addr()
 		end     = at + uintptr(n)<<addr.PageShift
 		wake    = at // the pages of [wake, at) were mapped already
+		single  bool // page by page: the application has unmapped some
 		granted bool // the mapped pages from here on may be stored to
 	)
 	for at < end {
-		done, errno := uffdFill(m.uffd, ioctlContinue, at, uint64(end-at), mode)
+		done, errno := uffdFill(m.uffd, ioctlContinue, at, stretch(at, end, single), mode)
 		if done > 0 {
 			m.wake(wake, at)
 			at += uintptr(done)
@@ -194,13 +196,22 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 		switch errno {
 		case unix.EEXIST:
 			if writable && !granted {
-				if err := m.writeprotect("install", at, end, modeWriteprotectDontWake); err != nil {
+				to := at + uintptr(stretch(at, end, single))
+				if err := m.writeprotect("install", at, to, modeWriteprotectDontWake); err != nil {
 					return err
 				}
-				granted = true
+				granted = !single
 			}
 			at += addr.PageSize
 			b = backoff{}
+			continue
+		case unix.ENOENT:
+			if single {
+				m.wake(wake, at)
+				at += addr.PageSize
+				wake = at
+			}
+			single, granted = true, false
 			continue
 		case unix.EAGAIN, unix.EINTR:
 			if b.wait() {
@@ -215,6 +226,16 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 	}
 	m.wake(wake, at)
 	return nil
+}
+
+// stretch is how many bytes of [at, end) the next call takes. The kernel
+// refuses a range with ENOENT as a whole if any of it is not mapped, wherever
+// that is, so that a range with a gap is gone through page by page.
+func stretch(at, end uintptr, single bool) uint64 {
+	if single {
+		return addr.PageSize
+	}
+	return uint64(end - at)
 }
 
 func (m *Mapping) wake(from, to uintptr) {
@@ -289,19 +310,21 @@ func (m *Mapping) fill(op string, request uintptr, p addr.PageNum, n int64, src 
 	}
 	defer m.leave()
 	var (
-		b     backoff
-		total int64
+		b      backoff
+		single bool // page by page: the application has unmapped some
+		total  int64
 	)
 	for total < n {
 		var (
 			at    = p.Addr() + uintptr(total)<<addr.PageShift
+			size  = stretch(at, p.Addr()+uintptr(n)<<addr.PageShift, single)
 			done  int64
 			errno unix.Errno
 		)
 		if request == ioctlCopy {
-			done, errno = uffdCopy(m.uffd, at, src[total<<addr.PageShift:n<<addr.PageShift], mode)
+			done, errno = uffdCopy(m.uffd, at, src[total<<addr.PageShift:][:size], mode)
 		} else {
-			done, errno = uffdFill(m.uffd, request, at, uint64(n-total)<<addr.PageShift, mode)
+			done, errno = uffdFill(m.uffd, request, at, size, mode)
 		}
 		if done > 0 {
 			total += done >> addr.PageShift
@@ -317,6 +340,11 @@ func (m *Mapping) fill(op string, request uintptr, p addr.PageNum, n int64, src 
 			// Whoever made the page present woke those who waited then; who
 			// came later would wait forever.
 			m.wake(at, at+addr.PageSize)
+		case unix.ENOENT:
+			if !single {
+				single = true
+				continue
+			}
 		case unix.EFAULT:
 			if request == ioctlContinue {
 				return total, &PageError{op, pageAt(at), ErrHole}
@@ -338,9 +366,9 @@ func (m *Mapping) Protect(p addr.PageNum, n int64) error {
 	return m.protect(p, n)
 }
 
-// protect halves a range in which the application has unmapped something: the
-// kernel stops at the first gap and would leave what lies behind it
-// unprotected.
+// protect halves a range in which the application has mapped something of its
+// own: the kernel passes over gaps, but stops at a mapping that is not
+// registered, and would leave what lies behind it unprotected.
 func (m *Mapping) protect(p addr.PageNum, n int64) error {
 	start := p.Addr()
 	err := m.writeprotect("protect", start, start+uintptr(n)<<addr.PageShift, modeWriteprotectWP)
@@ -405,7 +433,8 @@ func (m *Mapping) Wake(p addr.PageNum, n int64) error {
 // Poison makes every access to pages of this mapping a SIGBUS and wakes
 // whoever waits for them into it. A page that is poisoned already stays so.
 // Poison ends when the page is filled or installed anew in this mapping; a
-// punch does not end it, and no fault asks for that.
+// punch does not end it, and no fault asks for that. Pages that the application
+// has unmapped itself are passed over.
 //
 // Preconditions: the pages are holes (else ErrExists).
 func (m *Mapping) Poison(p addr.PageNum, n int64) error {
@@ -417,27 +446,42 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 		return ErrGone
 	}
 	defer m.leave()
-	// A page that was protected leaves a marker behind in the page table, which
-	// outlives a punch, and which the kernel does not overwrite with poison.
-	at := p.Addr()
-	end := at + uintptr(n)<<addr.PageShift
-	if err := m.writeprotect("poison", at, end, modeWriteprotectDontWake); err != nil {
-		return err
-	}
-	passed := false
-	var b backoff
+	var (
+		at      = p.Addr()
+		end     = at + uintptr(n)<<addr.PageShift
+		b       backoff
+		single  bool    // page by page: the application has unmapped some
+		cleared uintptr // the page whose marker was taken away
+		passed  bool    // a page was there, or poisoned already
+	)
 	for at < end {
-		done, errno := uffdFill(m.uffd, ioctlPoison, at, uint64(end-at), 0)
+		done, errno := uffdFill(m.uffd, ioctlPoison, at, stretch(at, end, single), 0)
 		if done > 0 {
 			at += uintptr(done)
 			b = backoff{}
 			continue
 		}
 		switch errno {
-		case unix.EEXIST: // poisoned before, or mapped against the contract
-			m.wake(at, at+addr.PageSize)
+		case unix.EEXIST:
+			// A page that was protected leaves a marker behind in the page
+			// table, which outlives a punch, and which the kernel does not
+			// overwrite with poison.
+			if cleared != at {
+				cleared = at
+				if err := m.writeprotect("poison", at, at+addr.PageSize, modeWriteprotectDontWake); err != nil {
+					return err
+				}
+				continue
+			}
 			passed = true
+			m.wake(at, at+addr.PageSize)
 			at += addr.PageSize
+			continue
+		case unix.ENOENT:
+			if single {
+				at += addr.PageSize
+			}
+			single = true
 			continue
 		case unix.EAGAIN, unix.EINTR:
 			if b.wait() {

@@ -621,21 +621,53 @@ func TestPopulateWhereUnmapped(t *testing.T) {
 	}
 }
 
-// The application unmaps a part: what is left is still protected.
-func TestProtectPassesOverUnmappedPages(t *testing.T) {
-	s := newSegment(t, 9)
-	a := startApplication(t, s, applicationOptions{})
-	copy(s.Pages(testFirst, 9), pattern(1, 9))
-	ok(t, a.Install(testFirst, 9, true))
-	a.call(request{Op: "unmap", Off: 3 * addr.PageSize, N: 2 * addr.PageSize})
-	ok(t, s.Protect(testFirst, 9))
-	for _, p := range []addr.PageNum{0, 2, 5, 8} {
-		r := a.begin(request{Op: "store", Off: at(s, testFirst+p)})
-		a.expect(testFirst+p, true, WriteProtect)
-		ok(t, a.Unprotect(testFirst+p, 1))
-		a.wait(r)
+// The application unmaps a part, or maps something else there: what is left is
+// still protected, and poisoned.
+func TestUnmappedPagesArePassedOver(t *testing.T) {
+	for _, how := range []string{"unmap", "replace"} {
+		t.Run(how, func(t *testing.T) {
+			s := newSegment(t, 9)
+			a := startApplication(t, s, applicationOptions{})
+			copy(s.Pages(testFirst, 9), pattern(1, 9))
+			ok(t, a.Install(testFirst, 9, true))
+			a.call(request{Op: how, Off: 3 * addr.PageSize, N: 2 * addr.PageSize})
+			ok(t, s.Protect(testFirst, 9))
+			for _, p := range []addr.PageNum{0, 2, 5, 8} {
+				r := a.begin(request{Op: "store", Off: at(s, testFirst+p)})
+				a.expect(testFirst+p, true, WriteProtect)
+				ok(t, a.Unprotect(testFirst+p, 1))
+				a.wait(r)
+			}
+			// Fills stop there, and Install passes over it.
+			ok(t, s.Punch(testFirst, 9))
+			n, err := a.Copy(testFirst, pattern(2, 9), true)
+			wantErr(t, err, ErrUnmapped)
+			okN(t, 3)(n, nil)
+			n, err = a.Continue(testFirst+3, 1, true)
+			wantErr(t, err, ErrUnmapped)
+			okN(t, 0)(n, nil)
+			copy(s.Pages(testFirst, 9), pattern(3, 9))
+			r := a.begin(request{Op: "store", Off: at(s, testFirst+7)})
+			a.expect(testFirst+7, true, Minor)
+			ok(t, a.Install(testFirst, 9, true))
+			a.wait(r)
+			for _, p := range []addr.PageNum{0, 2, 5, 8} {
+				a.call(request{Op: "store", Off: at(s, testFirst+p)})
+			}
+			ok(t, a.Protect(testFirst, 9))
+			ok(t, a.Install(testFirst, 9, true))
+			for _, p := range []addr.PageNum{0, 2, 5, 8} {
+				a.call(request{Op: "store", Off: at(s, testFirst+p)})
+			}
+			a.quiet()
+			ok(t, s.Poison(testFirst, 9))
+			for _, p := range []addr.PageNum{0, 2, 5, 8} {
+				if r := a.outcome(a.begin(request{Op: "load", Off: at(s, testFirst+p)})); !strings.HasPrefix(r.Err, "signal") {
+					t.Fatalf("load of poisoned page %d: %+v", p, r)
+				}
+			}
+		})
 	}
-	wantErr(t, a.Install(testFirst+3, 1, true), ErrUnmapped)
 }
 
 func TestManyThreadsOnOnePage(t *testing.T) {
