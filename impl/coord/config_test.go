@@ -27,6 +27,7 @@ func TestConfig(t *testing.T) {
 		{"segments", testSegments},
 		{"concurrent_creators", testConcurrentCreators},
 		{"watch", testConfigWatch},
+		{"sync", testSync},
 		{"down", testConfigDown},
 		{"unknown_outcome", testUnknownOutcome},
 		{"stale_refusal", testStaleRefusal},
@@ -404,6 +405,23 @@ func testConfigWatch(t *testing.T, b backend) {
 	wantErr(t, reader.Remove(testContext(t), "a"), ErrClosed)
 	if len(reader.View().Segments) != 1 {
 		t.Fatal("the view of a closed Config is gone")
+	}
+}
+
+// Sync sees what another node has committed, without waiting for a sign of it.
+func testSync(t *testing.T, b backend) {
+	s := b.open(t)
+	writer := found(t, s, 1)
+	reader := openConfig(t, b.twin(t, s))
+	for i := range 20 {
+		created := mustCreate(t, writer, fmt.Sprint("s", i), 1)
+		v, err := reader.Sync(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := v.Segment(created.Name); !ok || got != created {
+			t.Fatalf("after %v was created, Sync sees %v", created, v.Segments)
+		}
 	}
 }
 

@@ -17,6 +17,6 @@
 //
 // A Log is called under the lock of its shard. Below that:
 //
-//	Recorder.writing   one drain at a time; held while a file is written
-//	  buffer.mu        the bytes that wait to be written; held for an append
+//	writer.writing   one drain at a time; held while a file is written
+//	  buffer.mu      the bytes that wait to be written; held for an append
 package trace
