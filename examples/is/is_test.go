@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { clienttest.Main(m, main) }
 
 func TestSerialVerifiesOfficially(t *testing.T) {
 	for _, name := range []string{"S", "W", "A", "B"} {
-		if testing.Short() && (name == "A" || name == "B") {
+		if (testing.Short() || clienttest.RaceEnabled) && (name == "A" || name == "B") {
 			continue
 		}
 		if o := runSerial(classes[name]); !o.ok() {

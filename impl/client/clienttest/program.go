@@ -30,7 +30,7 @@ func Main(m *testing.M, main func()) {
 // test.
 func Run(t *testing.T, ranks int, args ...string) []string {
 	t.Helper()
-	if raceEnabled {
+	if RaceEnabled {
 		t.Skip("the race detector's memory lies where segments do")
 	}
 	daemon := Start(t, ranks)

@@ -2,4 +2,6 @@
 
 package clienttest
 
-const raceEnabled = true
+// RaceEnabled tells that the race detector is built in, which makes programs ten
+// times slower and takes the addresses of segments.
+const RaceEnabled = true
