@@ -298,6 +298,7 @@ func TestConformance(t *testing.T) {
 				{"foreign", testForeign},
 				{"malformed", testMalformed},
 				{"truncated", testTruncated},
+				{"duplicate", testDuplicate},
 				{"newDialer", testNewDialer},
 				{"newAcceptor", testNewAcceptor},
 				{"silent", testSilent},

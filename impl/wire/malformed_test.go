@@ -194,3 +194,33 @@ func testTruncated(t *testing.T, transport string) {
 		t.Error(err)
 	}
 }
+
+// testDuplicate sends a frame twice on one connection, which an honest peer does
+// not: it is dropped, with its page, and the next one is delivered.
+func testDuplicate(t *testing.T, transport string) {
+	n := startNode(t, transport, 1)
+	got := make(chan uint64, 16)
+	n.h.deliver = func(_ addr.NodeID, f *Frame) { got <- f.Messages[0].Lamport }
+	placed := make(chan struct{}, 16)
+	n.h.place = func(addr.NodeID, *protocol.Message) []byte { placed <- struct{}{}; return nil }
+	r := newRogue(t, n, transport)
+	for _, seq := range []uint64{1, 2, 1, 2, 3} {
+		f := rogueHeader(seq)
+		f.Pages = []*wirepb.PageMessage{page()}
+		f.Pages[0].Lamport = seq
+		if err := r.send(rawFrame(t, f, addr.PageSize)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want := uint64(1); want <= 3; want++ {
+		if seq := await(t, got, "a frame"); seq != want {
+			t.Errorf("frame %d, expected %d", seq, want)
+		}
+	}
+	if len(got) > 0 || len(placed) != 3 {
+		t.Errorf("%d frames too many, %d pages placed", len(got), len(placed))
+	}
+	if s := n.Link(2).Stats(); s.Duplicates != 2 || s.FramesIn != 3 {
+		t.Errorf("%+v", s)
+	}
+}
