@@ -11,10 +11,13 @@ const (
 )
 
 // Base is where every process of every node maps page 0 of the global space:
-// 32 TiB, far from Go's heap (0xc000000000), from the program and from mmap's
-// own choices on x86-64 and arm64. Space is the size of the global space.
+// 64 TiB. On x86-64 that is beyond where Go puts its heap (at random below 2^46)
+// and the race detector its shadow memory (0x2000_0000_0000 to
+// 0x4000_0000_0000), and the space ends before position-independent programs
+// (0x5555_5555_4000) and mmap's own choices. Space is the size of the global
+// space in bytes.
 const (
-	Base  = uintptr(0x2000_0000_0000)
+	Base  = uintptr(0x4000_0000_0000)
 	Pages = int64(1) << 32
 	Space = Pages << PageShift
 )

@@ -32,7 +32,7 @@ type application struct {
 
 	tasks sync.WaitGroup
 
-	mu          sync.Mutex          // guards the fields below
+	mu          sync.Mutex // guards the fields below
 	name        string
 	watch       *os.File            // the process is killed when it is closed
 	mapped      map[uint32]*segment // by generation: Map was answered
@@ -168,23 +168,36 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 
 // later runs work that may wait, on a goroutine of its own.
 func (a *application) later(work func()) bool {
-	a.mu.Lock()
-	a.outstanding++
-	ok := a.outstanding <= maxOutstanding
-	a.mu.Unlock()
-	if !ok {
-		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.title(), "limit", maxOutstanding)
+	if !a.begun() {
 		return false
 	}
 	a.tasks.Add(1)
 	go func() {
 		defer a.tasks.Done()
+		defer a.finished()
 		work()
-		a.mu.Lock()
-		a.outstanding--
-		a.mu.Unlock()
 	}()
 	return true
+}
+
+// begun counts a request that will be answered later. It returns false if there
+// are too many, and the connection must end.
+func (a *application) begun() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.outstanding == maxOutstanding {
+		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.name, "limit", maxOutstanding)
+		return false
+	}
+	a.outstanding++
+	return true
+}
+
+// finished is the end of what begun counted.
+func (a *application) finished() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.outstanding--
 }
 
 // title names the application for people.
@@ -361,14 +374,10 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 func (a *application) unmapSegment(u *attachpb.Unmap) error {
 	g := uint32(u.Segment.Generation)
 	a.mu.Lock()
-	_, ok := a.mapped[g]
 	m := a.mappings[g]
 	delete(a.mapped, g)
 	delete(a.mappings, g)
 	a.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("%w: segment %q is not mapped", client.ErrInvalid, u.Segment.Name)
-	}
 	if m != nil {
 		a.unmap(m)
 	}
