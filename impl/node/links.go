@@ -9,8 +9,18 @@ import (
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
-// links is what the node's links deliver to: a wire.Handler.
+// links is what the node's links deliver to: a wire.Idler.
 type links struct{ *Node }
+
+// reader is what the reader of one link has queued since it flushed last. Only
+// that reader touches it.
+type reader struct {
+	out    outbox
+	frames int
+}
+
+// flushEvery bounds for how many frames in a row the answers wait.
+const flushEvery = 8
 
 // link is the link with a peer.
 func (n *Node) link(peer addr.NodeID) *wire.Link {
@@ -49,11 +59,12 @@ func (n links) Place(_ addr.NodeID, m *protocol.Message) []byte {
 // Deliver implements wire.Handler. Neighbouring messages of one shard share a
 // lock and a batch, as long as each is about another page.
 func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
+	r := &n.readers[peer]
 	var s *shard
 	end := func() {
 		if s != nil {
 			s.carryOut()
-			s.unlock()
+			s.unlockInto(&r.out)
 			s = nil
 		}
 	}
@@ -85,6 +96,17 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 		n.deliverSync(peer, m)
 	})
 	end()
+	if r.frames++; r.frames == flushEvery {
+		n.Idle(peer)
+	}
+}
+
+// Idle implements wire.Idler: the answers to frames that came together travel
+// together.
+func (n links) Idle(peer addr.NodeID) {
+	r := &n.readers[peer]
+	r.frames = 0
+	r.out.flush()
 }
 
 // refuse ends the link with a peer that does not follow the protocol. In a

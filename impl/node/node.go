@@ -21,6 +21,7 @@ import (
 	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
@@ -64,6 +65,9 @@ type Config struct {
 	NoReadAhead bool
 	// Repair is how long a peer may be away before it is lost. Default 3 s.
 	Repair time.Duration
+	// Trace is the directory in which the node records every step of its core,
+	// in a new directory of its own. Empty: nothing is recorded.
+	Trace string
 	// Log takes what an operator should know. Default: nothing.
 	Log *slog.Logger
 	// Version of the program, for the cluster's record.
@@ -93,6 +97,8 @@ type Node struct {
 	local    *grpc.Server // on the control socket
 	mesh     *wire.Mesh
 	peers    []*wire.Link // by NodeID; nil for this node
+	readers  []reader     // by NodeID
+	trace    *trace.Recorder
 	linksUp  sync.WaitGroup
 	attach   *client.Listener
 
@@ -331,14 +337,24 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i % len(conf.Members)), Term: 1})
 	}
 	n.conf = conf
+	if err := n.startTrace(conf); err != nil {
+		return err
+	}
 	for i := range n.shards {
 		s := &n.shards[i]
 		s.node = n
-		s.core = protocol.NewShard(n.id, n.incarnation, i, conf, nil)
+		if s.log = n.trace.Shard(i); s.log == nil {
+			s.core = protocol.NewShard(n.id, n.incarnation, i, conf, nil)
+		} else {
+			o := &observer{log: s.log}
+			s.core = protocol.NewShard(n.id, n.incarnation, i, conf, o)
+			o.core = s.core
+		}
 		s.waiters = make(map[addr.PageNum][]waiter)
 		s.written = make(map[addr.PageNum][]func())
 	}
 	n.startSyncs()
+	n.readers = make([]reader, len(v.Members))
 	var err error
 	if n.residences, err = newResidences(n); err != nil {
 		return err
@@ -377,6 +393,9 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	go n.followConfiguration()
 	return nil
 }
+
+func (n *Node) leaf() addr.Place { return addr.Place{Node: n.id, Tag: addr.Leaf} }
+func (n *Node) root() addr.Place { return addr.Place{Node: n.id, Tag: addr.Root} }
 
 // ID is the node's number, Nodes how many there are.
 func (n *Node) ID() addr.NodeID { return n.id }
@@ -482,11 +501,11 @@ func (n *Node) Close() {
 	if n.mesh != nil {
 		_ = n.mesh.Close()
 	}
-	if n.listener != nil {
-		n.listener.Close()
-	}
 	if n.server != nil {
 		n.server.Stop()
+	}
+	if n.listener != nil {
+		n.listener.Close()
 	}
 	if n.local != nil {
 		n.local.Stop()
@@ -501,6 +520,9 @@ func (n *Node) Close() {
 		n.residences.close()
 	}
 	n.tasks.Wait()
+	if err := n.trace.Close(); err != nil {
+		n.log.Error("the trace is cut short", "error", err)
+	}
 	for _, s := range *n.segments.Load() {
 		s.close()
 	}

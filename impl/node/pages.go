@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -10,6 +11,7 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
@@ -25,12 +27,13 @@ type shard struct {
 
 	mu      sync.Mutex // guards all below
 	core    *protocol.Shard
+	log     *trace.Log // nil: off
 	batch   protocol.Batch
 	pages   int // inputs in the batch, each about another page
 	waiters map[addr.PageNum][]waiter
 	written map[addr.PageNum][]func()
 	early   []earlyMessage
-	touched []*wire.Link // appended to, to be flushed
+	touched outbox // appended to
 	hot     hotPages
 
 	_ [64]byte // neighbours in the array share no cache line
@@ -59,23 +62,56 @@ func (n *Node) stamp() uint32 { return uint32(time.Since(n.started) / time.Micro
 
 // unlock lets the shard go and sends what was queued under the lock.
 func (s *shard) unlock() {
-	if len(s.touched) == 1 {
-		l := s.touched[0]
-		s.touched = s.touched[:0]
-		s.mu.Unlock()
-		l.Flush()
-		return
+	var out outbox
+	s.unlockInto(&out)
+	out.flush()
+}
+
+// unlockInto lets the shard go and leaves the sending to the owner of out.
+func (s *shard) unlockInto(out *outbox) {
+	for _, l := range s.touched.links[:s.touched.n] {
+		out.add(l)
 	}
-	if len(s.touched) == 0 {
-		s.mu.Unlock()
-		return
+	for _, l := range s.touched.more {
+		out.add(l)
 	}
-	links := s.touched
-	s.touched = nil
+	s.touched = outbox{}
 	s.mu.Unlock()
-	for _, l := range links {
+}
+
+// outbox is links to be flushed, each once. Its zero value is empty, and few
+// links need no memory.
+type outbox struct {
+	n     int
+	links [4]*wire.Link
+	more  []*wire.Link
+}
+
+func (o *outbox) add(l *wire.Link) {
+	for _, k := range o.links[:o.n] {
+		if k == l {
+			return
+		}
+	}
+	if o.n < len(o.links) {
+		o.links[o.n] = l
+		o.n++
+		return
+	}
+	if !slices.Contains(o.more, l) {
+		o.more = append(o.more, l)
+	}
+}
+
+// flush sends what was queued. No lock is held: it may spend a system call.
+func (o *outbox) flush() {
+	for _, l := range o.links[:o.n] {
 		l.Flush()
 	}
+	for _, l := range o.more {
+		l.Flush()
+	}
+	*o = outbox{}
 }
 
 // input gives the core one input and adds what follows to the batch. payload is
@@ -83,6 +119,7 @@ func (s *shard) unlock() {
 // Preconditions: s.mu is held; no input about the same page is in the batch.
 func (s *shard) input(in protocol.Input, payload []byte) error {
 	in.Stamp = s.node.stamp()
+	s.log.Input(&in)
 	from := len(s.batch.Effects)
 	if err := s.core.Step(in, &s.batch); err != nil {
 		s.batch.Effects = s.batch.Effects[:from]
@@ -93,8 +130,10 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 		switch e := &s.batch.Effects[i]; e.Kind {
 		case protocol.FrameFill:
 			fill(s.node.segment(e.Page).frame.Page(e.Page), payload)
+			s.log.Content(trace.Take, e.Page, s.node.leaf(), payload)
 		case protocol.HomeFill:
 			fill(s.node.segment(e.Page).home.Page(e.Page), payload)
+			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
 		case protocol.Held:
 			granted, p := e.Stamp, e.Page
 			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond
@@ -102,7 +141,9 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 				s.node.residences.add(p, left)
 				continue
 			}
-			if err := s.core.Step(protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}, &s.batch); err != nil {
+			over := protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}
+			s.log.Input(&over)
+			if err := s.core.Step(over, &s.batch); err != nil {
 				panic(fmt.Sprintf("mome: the end of a residence: %v", err))
 			}
 		}
@@ -222,6 +263,12 @@ func (s *shard) endRun(r *run) {
 	case protocol.FrameGrant:
 		err = s.install(r)
 	}
+	if s.log != nil && r.kind == protocol.FrameProtect {
+		for i := range r.n {
+			p := r.first + addr.PageNum(i)
+			s.log.Content(trace.Give, p, s.node.leaf(), r.seg.frame.Page(p))
+		}
+	}
 	if err != nil {
 		// The node cannot keep its promise about these pages any more.
 		s.node.fail(fmt.Errorf("node %d cannot change its memory: %w", s.node.id, err))
@@ -265,9 +312,11 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	case protocol.FrameToHome:
 		seg := s.node.segment(p)
 		copy(seg.home.Page(p), seg.frame.Page(p))
+		s.log.Content(trace.Take, p, s.node.root(), seg.home.Page(p))
 	case protocol.HomeToFrame:
 		seg := s.node.segment(p)
 		copy(seg.frame.Page(p), seg.home.Page(p))
+		s.log.Content(trace.Take, p, s.node.leaf(), seg.frame.Page(p))
 	case protocol.HomeDrop:
 		if err := s.node.segment(p).home.Punch(p, 1); err != nil {
 			s.node.fail(fmt.Errorf("node %d cannot free a page: %w", s.node.id, err))
@@ -320,12 +369,7 @@ func (s *shard) sendPage(e *protocol.Effect) {
 		seg.stats.pagesOut.Add(1)
 	}
 	l.Append(&e.Msg, page)
-	for _, t := range s.touched {
-		if t == l {
-			return
-		}
-	}
-	s.touched = append(s.touched, l)
+	s.touched.add(l)
 }
 
 // wait adds a waiter for a page, once for each process.

@@ -20,7 +20,7 @@ type syncs struct {
 	mu      sync.Mutex // guards all below; taken after no other lock but a link's
 	core    *protocol.SyncNode
 	batch   protocol.SyncBatch
-	touched []*wire.Link
+	touched outbox
 	parties map[uint64]*application
 	timers  map[request]*time.Timer // of acquires with a timeout
 	expired map[request]bool        // acquires that were taken back by their timer
@@ -79,7 +79,7 @@ func (n *Node) syncStep(in protocol.SyncInput) error {
 		}
 		m := wire.Sync(send.Msg)
 		l.AppendSync(&m)
-		s.touched = append(s.touched, l)
+		s.touched.add(l)
 	}
 	for i := range s.batch.Answers {
 		a := &s.batch.Answers[i]
@@ -92,12 +92,10 @@ func (n *Node) syncStep(in protocol.SyncInput) error {
 
 // syncUnlock lets the machine go and sends what was queued.
 func (n *Node) syncUnlock() {
-	links := n.syncs.touched
-	n.syncs.touched = nil
+	out := n.syncs.touched
+	n.syncs.touched = outbox{}
 	n.syncs.mu.Unlock()
-	for _, l := range links {
-		l.Flush()
-	}
+	out.flush()
 }
 
 // answer writes the end of a request. It does not wait: an application has less
