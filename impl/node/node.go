@@ -68,6 +68,9 @@ type Config struct {
 	// Trace is the directory in which the node records every step of its core,
 	// in a new directory of its own. Empty: nothing is recorded.
 	Trace string
+	// Joined is told the node's number and address once it has joined, while
+	// others may be missing. Default: nobody is told.
+	Joined func(id addr.NodeID, address string)
 	// Log takes what an operator should know. Default: nothing.
 	Log *slog.Logger
 	// Version of the program, for the cluster's record.
@@ -221,6 +224,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.id, n.incarnation = me.Node, me.Incarnation
 	cluster := n.config.View().Cluster
 	n.log.Info("joined", "cluster", cluster.ID, "node", n.id, "address", address)
+	if n.cfg.Joined != nil {
+		n.cfg.Joined(n.id, address)
+	}
 
 	if err := n.makeMesh(cluster); err != nil {
 		return err
