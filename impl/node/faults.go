@@ -30,10 +30,6 @@ func (n *Node) serveFaults(m *mapping) {
 // fault is the path from a process's access to the request that leaves this
 // node: one thread, one lock, one system call.
 func (n *Node) fault(m *mapping, f *memory.Fault) {
-	if m.seg.removed.Load() {
-		m.poison(f.Page)
-		return
-	}
 	stats := &m.seg.stats
 	in := protocol.Input{Kind: protocol.InReadFault, Page: f.Page}
 	switch {
@@ -48,17 +44,16 @@ func (n *Node) fault(m *mapping, f *memory.Fault) {
 	}
 	s := n.shardOf(f.Page)
 	s.mu.Lock()
-	s.wait(f.Page, waiter{mapping: m, write: f.Write})
-	err := s.input(in, nil)
-	s.carryOut()
-	s.unlock()
-	if err != nil {
-		// The segment was removed a moment ago.
+	if m.seg.removed.Load() {
+		s.mu.Unlock()
 		m.poison(f.Page)
 		return
 	}
-	if !f.Write {
-		n.readAhead(m, f.Page)
+	s.wait(f.Page, waiter{mapping: m, write: f.Write})
+	s.give(in)
+	s.unlock()
+	if f.Kind != memory.WriteProtect {
+		n.readAhead(m, f.Page, f.Write)
 	}
 }
 

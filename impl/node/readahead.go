@@ -1,18 +1,24 @@
 package node
 
 import (
+	"fmt"
+
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// Read-ahead finds processes that read pages one after the other and asks for
-// the next windows before they get there. The first page of a window is the
-// trigger: it is fetched, but not mapped, so that the process faults there once
-// (a fault that this node answers by itself) and so tells how far it has come.
+// Read-ahead finds processes that access pages one after the other and asks for
+// the next windows before they get there: to read, or to write where the
+// process stores. The first page of a window is the trigger: it is fetched, but
+// not mapped, so that the process faults there once (a fault that this node
+// answers by itself) and so tells how far it has come.
 
 const (
 	minWindow = 8   // pages
-	maxWindow = 128 // pages
+	maxWindow = 128 // pages, for reads
+	// A store takes a page away from whoever has it, so that what lies beyond
+	// the end of a sequence of stores must not be much.
+	maxWriteWindow = 32
 	// windowsAhead is how many windows are asked for beyond the one that is
 	// being read.
 	windowsAhead = 2
@@ -27,6 +33,7 @@ type stream struct {
 	window  int64
 	age     uint64
 	live    bool
+	write   bool
 }
 
 type streams struct {
@@ -36,12 +43,12 @@ type streams struct {
 
 // find is the stream that the fault continues, or a new one in the place of the
 // oldest. started says that the fault continues one.
-func (t *streams) find(p addr.PageNum) (s *stream, started bool) {
+func (t *streams) find(p addr.PageNum, write bool) (s *stream, started bool) {
 	t.age++
 	oldest := &t.list[0]
 	for i := range t.list {
 		s := &t.list[i]
-		if s.live && (p == s.last+1 || s.window > 0 && p > s.last && p <= s.next) {
+		if s.live && s.write == write && (p == s.last+1 || s.window > 0 && p > s.last && p <= s.next) {
 			s.age = t.age
 			return s, true
 		}
@@ -49,16 +56,17 @@ func (t *streams) find(p addr.PageNum) (s *stream, started bool) {
 			oldest = s
 		}
 	}
-	*oldest = stream{last: p, live: true, age: t.age}
+	*oldest = stream{last: p, live: true, age: t.age, write: write}
 	return oldest, false
 }
 
-// readAhead is called after each read fault of the mapping.
-func (n *Node) readAhead(m *mapping, p addr.PageNum) {
+// readAhead is called after each fault of the mapping on a page that it had not
+// mapped.
+func (n *Node) readAhead(m *mapping, p addr.PageNum, write bool) {
 	if n.cfg.NoReadAhead {
 		return
 	}
-	s, started := m.streams.find(p)
+	s, started := m.streams.find(p, write)
 	if !started {
 		return
 	}
@@ -74,9 +82,11 @@ func (n *Node) readAhead(m *mapping, p addr.PageNum) {
 		if !n.fetchWindow(m, s) {
 			return
 		}
-		if s.window < maxWindow {
-			s.window *= 2
+		limit := int64(maxWindow)
+		if write {
+			limit = maxWriteWindow
 		}
+		s.window = min(2*s.window, limit)
 	}
 }
 
@@ -88,7 +98,7 @@ func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 		return false
 	}
 	s.trigger = s.next
-	n.fetch(m, s.next, count, false, true, nil)
+	n.fetch(m, s.next, count, s.write, true, nil)
 	s.next += addr.PageNum(count)
 	return true
 }
@@ -106,13 +116,20 @@ func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger
 		// Up to the end of the run of pages that this shard has.
 		part := min(count, protocol.BlockPages-int64(first)%protocol.BlockPages)
 		s.mu.Lock()
+		removed := m.seg.removed.Load()
 		for i := range part {
 			p := first + addr.PageNum(i)
-			if !(trigger && i == 0) {
+			switch {
+			case removed:
+				if fetched != nil {
+					fetched()
+				}
+				continue
+			case !(trigger && i == 0):
 				s.wait(p, waiter{mapping: m, write: write, fetched: fetched})
 			}
-			if s.input(protocol.Input{Kind: kind, Page: p}, nil) != nil {
-				delete(s.waiters, p)
+			if err := s.input(protocol.Input{Kind: kind, Page: p}, nil); err != nil {
+				panic(fmt.Sprintf("mome: %v of %v: %v", kind, p, err))
 			}
 		}
 		s.carryOut()
