@@ -211,6 +211,9 @@ func (m *manager) decide() {
 	for {
 		switch {
 		case m.recall.active:
+			if broken(bugServeWhileRecalled) && m.busy.op == OpNone && len(m.queue) > 0 {
+				m.takeReq()
+			}
 			if broken(bugServeWhileRecalled) && m.busy.op != OpNone && !m.busy.climbing && m.busy.wait == 0 {
 				m.serve()
 				continue
@@ -335,6 +338,10 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 	case Grant:
 		if m.busy.op == OpNone || !m.busy.climbing || m.busy.op != msg.Op || m.busy.leaf != msg.Leaf {
 			return m.foreign(msg, "nothing of the kind was asked for")
+		}
+		if m.recall.active {
+			// The parent grants nothing before the Recall is answered.
+			return m.foreign(msg, "a recall is being collected")
 		}
 	case Recall:
 		for i := range m.queue {

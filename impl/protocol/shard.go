@@ -76,10 +76,10 @@ type Shard struct {
 
 	epoch      uint64 // the newest that any message carried
 	generation uint32 // the newest of any configuration
-	lamport uint64
-	cut     uint64
-	txns    uint64
-	now     uint32 // the stamp of the input
+	lamport    uint64
+	cut        uint64
+	txns       uint64
+	now        uint32 // the stamp of the input
 
 	local []Message // sent within this node in this step, in order
 	batch *Batch    // of this step

@@ -1,9 +1,16 @@
 // Package sim runs the real protocol core of many nodes under a seeded
-// scheduler, without threads, clocks or sockets: a simulation. A seed and a
-// commit reproduce a run exactly.
+// scheduler, without threads, clocks or sockets: it is a simulation. A seed and
+// a commit reproduce a run exactly; a failure prints the command that does.
 //
-// The simulated parts are the links (FIFO per pair of nodes, as the session
-// layer provides them), the frames and homes (one word per page instead of
-// bytes) and the applications (random loads and stores, each checked at once
-// against an atomic memory).
+//	World      nodes, processes, frames, homes, memory        world.go
+//	session    the links below the core, and how they break   session.go
+//	Random     the scheduler                                  schedule.go
+//	snapshot   the spec's state of one page, and StrongInvs   invariants.go
+//	Coverage   which action ran at which level and phase      coverage.go
+//	Machine    a rapid state machine of the spec's actions    machine.go
+//
+// Real is impl/protocol. Simulated are: the links (session.go states which
+// rules of impl/wire it repeats), page contents (one word for a page),
+// processes and their mappings, and time, which is the scheduler's choice.
+// Every load and store is checked at once against an atomic memory.
 package sim

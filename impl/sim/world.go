@@ -1,0 +1,526 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// Config is what a run is made of.
+type Config struct {
+	Nodes     int
+	Fanout    int
+	Pages     int  // in all, at least Segments
+	Segments  int  // 0 is 1; their slots are dealt from node 0 on
+	Processes int  // of each node; 0 is 1
+	Breaks    bool // connections break and are dialled again
+	Lateral   bool // Data goes over links of its own, in any order
+	Recreate  bool // segments are removed and created again, and processes crash
+	Greedy    bool // who was served faults again at once, to store
+	Residence int  // steps after which a recall is not held back any longer; 0 is 100
+	Check     int  // check the invariants every so many steps; 0 is never
+	Seed      uint64
+
+	Replay   string                // the command that runs this again, without the seed
+	Observer func(*protocol.Event) // told every action, where not nil
+}
+
+// process is an application's process at a node, with a mapping of its own.
+type process struct {
+	right []protocol.Right // by page: None, Read or Write
+	wants []protocol.Right // by page: the access that it waits for
+}
+
+// node is one simulated node.
+type node struct {
+	id     addr.NodeID
+	shard  *protocol.Shard
+	conf   int      // index in World.confs
+	frame  []uint64 // one word per page
+	filled []bool   // the frame has content
+	home   []uint64
+	procs  []*process
+	again  []addr.PageNum // faults to be raised again
+}
+
+// residence is a recall that is held back.
+type residence struct {
+	n        *node
+	p        addr.PageNum
+	segment  uint32 // its generation
+	deadline int
+}
+
+// turn is a child's request at a manager.
+type turn struct {
+	manager addr.ManagerID
+	child   addr.Place
+}
+
+type word struct {
+	generation uint32
+	page       addr.PageNum
+}
+
+// World is the simulated cluster.
+type World struct {
+	cfg      Config
+	rng      *rand.Rand
+	nodes    []*node
+	confs    []*protocol.Configuration // all that were ever in force
+	sessions map[pair]*session
+	active   []*session  // with something under way
+	lateral  []*packet   // Data, where Config.Lateral
+	flight   [][]*packet // by page: all that is under way, in the order of sending
+	held     []residence // in the order of their deadlines
+	trees    []*topology // by page
+
+	memory map[word]uint64 // the atomic memory that strong pages refine
+	next   uint64          // the next value to store: all are different
+
+	queued   map[turn]int // answers of the manager when the child's request came
+	answered map[addr.ManagerID]int
+	grants   []int           // by page: grants that leaves took
+	asked    map[word]int    // by page and node (generation is the node): grants when it asked
+	granted  map[word]uint64 // version of the root's last write grant
+
+	Coverage   Coverage
+	Steps      int
+	Served     int // accesses that waited and were served
+	ServedBy   []int
+	Duplicates int // frames that the simulated session dropped
+	Broken     int // connections
+	Removed    int // segments
+	Early      int // messages that waited for a configuration
+	Crashed    int // processes
+	Longest    int // the most grants of a page while a request for it waited
+	batch      protocol.Batch
+	out        []outgoing
+	trace      uint64
+}
+
+type outgoing struct {
+	to      addr.NodeID
+	packets []*packet
+}
+
+// Failure is what a World panics with: a property that does not hold.
+type Failure struct {
+	Property string
+	Text     string
+	Config   Config
+	Step     int
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("%s at step %d: %s\nrun again: %s -seed %d", f.Property, f.Step, f.Text, f.Config.Replay, f.Config.Seed)
+}
+
+// New makes a cluster, all of whose pages are virgin.
+func New(cfg Config) *World {
+	cfg.Segments = max(cfg.Segments, 1)
+	cfg.Processes = max(cfg.Processes, 1)
+	if cfg.Residence == 0 {
+		cfg.Residence = 100
+	}
+	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
+		flight: make([][]*packet, cfg.Pages), trees: make([]*topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
+		queued: make(map[turn]int), answered: make(map[addr.ManagerID]int), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
+		Coverage: make(Coverage), ServedBy: make([]int, cfg.Nodes)}
+	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
+	for i := range cfg.Nodes {
+		conf.Members = append(conf.Members, 1)
+		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: 1})
+	}
+	var segments []protocol.Segment
+	for i := range cfg.Segments {
+		first, end := i*cfg.Pages/cfg.Segments, (i+1)*cfg.Pages/cfg.Segments
+		segments = append(segments, protocol.Segment{First: addr.PageNum(first), Pages: int64(end - first),
+			Generation: uint32(i + 1), Policy: protocol.Block})
+	}
+	w.confs = []*protocol.Configuration{conf.WithSegments(segments)}
+	for i := range cfg.Nodes {
+		n := &node{id: addr.NodeID(i), shard: protocol.NewShard(addr.NodeID(i), 1, 0, w.confs[0], w),
+			frame: make([]uint64, cfg.Pages), filled: make([]bool, cfg.Pages), home: make([]uint64, cfg.Pages)}
+		for range cfg.Processes {
+			n.procs = append(n.procs, newProcess(cfg.Pages))
+		}
+		w.nodes = append(w.nodes, n)
+	}
+	return w
+}
+
+func newProcess(pages int) *process {
+	return &process{right: make([]protocol.Right, pages), wants: make([]protocol.Right, pages)}
+}
+
+func (w *World) fail(property, format string, args ...any) {
+	panic(&Failure{property, fmt.Sprintf(format, args...), w.cfg, w.Steps})
+}
+
+// generation is that of the page at a node, zero where it has no segment.
+func (w *World) generation(n *node, p addr.PageNum) uint32 {
+	if s := w.confs[n.conf].Segment(p); s != nil {
+		return s.Generation
+	}
+	return 0
+}
+
+// Observe implements protocol.Observer.
+func (w *World) Observe(e *protocol.Event) {
+	w.Coverage.count(e)
+	mine := word{uint32(e.At.Node), e.Page}
+	switch e.Action {
+	case protocol.ActReadFault, protocol.ActWriteFault, protocol.ActWriteback:
+		w.asked[mine] = w.grants[e.Page]
+	case protocol.ActRecvReq:
+		w.queued[turn{addr.ID(e.Page, e.At), e.Message.From}] = w.answered[addr.ID(e.Page, e.At)]
+	case protocol.ActLeafRecvGrant:
+		w.grants[e.Page]++
+		w.Longest = max(w.Longest, w.grants[e.Page]-w.asked[mine]-1)
+	}
+	if m := e.Message; (e.Action == protocol.ActLeafRecvGrant || e.Action == protocol.ActRecvGrant) && m.From.Node == m.To.Node {
+		w.answers(m)
+	}
+	if w.cfg.Observer != nil {
+		w.cfg.Observer(e)
+	}
+}
+
+// answers notes that a manager granted a child its request. FaultServedProp,
+// bounded: between a request's arrival and its Grant the manager has answered
+// each other child at most once (and a Grant within the node may be seen late).
+func (w *World) answers(g *protocol.Message) {
+	m := addr.ID(g.Page, g.From)
+	w.answered[m]++
+	waited := w.answered[m] - w.queued[turn{m, g.To}] - 1
+	if waited > w.cfg.Fanout || waited > w.cfg.Nodes {
+		w.fail("FaultServedProp", "%v waited for %v at %v while %d others were answered", g.To, g.Page, g.From, waited)
+	}
+}
+
+// step gives one input to a node's core and carries out the batch. It reports
+// whether the core took it; if not, it came too early.
+func (w *World) step(n *node, in protocol.Input, content uint64) bool {
+	w.Steps++
+	w.batch.Reset()
+	w.out = w.out[:0]
+	in.Stamp = uint32(w.Steps)
+	if err := w.stepCore(n, in); err != nil {
+		switch {
+		case errors.Is(err, protocol.ErrForeign):
+			w.fail("ErrForeign", "node %d: %v", n.id, err)
+		case errors.Is(err, protocol.ErrEarly) && in.Kind == protocol.InMessage:
+			w.Early++
+			return false
+		case errors.Is(err, protocol.ErrEarly):
+			return false
+		}
+		w.fail("Step", "node %d: unexpected %v", n.id, err)
+	}
+	p := in.Page
+	if in.Kind == protocol.InMessage {
+		p = in.Msg.Page
+	}
+	for i := range w.batch.Effects {
+		w.digest(&w.batch.Effects[i])
+		w.effect(n, &w.batch.Effects[i], content)
+	}
+	for _, o := range w.out {
+		w.send(n.id, o.to, o.packets)
+	}
+	if w.cfg.Check > 0 && w.Steps%w.cfg.Check == 0 {
+		w.CheckPage(p)
+	}
+	return true
+}
+
+// stepCore makes a Failure of what the core panics with.
+func (w *World) stepCore(n *node, in protocol.Input) error {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case string:
+			property := "panic"
+			if strings.Contains(r, protocol.ErrForeign.Error()) {
+				property = "ErrForeign"
+			}
+			w.fail(property, "node %d: %s", n.id, r)
+		default:
+			panic(r)
+		}
+	}()
+	return n.shard.Step(in, &w.batch)
+}
+
+func (w *World) effect(n *node, e *protocol.Effect, content uint64) {
+	p := e.Page
+	switch e.Kind {
+	case protocol.Send:
+		w.sendMessage(n, e)
+	case protocol.FrameProtect:
+		for _, pr := range n.procs {
+			pr.right[p] = min(pr.right[p], protocol.Read)
+		}
+	case protocol.FrameDrop:
+		for _, pr := range n.procs {
+			pr.right[p] = protocol.None
+		}
+		n.filled[p], n.frame[p] = false, 0
+	case protocol.FrameFill:
+		n.frame[p], n.filled[p] = content, true
+	case protocol.FrameZero:
+		n.frame[p], n.filled[p] = 0, true
+	case protocol.FrameGrant:
+		if !n.filled[p] {
+			w.fail("GrantHasContentInv", "node %d grants %v, which is a hole", n.id, p)
+		}
+		w.frameGrant(n, p, e.Right)
+	case protocol.FrameToHome:
+		n.home[p] = n.frame[p]
+	case protocol.HomeToFrame:
+		n.frame[p], n.filled[p] = n.home[p], true
+	case protocol.HomeFill:
+		n.home[p] = content
+	case protocol.HomeDrop:
+		n.home[p] = ^uint64(0) // whoever reads it is found out
+	case protocol.Held:
+		w.held = append(w.held, residence{n, p, w.generation(n, p), w.Steps + w.cfg.Residence})
+	case protocol.Written:
+		w.raiseAgain(n, p)
+	}
+}
+
+func (w *World) sendMessage(n *node, e *protocol.Effect) {
+	p := e.Page
+	pk := &packet{msg: e.Msg}
+	if e.Msg.Data == protocol.PageData {
+		if e.Msg.From.Tag == addr.Root {
+			pk.word = n.home[p]
+		} else {
+			if !n.filled[p] {
+				w.fail("SendHasContentInv", "node %d sends %v, which is a hole", n.id, p)
+			}
+			pk.word = n.frame[p]
+		}
+	}
+	if e.Msg.Kind == protocol.Grant {
+		w.answers(&e.Msg)
+	}
+	if m := &e.Msg; m.Kind == protocol.Grant && m.Op == protocol.OpWrite && m.From.Tag == addr.Root {
+		k := word{m.Generation, p}
+		if m.Version <= w.granted[k] {
+			w.fail("VersionInv", "the root grants write of %v with version %d again", p, m.Version)
+		}
+		w.granted[k] = m.Version
+	}
+	w.flight[p] = append(w.flight[p], pk)
+	if w.cfg.Lateral && pk.msg.Kind == protocol.Data {
+		w.lateral = append(w.lateral, pk)
+		return
+	}
+	for i := range w.out {
+		if w.out[i].to == e.Msg.To.Node {
+			w.out[i].packets = append(w.out[i].packets, pk)
+			return
+		}
+	}
+	w.out = append(w.out, outgoing{e.Msg.To.Node, []*packet{pk}})
+}
+
+// landed removes a packet from those under way.
+func (w *World) landed(pk *packet) {
+	list := w.flight[pk.msg.Page]
+	for i, o := range list {
+		if o == pk {
+			w.flight[pk.msg.Page] = append(list[:i:i], list[i+1:]...)
+			return
+		}
+	}
+	panic("sim: a packet that is not under way")
+}
+
+// frameGrant lets the processes that wait use the page.
+func (w *World) frameGrant(n *node, p addr.PageNum, right protocol.Right) {
+	for i, pr := range n.procs {
+		switch want := pr.wants[p]; {
+		case want == protocol.None:
+			continue
+		case want == protocol.Write && right < protocol.Write:
+			w.raiseAgain(n, p)
+			continue
+		case right == protocol.Write:
+			// A node that may write may let every process write.
+			pr.right[p] = protocol.Write
+		default:
+			pr.right[p] = protocol.Read
+		}
+		w.Served++
+		w.ServedBy[n.id]++
+		want := pr.wants[p]
+		pr.wants[p] = protocol.None
+		if want == protocol.Write {
+			w.store(n, pr, i, p)
+		} else {
+			w.load(n, pr, i, p)
+		}
+	}
+}
+
+// raiseAgain notes that processes which still wait fault again.
+func (w *World) raiseAgain(n *node, p addr.PageNum) {
+	for _, q := range n.again {
+		if q == p {
+			return
+		}
+	}
+	n.again = append(n.again, p)
+}
+
+// load is a process's load, checked against the atomic memory.
+func (w *World) load(n *node, pr *process, i int, p addr.PageNum) {
+	last := w.memory[word{w.generation(n, p), p}]
+	if n.frame[p] != last {
+		w.fail("DataValueInv", "process %d of node %d reads %d of %v, the last store was %d", i, n.id, n.frame[p], p, last)
+	}
+}
+
+// store is a process's store, checked against the atomic memory.
+func (w *World) store(n *node, pr *process, i int, p addr.PageNum) {
+	g := w.generation(n, p)
+	for _, o := range w.nodes {
+		if o != n && o.shard.Right(p) != protocol.None && w.generation(o, p) == g {
+			w.fail("SingleWriterInv", "node %d stores to %v, node %d has %v", n.id, p, o.id, o.shard.Right(p))
+		}
+	}
+	w.load(n, pr, i, p)
+	n.frame[p] = w.next
+	w.memory[word{g, p}] = w.next
+	w.next++
+}
+
+// Access is a process's load or store: done at once where its mapping allows
+// it, a fault otherwise.
+func (w *World) Access(id addr.NodeID, proc int, p addr.PageNum, write bool) {
+	n := w.nodes[id]
+	pr := n.procs[proc]
+	if w.generation(n, p) == 0 {
+		return
+	}
+	want := protocol.Read
+	if write {
+		want = protocol.Write
+	}
+	if pr.right[p] >= want {
+		if write {
+			w.store(n, pr, proc, p)
+		} else {
+			w.load(n, pr, proc, p)
+		}
+		return
+	}
+	pr.wants[p] = max(pr.wants[p], want)
+	w.raise(n, p)
+}
+
+// raise hands the faults of a page to the core.
+func (w *World) raise(n *node, p addr.PageNum) {
+	want := protocol.None
+	for _, pr := range n.procs {
+		want = max(want, pr.wants[p])
+	}
+	switch want {
+	case protocol.Read:
+		w.step(n, protocol.Input{Kind: protocol.InReadFault, Page: p}, 0)
+	case protocol.Write:
+		w.step(n, protocol.Input{Kind: protocol.InWriteFault, Page: p}, 0)
+	}
+}
+
+// Evict drops a read copy of a node.
+func (w *World) Evict(id addr.NodeID, p addr.PageNum) {
+	w.step(w.nodes[id], protocol.Input{Kind: protocol.InEvict, Page: p}, 0)
+}
+
+// Writeback cleans a page that a node owns.
+func (w *World) Writeback(id addr.NodeID, p addr.PageNum) {
+	w.step(w.nodes[id], protocol.Input{Kind: protocol.InWriteback, Page: p}, 0)
+}
+
+// Crash ends a process; another one takes its place, without mappings.
+func (w *World) Crash(id addr.NodeID, proc int) {
+	w.Crashed++
+	w.nodes[id].procs[proc] = newProcess(w.cfg.Pages)
+}
+
+// Recreate removes the segment of a page and creates it again: a new
+// configuration, which every node takes in its own time.
+func (w *World) Recreate(p addr.PageNum) {
+	w.Removed++
+	last := w.confs[len(w.confs)-1]
+	var without, with []protocol.Segment
+	for first := addr.PageNum(0); int(first) < w.cfg.Pages; {
+		s := *last.Segment(first)
+		first += addr.PageNum(s.Pages)
+		if !s.Contains(p) {
+			without = append(without, s)
+		} else {
+			s.Generation = last.Generation + 1
+		}
+		with = append(with, s)
+	}
+	gone := last.WithSegments(without)
+	w.confs = append(w.confs, gone, gone.WithSegments(with))
+}
+
+// Configure lets a node take a later configuration, and says whether there is
+// one. It may skip some.
+func (w *World) Configure(id addr.NodeID) bool {
+	n := w.nodes[id]
+	left := len(w.confs) - 1 - n.conf
+	if left == 0 {
+		return false
+	}
+	old := n.conf
+	n.conf += 1 + w.rng.IntN(left)
+	n.shard.Configure(w.confs[n.conf])
+	for i := range w.cfg.Pages {
+		p := addr.PageNum(i)
+		was := w.confs[old].Segment(p)
+		if was == nil || was.Generation == w.generation(n, p) {
+			continue
+		}
+		n.frame[p], n.filled[p], n.home[p] = 0, false, 0
+		w.forgetTurns(p)
+		for _, pr := range n.procs {
+			pr.right[p], pr.wants[p] = protocol.None, protocol.None
+		}
+	}
+	return true
+}
+
+// Trace is a digest of all that was sent and granted so far.
+func (w *World) Trace() uint64 { return w.trace }
+
+// digest adds an effect to the trace (FNV-1a over its fields).
+func (w *World) digest(e *protocol.Effect) {
+	m := &e.Msg
+	for _, v := range [...]uint64{uint64(e.Kind), uint64(e.Right), uint64(e.Stamp), uint64(e.Page), uint64(m.Kind), uint64(m.Op),
+		uint64(m.Have), uint64(m.Keep), uint64(m.Source), uint64(m.Dst), uint64(m.Data), uint64(m.Leaf), uint64(m.Generation),
+		uint64(addr.ID(m.Page, m.From)), uint64(addr.ID(m.Page, m.To)), m.Lamport, m.Version, m.Txn.Counter} {
+		w.trace = (w.trace ^ v) * 1099511628211
+	}
+}
+
+// forgetTurns forgets who waited for a page of a segment that is removed.
+func (w *World) forgetTurns(p addr.PageNum) {
+	for k := range w.queued {
+		if k.manager.Page() == p {
+			w.queued[k] = w.answered[k.manager]
+		}
+	}
+}
