@@ -301,6 +301,9 @@ func (s *SyncNode) Home(object uint64) addr.NodeID {
 func (s *SyncNode) Step(in SyncInput, b *SyncBatch) error {
 	s.batch = b
 	if in.Kind == InSync {
+		if in.Sync.From == s.self {
+			return s.foreign(in.Sync, "it says that it is from this node")
+		}
 		if err := s.dispatch(in.Sync); err != nil {
 			return err
 		}
