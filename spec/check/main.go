@@ -136,17 +136,18 @@ func plan(root string, manifest *Manifest, class string, only *regexp.Regexp) ([
 		}
 		for _, m := range list {
 			for _, on := range m.Models {
-				row := manifest.find(on)
-				if row == nil {
-					return nil, fmt.Errorf("%s/mutants.txt:%d: manifest.json has no model %q", folder, m.Line, on)
-				}
 				name := folder + "/mutant/" + m.Name
 				if len(m.Models) > 1 {
 					name += "@" + on
 				}
-				if wanted(m.Class, name) {
-					mutants = append(mutants, task{name: name, model: row, mutant: m})
+				if !wanted(m.Class, name) {
+					continue
 				}
+				row := manifest.find(on)
+				if row == nil {
+					return nil, fmt.Errorf("%s/mutants.txt:%d: manifest.json has no model %q", folder, m.Line, on)
+				}
+				mutants = append(mutants, task{name: name, model: row, mutant: m})
 			}
 		}
 	}

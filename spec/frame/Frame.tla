@@ -182,9 +182,11 @@ TakeFault(t) ==
   /\ want' = [want EXCEPT ![Owner(t)] = Stronger(@, Need(thread[t].op))]
   /\ UNCHANGED <<cache, pte, attached, right, asked, job, fix, sent, loaded>>
 
-(* The right does not cover a fault: the leaf asks its parent.  To ask for more
-   than needed, or when a stale fault wants nothing any more, does no harm. *)
+(* The right does not cover a fault, nor will the one that is being installed:
+   the leaf asks its parent.  A stale fault may ask for nobody; that does no
+   harm.  (One request at a time is a matter of the leaf's protocol.) *)
 Request(p) ==
+  /\ job.kind # "install"
   /\ asked = "none"
   /\ right # "lost"
   /\ want[p] # "none"
@@ -261,9 +263,8 @@ RecvGrantHave ==
   /\ right' = "write"
   /\ UNCHANGED <<cache, pte, attached, thread, want, job, fix, sent, loaded>>
 
-(* The page is lost. *)
+(* The page is lost.  Nothing is here that this could disturb. *)
 RecvGrantLost ==
-  /\ job = NoJob
   /\ asked # "none"
   /\ right = "none"
   /\ asked' = "none"

@@ -53,6 +53,10 @@ AckInv ==
 (* Only a lost page is poisoned. *)
 PoisonInv == \A p \in Process : pte[p] = "poisoned" => right = "lost"
 
+(* What the leaf asks for is more than it has (its parent takes a request for
+   read to say that there is no copy here), and can be had. *)
+AskedInv == asked # "none" => right # "lost" /\ ~Covers(right, asked)
+
 (* A thread whose event was read is waited for: its process wants something, or
    is about to be woken. *)
 NoLostFaultInv ==
