@@ -25,8 +25,9 @@ type Config struct {
 	Check     int  // check the invariants every so many steps; 0 is never
 	Seed      uint64
 
-	Replay   string                // the command that runs this again, without the seed
-	Observer func(*protocol.Event) // told every action, where not nil
+	Replay   string                              // the command that runs this again, without the seed
+	Observer func(*protocol.Event)               // told every action, where not nil
+	Effects  func(addr.NodeID, *protocol.Effect) // told every effect, where not nil
 }
 
 // process is an application's process at a node, with a mapping of its own.
@@ -228,6 +229,9 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 	}
 	for i := range w.batch.Effects {
 		w.digest(&w.batch.Effects[i])
+		if w.cfg.Effects != nil {
+			w.cfg.Effects(n.id, &w.batch.Effects[i])
+		}
 		w.effect(n, &w.batch.Effects[i], content)
 	}
 	for _, o := range w.out {
