@@ -251,3 +251,25 @@ func (s *Segment) remove(m *Mapping) {
 	list := slices.DeleteFunc(slices.Clone(*s.mappings.Load()), func(o *Mapping) bool { return o == m })
 	s.mappings.Store(&list)
 }
+
+// Fill makes src, whose length is a multiple of the page size, the content of
+// pages. Unlike a copy into Page it neither faults nor zeroes a hole first.
+//
+// Preconditions: no application sees the pages before Install.
+func (s *Segment) Fill(p addr.PageNum, src []byte) error {
+	if len(src)%addr.PageSize != 0 {
+		panic(fmt.Sprintf("mome: memory: fill with %d bytes, which are not pages", len(src)))
+	}
+	off := s.offset(p, int64(len(src))>>addr.PageShift)
+	for len(src) > 0 {
+		n, err := unix.Pwrite(s.fd, src, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return &PageError{"fill", p, err}
+		}
+		src, off = src[n:], off+int64(n)
+	}
+	return nil
+}

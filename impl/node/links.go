@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -17,6 +19,7 @@ type links struct{ *Node }
 type reader struct {
 	out    outbox
 	frames int
+	order  []int32 // scratch of deliverPages
 }
 
 // flushEvery bounds for how many frames in a row the answers wait.
@@ -36,49 +39,54 @@ func (n links) Up(peer addr.NodeID) {
 	n.linksUp.Done()
 }
 
-// Place implements wire.Handler: a page that this node waits for is received
-// into the memfd itself.
-func (n links) Place(_ addr.NodeID, m *protocol.Message) []byte {
-	seg := n.segment(m.Page)
-	if seg == nil {
-		return nil
-	}
-	s := n.shardOf(m.Page)
-	s.mu.Lock()
-	frame, home := s.core.TakesInto(m)
-	s.mu.Unlock()
-	switch {
-	case frame:
-		return seg.frame.Page(m.Page)
-	case home:
-		return seg.home.Page(m.Page)
-	}
-	return nil
-}
+// Place implements wire.Handler: pages are received into the link's buffer.
+// From there the kernel copies them into the segment and maps them by one call
+// for many pages, which costs less than to fault holes of the daemon's mapping
+// in, to receive into them and to map them (impl/README.md has the figures).
+func (n links) Place(addr.NodeID, *protocol.Message) []byte { return nil }
 
-// Deliver implements wire.Handler. Neighbouring messages of one shard share a
-// lock and a batch, as long as each is about another page.
+// Deliver implements wire.Handler. Messages about different pages commute, so
+// those of a frame are taken page by page, in the order of the pages: then a
+// page and its grant are one batch, and neighbours share a lock and system
+// calls. Syncs keep their place.
 func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	r := &n.readers[peer]
-	var s *shard
-	end := func() {
-		if s != nil {
-			s.carryOut()
-			s.unlockInto(&r.out)
-			s = nil
-		}
+	first := 0
+	for j := range f.Syncs {
+		n.deliverPages(peer, r, f, first, int(f.After[j]))
+		first = int(f.After[j])
+		n.deliverSync(peer, &f.Syncs[j])
 	}
-	var last addr.PageNum
-	f.Each(func(m *protocol.Message, page []byte) {
+	n.deliverPages(peer, r, f, first, len(f.Messages))
+	if r.frames++; r.frames == flushEvery {
+		n.Idle(peer)
+	}
+}
+
+// deliverPages hands over the messages [first, end) of a frame.
+func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, end int) {
+	r.order = r.order[:0]
+	sorted := true
+	for i := first; i < end; i++ {
+		sorted = sorted && (i == first || f.Messages[i-1].Page <= f.Messages[i].Page)
+		r.order = append(r.order, int32(i))
+	}
+	if !sorted {
+		slices.SortStableFunc(r.order, func(a, b int32) int {
+			return cmp.Compare(f.Messages[a].Page, f.Messages[b].Page)
+		})
+	}
+	var s *shard
+	for _, i := range r.order {
+		m, page := &f.Messages[i], f.Pages[i]
 		if next := n.shardOf(m.Page); next != s {
-			end()
+			if s != nil {
+				s.carryOut()
+				s.unlockInto(&r.out)
+			}
 			s = next
 			s.mu.Lock()
-		} else if m.Page <= last {
-			// Pages of a batch ascend: so none comes twice.
-			s.carryOut()
 		}
-		last = m.Page
 		if page != nil {
 			if seg := n.segment(m.Page); seg != nil {
 				seg.stats.pagesIn.Add(1)
@@ -91,13 +99,10 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 		default:
 			n.refuse(peer, err)
 		}
-	}, func(m *wire.Sync) {
-		end()
-		n.deliverSync(peer, m)
-	})
-	end()
-	if r.frames++; r.frames == flushEvery {
-		n.Idle(peer)
+	}
+	if s != nil {
+		s.carryOut()
+		s.unlockInto(&r.out)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
@@ -29,11 +28,12 @@ type shard struct {
 	core    *protocol.Shard
 	log     *trace.Log // nil: off
 	batch   protocol.Batch
-	pages   int // inputs in the batch, each about another page
+	inputs  int // in the batch; those about one page follow each other
 	waiters map[addr.PageNum][]waiter
 	written map[addr.PageNum][]func()
 	early   []earlyMessage
-	touched outbox // appended to
+	touched outbox    // appended to
+	fills   []arrival // content that the batch brings, to be put into frames
 	hot     hotPages
 
 	_ [64]byte // neighbours in the array share no cache line
@@ -116,7 +116,7 @@ func (o *outbox) flush() {
 
 // input gives the core one input and adds what follows to the batch. payload is
 // the page that came with a Data message.
-// Preconditions: s.mu is held; no input about the same page is in the batch.
+// Preconditions: s.mu is held; inputs about one page follow each other.
 func (s *shard) input(in protocol.Input, payload []byte) error {
 	in.Stamp = s.node.stamp()
 	s.log.Input(&in)
@@ -125,14 +125,19 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 		s.batch.Effects = s.batch.Effects[:from]
 		return err
 	}
-	s.pages++
+	s.inputs++
 	for i := from; i < len(s.batch.Effects); i++ {
 		switch e := &s.batch.Effects[i]; e.Kind {
 		case protocol.FrameFill:
-			fill(s.node.segment(e.Page).frame.Page(e.Page), payload)
+			s.fills = append(s.fills, arrival{e.Page, payload})
 			s.log.Content(trace.Take, e.Page, s.node.leaf(), payload)
+		case protocol.FrameZero:
+			s.fills = append(s.fills, arrival{page: e.Page})
 		case protocol.HomeFill:
-			fill(s.node.segment(e.Page).home.Page(e.Page), payload)
+			if err := s.node.segment(e.Page).home.Fill(e.Page, payload); err != nil {
+				s.node.failMemory(err)
+			}
+			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
 			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
 		case protocol.Held:
 			granted, p := e.Stamp, e.Page
@@ -151,11 +156,42 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	return nil
 }
 
-// fill puts a received page where it belongs, unless it was received there.
-func fill(to, payload []byte) {
-	if unsafe.SliceData(to) != unsafe.SliceData(payload) {
-		copy(to, payload)
+// arrival is the content of a page that this batch brings: the bytes, which
+// last as long as the batch, or nil for zeros.
+type arrival struct {
+	page    addr.PageNum
+	content []byte
+}
+
+// arrived takes the content that this batch has brought for a page.
+func (s *shard) arrived(p addr.PageNum) (arrival, bool) {
+	for i := range s.fills {
+		if s.fills[i].page == p {
+			a := s.fills[i]
+			s.fills = append(s.fills[:i], s.fills[i+1:]...)
+			return a, true
+		}
 	}
+	return arrival{}, false
+}
+
+// zeros is a page of zeros.
+var zeros [addr.PageSize]byte
+
+// keep puts content that was not granted to a process in this batch into the
+// frame.
+func (s *shard) keep(a arrival) {
+	if a.content == nil {
+		a.content = zeros[:]
+	}
+	if err := s.node.segment(a.page).frame.Fill(a.page, a.content); err != nil {
+		s.node.failMemory(err)
+	}
+}
+
+// failMemory ends the run: this node cannot keep its promise about a page.
+func (n *Node) failMemory(err error) {
+	n.fail(fmt.Errorf("node %d cannot change its memory: %w", n.id, err))
 }
 
 // The passes in which a batch about several pages is carried out, so that
@@ -207,7 +243,7 @@ func (s *shard) inPasses() bool {
 // Preconditions: s.mu is held.
 func (s *shard) carryOut() {
 	effects := s.batch.Effects
-	if s.pages > 1 && s.inPasses() {
+	if s.inputs > 1 && s.inPasses() {
 		var r run
 		for pass := passProtect; pass <= passGrant; pass++ {
 			for i := range effects {
@@ -224,8 +260,12 @@ func (s *shard) carryOut() {
 			s.endRun(&r)
 		}
 	}
+	for _, a := range s.fills {
+		s.keep(a)
+	}
+	s.fills = s.fills[:0]
 	s.batch.Reset()
-	s.pages = 0
+	s.inputs = 0
 }
 
 // run is neighbouring pages with the same system call to come.
@@ -234,16 +274,31 @@ type run struct {
 	seg     *segment
 	mapping *mapping // FrameGrant
 	write   bool     // FrameGrant
+	from    source   // FrameGrant
+	content []byte   // of the pages, where from is inContent
 	first   addr.PageNum
 	n       int64
 }
 
+// source says where the content of pages is that are granted.
+type source uint8
+
+const (
+	inFrame   source = iota
+	inContent        // it came with this batch, and no process has the page
+	inZeros          // the page was never written, and no process has it
+)
+
 // extend makes the page part of the run, after ending another one.
 func (s *shard) extend(r *run, next run) {
 	if r.n > 0 && r.kind == next.kind && r.seg == next.seg && r.mapping == next.mapping &&
-		r.write == next.write && r.first+addr.PageNum(r.n) == next.first {
-		r.n++
-		return
+		r.write == next.write && r.from == next.from && r.first+addr.PageNum(r.n) == next.first {
+		content, ok := join(r.content, next.content)
+		if ok {
+			r.content = content
+			r.n++
+			return
+		}
 	}
 	s.endRun(r)
 	*r = next
@@ -270,21 +325,40 @@ func (s *shard) endRun(r *run) {
 		}
 	}
 	if err != nil {
-		// The node cannot keep its promise about these pages any more.
-		s.node.fail(fmt.Errorf("node %d cannot change its memory: %w", s.node.id, err))
+		s.node.failMemory(err)
 	}
 	r.n = 0
 }
 
 // install gives a process access. A process that is gone, or has unmapped the
-// page, needs none.
+// page, needs none, but the content must stay with the node.
 func (s *shard) install(r *run) error {
-	err := r.mapping.uffd.Install(r.first, r.n, r.write)
+	var done int64
+	switch r.from {
+	case inContent:
+		done, _ = r.mapping.uffd.Copy(r.first, r.content, r.write)
+	case inZeros:
+		done, _ = r.mapping.uffd.Zero(r.first, r.n, r.write)
+	}
+	if r.from != inFrame {
+		// What could not be filled and mapped at once goes the long way.
+		for i := done; i < r.n; i++ {
+			content := zeros[:]
+			if r.from == inContent {
+				content = r.content[i<<addr.PageShift:][:addr.PageSize]
+			}
+			if err := r.seg.frame.Fill(r.first+addr.PageNum(i), content); err != nil {
+				return err
+			}
+		}
+	}
+	first, n := r.first+addr.PageNum(done), r.n-done
+	err := r.mapping.uffd.Install(first, n, r.write)
 	switch {
 	case errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrUnmapped):
 		return nil
 	case errors.Is(err, memory.ErrBusy):
-		s.node.residences.retry(r.mapping, r.first, r.n)
+		s.node.residences.retry(r.mapping, first, n)
 		return nil
 	}
 	return err
@@ -304,18 +378,19 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 			seg.stats.downgrades.Add(1)
 		}
 		s.extend(r, run{kind: e.Kind, seg: seg, first: p})
-	case protocol.FrameZero:
-		// What a broken connection left there must not show.
-		clear(s.node.segment(p).frame.Page(p))
 	case protocol.FrameGrant:
 		s.grant(e, r)
 	case protocol.FrameToHome:
 		seg := s.node.segment(p)
-		copy(seg.home.Page(p), seg.frame.Page(p))
+		if err := seg.home.Fill(p, seg.frame.Page(p)); err != nil {
+			s.node.failMemory(err)
+		}
 		s.log.Content(trace.Take, p, s.node.root(), seg.home.Page(p))
 	case protocol.HomeToFrame:
 		seg := s.node.segment(p)
-		copy(seg.frame.Page(p), seg.home.Page(p))
+		if err := seg.frame.Fill(p, seg.home.Page(p)); err != nil {
+			s.node.failMemory(err)
+		}
 		s.log.Content(trace.Take, p, s.node.leaf(), seg.frame.Page(p))
 	case protocol.HomeDrop:
 		if err := s.node.segment(p).home.Punch(p, 1); err != nil {
@@ -327,7 +402,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 		for _, f := range done {
 			f()
 		}
-	case protocol.FrameFill, protocol.HomeFill, protocol.Held:
+	case protocol.FrameFill, protocol.FrameZero, protocol.HomeFill, protocol.Held:
 		// input has seen to them.
 	}
 }
@@ -344,8 +419,16 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 	for i := range waiters {
 		w := &waiters[i]
 		if w.mapping != nil {
-			s.extend(r, run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
-				write: e.Right == protocol.Write, first: e.Page})
+			next := run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
+				write: e.Right == protocol.Write, first: e.Page}
+			// The first process gets what has come straight into its mapping.
+			if a, ok := s.arrived(e.Page); ok {
+				next.from, next.content = inContent, a.content
+				if a.content == nil {
+					next.from = inZeros
+				}
+			}
+			s.extend(r, next)
 		}
 		if w.fetched != nil {
 			w.fetched()

@@ -1,0 +1,74 @@
+# make help lists the targets.
+SHELL    := bash -o pipefail
+GO       ?= go
+NODES    ?= 3
+SOR      ?= --rows 2048 --cols 1536 --iterations 100
+T        ?= 10m
+# Real processes with real userfaultfd: where it is missing, tests fail.
+REAL     := MOME_REQUIRE_UFFD=1
+# Packages whose tests start clusters: one at a time.
+CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
+PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench)
+
+.PHONY: help build run test check unit race clusters spec spec-nightly mutants fuzz bench nightly install generate clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+build: bin/momenode bin/sor bin/is bin/matmul ## the command and the examples, in bin/
+
+bin/momenode: FORCE
+	@$(GO) build -o $@ ./cmd/momenode
+bin/%: FORCE
+	@$(GO) build -o $@ ./examples/$*
+FORCE:
+
+run: build ## a cluster of real processes that runs red-black SOR and verifies it
+	bin/momenode cluster --nodes $(NODES) -- bin/sor $(SOR) --stats
+
+test: install check unit race mutants clusters spec ## every check and every test
+
+install: ## the Debian packages that tests need
+	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven
+
+check: ## formatting, vet, staticcheck, generated files, go.mod
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) vet -tags invariants,mutants ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	@scripts/generated
+
+generate: install ## the files that protoc makes
+	$(GO) generate ./...
+
+unit: ## tests of single packages
+	$(REAL) $(GO) test $(PURE)
+
+race: ## the same under the race detector, which also turns the invariants on
+	$(REAL) $(GO) test -race $(PURE)
+
+mutants: ## deliberate bugs in the core, each of which the simulator must find
+	$(GO) test -tags mutants ./impl/sim/...
+
+clusters: ## tests that start clusters of real processes
+	$(REAL) $(GO) test -p 1 $(CLUSTERS)
+
+spec: install ## TLC on the specifications, and their mutants
+	$(GO) run ./spec/check -class ci
+
+spec-nightly: install ## the larger models
+	$(GO) run ./spec/check -class nightly
+
+fuzz: ## every fuzz target for T (make fuzz T=10m)
+	scripts/fuzz $(T)
+
+bench: build ## latency and throughput beside their floors
+	bin/momenode bench --nodes 2
+
+nightly: test spec-nightly ## the long runs
+	$(MAKE) fuzz T=5m
+	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
+
+clean:
+	rm -rf bin spec/.tlc

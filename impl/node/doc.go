@@ -1,0 +1,59 @@
+// Package node is the daemon of one machine: it joins the pure core
+// (impl/protocol) to the kernel's memory (impl/memory), to the other nodes
+// (impl/wire), to the configuration (impl/coord) and to the applications
+// (impl/client). It owns threads, locks and time; the core owns every decision.
+//
+//	Node           formation, failure, end                     node.go
+//	shard          core + waiters under one lock, batches      pages.go
+//	mapping        a process's faults                          faults.go
+//	stream         read-ahead                                  readahead.go
+//	links          what other nodes send                       links.go
+//	residences     recalls held back, on a thread of their own residence.go
+//	segment        memfds, and the configuration's changes     segments.go
+//	application    the attach protocol                         attach.go
+//	syncs          locks and barriers                          syncs.go
+//	control        status, for operators                       status.go
+//	observer       the trace                                   trace.go
+//
+// # The path of a fault
+//
+//	process   load, page fault, sleeps
+//	thread 1  read(userfaultfd) … lock shard, core.Step, unlock … sendmsg
+//	owner     read(socket) … lock, Step, write-protect, copy, unlock … sendmsg
+//	thread 2  read(socket) … lock, Step, UFFDIO_COPY, unlock
+//	process   runs
+//
+// Each arrow between lines is one wake-up of a thread that sleeps in the kernel;
+// there is no other: no channel, no goroutine that passes work on. Thread 1 is
+// the mapping's, thread 2 the link's; both are locked to their goroutines.
+//
+// # Threads
+//
+// One thread for each mapping reads its userfaultfd. One for each link reads its
+// socket. One ends residences. Goroutines: one for each application's attach
+// socket, and one for each of its requests that wait for something.
+//
+// # Locks
+//
+// From the outermost to the innermost:
+//
+//	Node.applying         one view of the configuration is applied at a time
+//	└── shard.mu          all of them in the order of their index, or one
+//	    ├── residences.mu
+//	    ├── segment.mu
+//	    └── a link's own lock, in Append
+//	syncs.mu              locks and barriers; under it a link's own lock
+//	Node.mu, application.mu, graveyard.mu   leaves
+//
+// Links are flushed when no lock is held. System calls that change page tables
+// are made under the lock of the page's shard: that is what makes the frame
+// answer in the same step, as the specification has it.
+//
+// # Death
+//
+// In this version the members of a cluster are fixed. A peer that is lost, a
+// peer that breaks the protocol, or memory that cannot be changed ends the run
+// on this node: no page is granted by guess. Applications are told, and killed
+// by the kernel if they do not end, because nobody answers for their memory any
+// more.
+package node
