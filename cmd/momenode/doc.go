@@ -1,0 +1,2 @@
+// Momenode runs and inspects the nodes of a cluster.
+package main

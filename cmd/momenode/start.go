@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/node"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire"
+)
+
+// defaultSocket is where a node has its socket unless told otherwise.
+const defaultSocket = "/run/mome/mome.sock"
+
+// maxSocketPath is the longest path that the kernel binds a socket to.
+const maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// socketPath is the socket that a command means: the flag's, that of the
+// environment, or the default.
+func socketPath(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if env := os.Getenv(mome.EnvSocket); env != "" {
+		return env
+	}
+	return defaultSocket
+}
+
+func addSocketFlag(flags *pflag.FlagSet, socket *string) {
+	flags.StringVar(socket, "socket", "", "`path` of the node's socket (default $MOME_SOCKET, or "+defaultSocket+")")
+}
+
+// founding are the flags that the node which founds a cluster decides for all.
+type founding struct {
+	fanout, slots int
+	transport     string
+}
+
+var foundingNames = []string{"nodes", "fanout", "slots", "transport"}
+
+func (f *founding) add(flags *pflag.FlagSet) {
+	flags.IntVar(&f.fanout, "fanout", 0, fmt.Sprintf("most `children` of one manager, 2 to %d (default %[1]d)", protocol.MaxFanout))
+	flags.IntVar(&f.slots, "slots", 0, "`shares` of the pages, each of which has a home node (default 1024, or one per node if there are more)")
+	flags.StringVar(&f.transport, "transport", "", "what the links run on, `tcp or grpc` (default "+wire.TCP+")")
+}
+
+func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
+	switch {
+	case nodes < 1 || nodes > coord.MaxNodes:
+		return badUsage("--nodes %d: a cluster has 1 to %d nodes", nodes, coord.MaxNodes)
+	case flags.Changed("fanout") && (f.fanout < 2 || f.fanout > protocol.MaxFanout):
+		return badUsage("--fanout %d: a manager has 2 to %d children", f.fanout, protocol.MaxFanout)
+	case flags.Changed("slots") && f.slots < 1:
+		return badUsage("--slots %d: at least 1", f.slots)
+	case flags.Changed("transport") && f.transport != wire.TCP && f.transport != wire.GRPC:
+		return badUsage("--transport %q: it is %q or %q", f.transport, wire.TCP, wire.GRPC)
+	}
+	return nil
+}
+
+// tuning are the flags that each node may have differently.
+type tuning struct {
+	residence   time.Duration
+	repair      time.Duration
+	noReadAhead bool
+	trace       string
+	logLevel    string
+}
+
+func (t *tuning) add(flags *pflag.FlagSet) {
+	flags.DurationVar(&t.residence, "residence", node.DefaultResidence, "how `long` a page stays at least with the node that was granted it; 0: not at all")
+	flags.DurationVar(&t.repair, "repair", 3*time.Second, "how `long` a link may be away before its node is given up")
+	flags.BoolVar(&t.noReadAhead, "no-read-ahead", false, "fetch no page that nobody has asked for")
+	flags.StringVar(&t.trace, "trace", "", "record every step of the protocol below this `directory`")
+	flags.StringVar(&t.logLevel, "log-level", "info", "the least `level` that is logged: debug, info, warn or error")
+}
+
+func (t *tuning) level() (level slog.Level, err error) {
+	switch t.logLevel {
+	case "debug", "info", "warn", "error":
+		return level, level.UnmarshalText([]byte(t.logLevel))
+	}
+	return level, badUsage("--log-level %q: it is debug, info, warn or error", t.logLevel)
+}
+
+func (t *tuning) check() error {
+	switch {
+	case t.residence < 0:
+		return badUsage("--residence %v: it cannot be negative", t.residence)
+	case t.repair <= 0:
+		return badUsage("--repair %v: it must be longer than nothing", t.repair)
+	}
+	_, err := t.level()
+	return err
+}
+
+type startFlags struct {
+	founding
+	tuning
+	nodes             int
+	listen, advertise string
+	join              string
+	etcd              []string
+	socket, directory string
+	tokenFile         string
+	readyFd           int
+}
+
+func startCommand() *cobra.Command {
+	var f startFlags
+	cmd := &cobra.Command{
+		Use:   "start --listen ADDR [--join ADDR | --etcd URLS]",
+		Short: "Run one node of a cluster in the foreground",
+		Long: `Start runs one node until SIGINT or SIGTERM. The first node founds the cluster and
+decides how many nodes it has; the others --join it. The cluster works when the
+last of them is there. When a node is lost, the run is over: every node says so
+and ends with status 1.
+
+A node that other machines reach needs a token, a secret that all nodes share:
+
+  (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)
+
+The log goes to standard error.`,
+		Example: `  # three machines
+  momenode start --listen 10.0.0.1:7070 --nodes 3 --token-file /etc/mome/token
+  momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
+  momenode start --listen 10.0.0.3:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
+
+  # the configuration in an etcd that is there already: no founder is named
+  momenode start --listen 10.0.0.1:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Flags()) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` of the node's port; port 0 takes a free one")
+	flags.StringVar(&f.advertise, "advertise", "", "`address` at which the other nodes find this one, if it is another")
+	flags.StringVar(&f.join, "join", "", "`address` of any node of the cluster to join (default: found a cluster)")
+	flags.StringSliceVar(&f.etcd, "etcd", nil, "`URLs` of an external etcd for the cluster's configuration, with commas between")
+	flags.IntVar(&f.nodes, "nodes", 1, "how `many` nodes the cluster has")
+	f.founding.add(flags)
+	addSocketFlag(flags, &f.socket)
+	flags.StringVar(&f.directory, "dir", "", "`directory` of the founder's configuration store (default: a temporary one)")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`file` with the cluster's token, readable by its owner only")
+	f.tuning.add(flags)
+	flags.IntVar(&f.readyFd, "ready-fd", 0, "descriptor that takes reports, one line of JSON each")
+	_ = flags.MarkHidden("ready-fd")
+	return cmd
+}
+
+// config checks the command line and makes a node's configuration of it.
+func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
+	var none node.Config
+	if flags.Changed("join") {
+		for _, name := range append(foundingNames, "etcd", "dir") {
+			if flags.Changed(name) {
+				return none, badUsage("--%s does not go with --join: it is decided where the cluster is founded", name)
+			}
+		}
+		if f.join == "" {
+			return none, badUsage("--join needs the address of a node")
+		}
+	}
+	if flags.Changed("etcd") && flags.Changed("dir") {
+		return none, badUsage("--dir does not go with --etcd, which keeps the configuration itself")
+	}
+	if err := f.founding.check(flags, f.nodes); err != nil {
+		return none, err
+	}
+	if err := f.tuning.check(); err != nil {
+		return none, err
+	}
+	for name, value := range map[string]string{"listen": f.listen, "advertise": f.advertise, "join": f.join} {
+		if value != "" && !strings.Contains(value, ":") {
+			return none, badUsage("--%s %s: write HOST:PORT", name, value)
+		}
+	}
+	level, err := f.level()
+	if err != nil {
+		return none, err
+	}
+	cfg := node.Config{
+		Listen: f.listen, Advertise: f.advertise, Join: f.join, Store: f.etcd, Directory: f.directory,
+		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport,
+		Socket: socketPath(f.socket), Residence: f.residence, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
+		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	}
+	if cfg.Residence == 0 {
+		cfg.Residence = -1
+	}
+	if longest := node.ControlSocket(cfg.Socket); len(longest) > maxSocketPath {
+		return none, badUsage("--socket %s: the path is too long by %d bytes; choose a shorter one", cfg.Socket, len(longest)-maxSocketPath)
+	}
+	if f.tokenFile != "" {
+		if cfg.Token, err = readToken(f.tokenFile); err != nil {
+			return none, err
+		}
+	}
+	return cfg, nil
+}
+
+// readToken reads the secret in a file, which nobody but its owner may read.
+func readToken(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w", err)
+	}
+	const limit = 4 << 10
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("token file %s is not a regular file", path)
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("token file %s can be read by others than its owner; run: chmod 600 %s", path, path)
+	case info.Size() > limit:
+		return nil, fmt.Errorf("token file %s has %d bytes, and a token at most %d", path, info.Size(), limit)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("token file: %w", err)
+	}
+	token := bytes.TrimSpace(text)
+	if len(token) == 0 {
+		return nil, fmt.Errorf("token file %s is empty; fill it: head -c 32 /dev/urandom | base64 > %s", path, path)
+	}
+	return token, nil
+}
+
+// makeSocketDirectory makes the directory of the default socket, for this user
+// alone. Others are their owners' business.
+func makeSocketDirectory(socket string) error {
+	dir := filepath.Dir(socket)
+	if socket == defaultSocket {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("directory of the socket: %w; run as root, or name another path with --socket", err)
+		}
+	}
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("directory of the socket: %w; make it, or name another path with --socket", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("socket %s: %s is not a directory; name another path with --socket", socket, dir)
+	}
+	return nil
+}
+
+// report is a line that "momenode start" writes to its ready descriptor.
+type report struct {
+	State   string `json:"state"` // joined, ready or failed
+	Node    int    `json:"node"`
+	Address string `json:"address,omitempty"`
+	Socket  string `json:"socket,omitempty"`
+	Error   string `json:"error,omitempty"` // of failed
+}
+
+const (
+	stateJoined = "joined" // the number is known; others may be missing
+	stateReady  = "ready"  // applications may attach
+	stateFailed = "failed" // the node is about to end
+)
+
+func (f *startFlags) run(flags *pflag.FlagSet) error {
+	send := func(report) {}
+	if flags.Changed("ready-fd") {
+		unix.CloseOnExec(f.readyFd)
+		pipe := os.NewFile(uintptr(f.readyFd), "ready")
+		defer pipe.Close()
+		// Nobody listens any more if this fails.
+		send = func(r report) { _ = json.NewEncoder(pipe).Encode(r) }
+	}
+	err := f.serve(flags, send)
+	if err != nil {
+		send(report{State: stateFailed, Error: oneLine(err)})
+	}
+	return err
+}
+
+func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
+	cfg, err := f.config(flags)
+	if err != nil {
+		return err
+	}
+	if err := makeSocketDirectory(cfg.Socket); err != nil {
+		return err
+	}
+	now := report{Socket: cfg.Socket}
+	cfg.Joined = func(id addr.NodeID, address string) {
+		now.State, now.Node, now.Address = stateJoined, int(id), address
+		send(now)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	n, err := node.Start(ctx, cfg)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before the cluster was complete
+		}
+		return explainStart(err, cfg)
+	}
+	now.State = stateReady
+	send(now)
+	select {
+	case <-ctx.Done():
+		stop() // a second signal ends the process at once
+	case <-n.Ended():
+	}
+	err = n.Err()
+	n.Close()
+	return err
+}
+
+// explainStart adds the remedy where only the command line knows it.
+func explainStart(err error, cfg node.Config) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("%w; another process has the port: choose another --listen", err)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("%w; %s is not an address of this machine: choose another --listen", err, cfg.Listen)
+	}
+	return err
+}
