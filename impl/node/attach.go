@@ -86,6 +86,7 @@ func (a *application) detach() {
 	a.hangUp()
 	a.conn.Close()
 	a.stop()
+	a.node.fetching.recheck()
 	a.node.processDied(a.party)
 	a.tasks.Wait()
 	a.mu.Lock()
@@ -409,28 +410,22 @@ func (a *application) rangeOf(r *attachpb.Range) (m *mapping, first addr.PageNum
 	return m, m.seg.core.First + addr.PageNum(from), to - from, nil
 }
 
-// maxPrefetch is how many pages one prefetch has under way.
-const maxPrefetch = 256
-
 // prefetch asks for the pages, a bounded number at a time.
 func (a *application) prefetch(m *mapping, first addr.PageNum, count int64, write bool) {
-	credit := make(chan struct{}, maxPrefetch)
-	fetched := func() { <-credit }
 	for count > 0 {
-		part := min(count, maxPrefetch/2)
-		for range part {
-			select {
-			case credit <- struct{}{}:
-			case <-a.ctx.Done():
-				return
-			}
+		part := min(count, maxWindow)
+		if a.node.fetching.wait(a.ctx, part) != nil {
+			return
 		}
-		a.node.fetch(m, first, part, write, false, fetched)
+		a.node.fetch(m, first, part, write, false)
 		m.seg.stats.prefetched.Add(uint64(part))
 		first += addr.PageNum(part)
 		count -= part
 	}
 }
+
+// maxCleaning is how many pages one request writes back at a time.
+const maxCleaning = 256
 
 // clean writes back the pages of the range that this node owns, and with drop
 // gives up all of them.
@@ -442,7 +437,7 @@ func (a *application) clean(r *attachpb.Range, drop bool) error {
 	n := a.node
 	end := int64(first) + count
 	var left sync.WaitGroup
-	credit := make(chan struct{}, maxPrefetch)
+	credit := make(chan struct{}, maxCleaning)
 	for i := range n.shards {
 		s := &n.shards[i]
 		s.mu.Lock()

@@ -109,6 +109,7 @@ type Node struct {
 	segments    atomic.Pointer[segmentTable]
 	graveyard   graveyard
 	residences  *residences
+	fetching    fetching
 	waiterLists sync.Pool
 	syncs       syncs
 	parties     atomic.Uint64
@@ -141,6 +142,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), ended: make(chan struct{})}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.appliedChanged.L = &n.applying
+	n.fetching.less.L = &n.fetching.mu
 	n.waiterLists.New = func() any { return new([1]waiter) }
 	n.segments.Store(&segmentTable{})
 	if err := n.start(ctx); err != nil {

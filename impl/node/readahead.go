@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"fmt"
+	"sync"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -90,23 +92,80 @@ func (n *Node) readAhead(m *mapping, p addr.PageNum, write bool) {
 	}
 }
 
-// fetchWindow asks for the next window of the stream.
+// maxFetching bounds how many pages a node has asked for that no process waits
+// for: so a child never has more requests out than that, and one for each
+// thread that faults.
+const maxFetching = 1024
+
+// fetching counts the pages that were asked for ahead of their use and are not
+// here yet.
+type fetching struct {
+	mu   sync.Mutex // guards n; below a shard's lock
+	n    int64
+	less sync.Cond // n has become smaller, or the node ends
+}
+
+// try counts so many pages more, if that keeps the bound.
+func (f *fetching) try(pages int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n+pages > maxFetching {
+		return false
+	}
+	f.n += pages
+	return true
+}
+
+// wait counts so many pages more as soon as that keeps the bound, or gives up.
+func (f *fetching) wait(ctx context.Context, pages int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.n+pages > maxFetching {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f.less.Wait()
+	}
+	f.n += pages
+	return ctx.Err()
+}
+
+// recheck lets those who wait see that their context has ended.
+func (f *fetching) recheck() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.less.Broadcast()
+}
+
+// done takes one page off the count.
+func (f *fetching) done() {
+	f.mu.Lock()
+	f.n--
+	f.mu.Unlock()
+	f.less.Broadcast()
+}
+
+// fetchWindow asks for the next window of the stream. It returns false where
+// the segment ends, or enough is under way.
 func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 	end := int64(m.seg.core.First) + m.seg.core.Pages
 	count := min(s.window, end-int64(s.next))
-	if count <= 0 {
+	if count <= 0 || !n.fetching.try(count) {
 		return false
 	}
 	s.trigger = s.next
-	n.fetch(m, s.next, count, s.write, true, nil)
+	n.fetch(m, s.next, count, s.write, true)
+	m.seg.stats.prefetched.Add(uint64(count))
 	s.next += addr.PageNum(count)
 	return true
 }
 
 // fetch asks for pages that the mapping is going to use. With trigger the first
-// page is fetched and not mapped. Each page of which the node has enough
-// already is mapped at once; fetched, if not nil, is called once for each page.
-func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger bool, fetched func()) {
+// page is fetched and not mapped. Pages of which the node has enough already are
+// mapped at once.
+//
+// Preconditions: n.fetching counts the pages.
+func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger bool) {
 	kind := protocol.InReadFault
 	if write {
 		kind = protocol.InWriteFault
@@ -119,15 +178,15 @@ func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger
 		removed := m.seg.removed.Load()
 		for i := range part {
 			p := first + addr.PageNum(i)
-			switch {
-			case removed:
-				if fetched != nil {
-					fetched()
-				}
+			if removed {
+				n.fetching.done()
 				continue
-			case !(trigger && i == 0):
-				s.wait(p, waiter{mapping: m, write: write, fetched: fetched})
 			}
+			w := waiter{mapping: m, write: write, fetched: n.fetching.done}
+			if trigger && i == 0 {
+				w.mapping = nil
+			}
+			s.wait(p, w)
 			if err := s.input(protocol.Input{Kind: kind, Page: p}, nil); err != nil {
 				panic(fmt.Sprintf("mome: %v of %v: %v", kind, p, err))
 			}
