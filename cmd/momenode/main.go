@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func main() { os.Exit(execute(os.Args[1:], os.Stderr)) }
 func execute(args []string, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	cmd, err := root.ExecuteC()
+	cmd, err := root.ExecuteContextC(context.Background())
 	var exit exitStatus
 	var usage usageError
 	switch {

@@ -16,6 +16,8 @@ var commands = []func() *cobra.Command{
 	statusCommand,
 	segmentCommand,
 	doctorCommand,
+	benchCommand,
+	benchProcessCommand,
 	keeperCommand,
 }
 
