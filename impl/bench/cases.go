@@ -1,0 +1,330 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// homeShift is how many neighbouring pages share a home, as a power of two.
+const homeShift = protocol.BlockShift
+
+// Case is one thing that is measured.
+type Case struct {
+	Name  string
+	Unit  string
+	Floor string // the round trips of its floor
+	Help  string
+
+	// Each makes a block; the sampled one returns samples in Unit.
+	cluster func(context.Context, *bed, *plan) (samples []float64, n uint64, err error)
+	floor   func(context.Context, *bed, *plan) ([]float64, error)
+}
+
+// plan is how much a run measures.
+type plan struct {
+	blocks int
+	ops    int           // in a block
+	scan   int64         // bytes
+	time   time.Duration // of a block of cas
+	fresh  int64         // the next page that nobody has used
+	rand   *rand.Rand
+}
+
+func newPlan(quick bool) *plan {
+	p := &plan{blocks: 16, ops: 256, scan: 64 << 20, time: 200 * time.Millisecond,
+		fresh: regionFresh / pageSize, rand: rand.New(rand.NewPCG(1, 2))}
+	if quick {
+		p.blocks, p.ops, p.scan, p.time = 4, 64, 16<<20, 50*time.Millisecond
+	}
+	return p
+}
+
+func (p *plan) shuffled(offsets []int64) []int64 {
+	p.rand.Shuffle(len(offsets), func(i, j int) { offsets[i], offsets[j] = offsets[j], offsets[i] })
+	return offsets
+}
+
+// Cases are all cases whose name the pattern matches, in the order in which
+// they are measured. A nil pattern matches all.
+func Cases(pattern *regexp.Regexp) []Case {
+	var all []Case
+	for _, threads := range []int{1, 4, 16} {
+		all = append(all, faultCase("read-fault", threads, false,
+			"load from a page that another node, its home, has written"))
+	}
+	for _, threads := range []int{1, 4, 16} {
+		all = append(all, faultCase("write-fault", threads, true,
+			"store to a page that another node, its home, has written"))
+	}
+	all = append(all, upgradeCase, invalidateCase, localCase, scanCase, lockCase, barrierCase, casCase, alternateCase)
+	var out []Case
+	for _, c := range all {
+		if pattern == nil || pattern.MatchString(c.Name) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// remote are pages whose home is node 1, in random order.
+func (p *plan) remote(b *bed) []int64 {
+	return p.shuffled(pageOffsets(regionPages/pageSize, p.ops, func(page int64) bool { return b.home(page) == 1 }))
+}
+
+// touches has processes touch the pages one after the other, untimed.
+func touches(ctx context.Context, offsets []int64, write bool, by ...*process) error {
+	for _, p := range by {
+		if _, err := p.order(ctx, order{Op: "touch", Offsets: offsets, Write: write}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timed is a touch that counts.
+func timed(ctx context.Context, p *process, o order) ([]float64, uint64, error) {
+	o.Op = "touch"
+	r, err := p.order(ctx, o)
+	if err != nil {
+		return nil, 0, err
+	}
+	return micros(r.Samples, r.Clock), r.Faults, nil
+}
+
+// floorFaults is a block of faults of the floor.
+func floorFaults(ctx context.Context, b *bed, p *plan, f fill, reply int, write bool, threads int) ([]float64, error) {
+	if _, err := b.near.order(ctx, order{Op: "prepare", Fill: f, Reply: reply}); err != nil {
+		return nil, err
+	}
+	offsets := p.shuffled(pageOffsets(0, p.ops, func(int64) bool { return true }))
+	samples, _, err := timed(ctx, b.app, order{Offsets: offsets, Write: write, Threads: threads})
+	return samples, err
+}
+
+func faultCase(name string, threads int, write bool, help string) Case {
+	return Case{
+		Name: fmt.Sprintf("%s/threads=%d", name, threads), Unit: Microseconds,
+		Floor: "1 uffd + 1 tcp",
+		Help:  fmt.Sprintf("%s; %d threads, random order", help, threads),
+		cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+			pages := p.remote(b)
+			if err := touches(ctx, pages, true, b.apps[1]); err != nil {
+				return nil, 0, err
+			}
+			return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: write, Threads: threads})
+		},
+		floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+			return floorFaults(ctx, b, p, fillCopy, pageSize, write, threads)
+		},
+	}
+}
+
+var upgradeCase = Case{
+	Name: "upgrade", Unit: Microseconds, Floor: "1 uffd + 1 tcp, no page",
+	Help: "store to a read copy; the other node, the page's home, owns the page and has a copy",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		pages := p.remote(b)
+		if err := touches(ctx, pages, true, b.apps[1]); err != nil {
+			return nil, 0, err
+		}
+		if err := touches(ctx, pages, false, b.apps[0]); err != nil {
+			return nil, 0, err
+		}
+		return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: true})
+	},
+	floor: floorUpgrade,
+}
+
+var invalidateCase = Case{
+	Name: "invalidate", Unit: Microseconds, Floor: "1 uffd + 1 tcp, no page",
+	Help: "store by the page's owner while the other node, the page's home, has a read copy",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		pages := p.remote(b)
+		if err := touches(ctx, pages, true, b.apps[0]); err != nil {
+			return nil, 0, err
+		}
+		if err := touches(ctx, pages, false, b.apps[1]); err != nil {
+			return nil, 0, err
+		}
+		return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: true})
+	},
+	floor: floorUpgrade,
+}
+
+func floorUpgrade(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+	return floorFaults(ctx, b, p, fillUnprotect, requestSize, true, 1)
+}
+
+var localCase = Case{
+	Name: "local-fault", Unit: Microseconds, Floor: "1 uffd, zero fill",
+	Help: "first store to a page that nobody has used and whose home is this node",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		pages := pageOffsets(p.fresh, p.ops, func(page int64) bool { return b.home(page) == 0 })
+		p.fresh = pages[len(pages)-1]/pageSize + 2
+		return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: true})
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+		return floorFaults(ctx, b, p, fillZero, 0, true, 1)
+	},
+}
+
+var scanCase = Case{
+	Name: "scan", Unit: Megabytes, Floor: "tcp bulk",
+	Help: "sequential read of every word of memory that another node has written, against bytes received from a socket and not looked at",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		if _, err := b.apps[1].order(ctx, order{Op: "own", Offset: regionScan, Length: p.scan}); err != nil {
+			return nil, 0, err
+		}
+		r, err := b.apps[0].order(ctx, order{Op: "scan", Offset: regionScan, Length: p.scan})
+		if err != nil {
+			return nil, 0, err
+		}
+		return []float64{rate(p.scan, r.Samples[0]) / 1e6}, uint64(p.scan / pageSize), nil
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+		r, err := b.near.order(ctx, order{Op: "bulk", Length: p.scan})
+		if err != nil {
+			return nil, err
+		}
+		return []float64{rate(p.scan, r.Samples[0]) / 1e6}, nil
+	},
+}
+
+// rate is count per second.
+func rate(count, ns int64) float64 { return float64(count) / (float64(max(ns, 1)) / 1e9) }
+
+// lockHold is how long a lock is held: the other side is queued by then.
+const lockHold = 100 * time.Microsecond
+
+var lockCase = Case{
+	Name: "lock-handoff", Unit: Microseconds, Floor: "1 unix + 1/2 tcp",
+	Help: "from the call of Release on one node to the return of Acquire on the other, which waits already",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		o := order{Op: "lock", Name: "bench", Rounds: p.ops, HoldNS: int64(lockHold)}
+		other := b.apps[1].begin(o)
+		one, err := b.apps[0].order(ctx, o)
+		if err != nil {
+			return nil, 0, err
+		}
+		two, err := other(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		samples := handoffs(one.Turns, two.Turns)
+		return samples, uint64(len(samples)), nil
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+		// One message to the partner and back is two hand-offs.
+		r, err := b.app.order(ctx, order{Op: "message", Rounds: p.ops, Relay: true})
+		if err != nil {
+			return nil, err
+		}
+		samples := micros(r.Samples, r.Clock)
+		for i := range samples {
+			samples[i] /= 2
+		}
+		return samples, nil
+	},
+}
+
+// handoffs are the times, in microseconds, from one side's release to the
+// other's turn where that turn is the next one and was waited for.
+func handoffs(one, two []turn) []float64 {
+	var out []float64
+	for _, pair := range [2][2][]turn{{one, two}, {two, one}} {
+		released := make(map[uint64]int64)
+		for _, t := range pair[0] {
+			released[t.Fence] = t.Released
+		}
+		for i, t := range pair[1] {
+			// The first turn of a block may not have waited.
+			if at, ok := released[t.Fence-1]; ok && i > 0 && t.Acquired > at {
+				out = append(out, float64(t.Acquired-at)/1e3)
+			}
+		}
+	}
+	return out
+}
+
+var barrierCase = Case{
+	Name: "barrier", Unit: Microseconds, Floor: "1 unix + 1 tcp",
+	Help: "one round of a barrier of one process on each node, again and again",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		var waits []func(context.Context) (*report, error)
+		for i, app := range b.apps {
+			waits = append(waits, app.begin(order{Op: "barrier", Name: "bench", Party: i, Parties: len(b.apps), Rounds: p.ops}))
+		}
+		var samples []float64
+		for i, wait := range waits {
+			r, err := wait(ctx)
+			if err != nil {
+				return nil, 0, err
+			}
+			if i == 0 {
+				// The first round waits for the others to begin.
+				samples = micros(r.Samples[1:], r.Clock)
+			}
+		}
+		return samples, uint64(len(samples)), nil
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+		r, err := b.app.order(ctx, order{Op: "message", Rounds: p.ops})
+		if err != nil {
+			return nil, err
+		}
+		return micros(r.Samples, r.Clock), nil
+	},
+}
+
+var casCase = Case{
+	Name: "cas", Unit: Operations, Floor: "1 uffd + 1 tcp for each success",
+	Help: "two nodes increment one word by compare-and-swap, freely; the floor moves the page for each increment, so that a ratio above 1 is the worth of keeping it a while",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		return increments(ctx, b, p, false)
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) { return floorMoves(ctx, b, p, 1) },
+}
+
+var alternateCase = Case{
+	Name: "cas-alternate", Unit: Operations, Floor: "2 uffd + 2 tcp for each success",
+	Help: "two nodes increment one word by compare-and-swap in turn: who waits reads the word (one page moved), who has seen the turn stores to it (the right moved)",
+	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		return increments(ctx, b, p, true)
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) { return floorMoves(ctx, b, p, 2) },
+}
+
+func increments(ctx context.Context, b *bed, p *plan, alternate bool) ([]float64, uint64, error) {
+	o := order{Op: "cas", Offset: regionCAS, Parties: 2, TimeNS: int64(p.time), Alternate: alternate}
+	o.Party = 1
+	other := b.apps[1].begin(o)
+	o.Party = 0
+	one, err := b.apps[0].order(ctx, o)
+	if err != nil {
+		return nil, 0, err
+	}
+	two, err := other(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	n := one.Count + two.Count
+	return []float64{rate(int64(n), max(one.Samples[0], two.Samples[0]))}, n, nil
+}
+
+// floorMoves is how many times a second a page can move so many times.
+func floorMoves(ctx context.Context, b *bed, p *plan, moves int) ([]float64, error) {
+	samples, err := floorFaults(ctx, b, p, fillCopy, pageSize, true, 1)
+	if err != nil {
+		return nil, err
+	}
+	total := 0.0
+	for _, s := range samples {
+		total += s
+	}
+	return []float64{float64(len(samples)) / (total / 1e6) / float64(moves)}, nil
+}

@@ -1,0 +1,169 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// WriteJSON writes the results as one list.
+func WriteJSON(w io.Writer, results []Result) error {
+	if results == nil {
+		results = []Result{}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(results)
+}
+
+var columns = []string{"case", "unit", "p50", "p99", "n", "spread", "floor p50", "spread", "ratio", "floor"}
+
+// row is the result in columns.
+func (r *Result) row() []string {
+	if r.Error != "" {
+		return []string{r.Name, r.Unit, "failed", "", "", "", "", "", "", r.Floor}
+	}
+	return []string{r.Name, r.Unit, figure(r.P50), figure(r.P99), strconv.FormatUint(r.N, 10), percent(r.Spread),
+		figure(r.FloorP50), percent(r.FloorSpread), figure(r.Ratio), r.Floor}
+}
+
+// isText says which columns are not numbers.
+func isText(column int) bool { return column < 2 || column == len(columns)-1 }
+
+// WriteTable writes the results for people, and why cases failed.
+func WriteTable(w io.Writer, results []Result) error {
+	rows := [][]string{columns}
+	for i := range results {
+		rows = append(rows, results[i].row())
+	}
+	widths := make([]int, len(columns))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-len(cell))
+			switch {
+			case i == len(row)-1:
+				b.WriteString(cell)
+			case isText(i):
+				b.WriteString(cell + pad + "  ")
+			default:
+				b.WriteString(pad + cell + "  ")
+			}
+		}
+		b.WriteString("\n")
+	}
+	for i := range results {
+		if r := &results[i]; r.Error != "" {
+			fmt.Fprintf(&b, "%s failed: %s\n", r.Name, r.Error)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// figure is a number to three digits, at least to the unit.
+func figure(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v < 0.1:
+		return strconv.FormatFloat(v, 'g', 2, 64)
+	case v < 10:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	case v < 100:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64)
+}
+
+func percent(v float64) string { return strconv.FormatFloat(v*100, 'f', 0, 64) + " %" }
+
+// Machine is where and when figures were measured.
+type Machine struct {
+	Processor  string
+	Processors int
+	Memory     string
+	Kernel     string
+	Go         string
+	Date       time.Time
+	Load       string // average over a minute when the run began
+}
+
+// ThisMachine describes this one, now. What cannot be found out is empty.
+func ThisMachine() Machine {
+	m := Machine{Processors: runtime.NumCPU(), Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH, Date: time.Now()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		m.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		m.Memory = fmt.Sprintf("%.1f GiB", float64(info.Totalram)*float64(info.Unit)/(1<<30))
+		m.Load = fmt.Sprintf("%.2f", float64(info.Loads[0])/(1<<16))
+	}
+	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(cpuinfo)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			m.Processor = strings.TrimSpace(value)
+			break
+		}
+	}
+	return m
+}
+
+// WriteReport writes the results as a page of Markdown: the machine, the table,
+// and what each case is.
+func WriteReport(w io.Writer, m Machine, command string, results []Result) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Benchmarks
+
+Each figure stands beside its floor: a minimal program without a protocol that makes the named round trips
+between as many processes, measured in the same run, block by block in turn with the case. Ratio is p50 over the
+floor's p50: of a latency how many times the floor (less is better), of a rate which part of it (more is better).
+Spread is the range of the middle 80 %% of the blocks' medians over p50.
+
+| | |
+|---|---|
+| date | %s |
+| machine | %d x %s, %s, load %s |
+| kernel | %s |
+| Go | %s |
+| command | %s |
+
+`, m.Date.Format("2006-01-02 15:04 MST"), m.Processors, m.Processor, m.Memory, m.Load, m.Kernel, m.Go, "`"+command+"`")
+	fmt.Fprintf(&b, "| %s |\n|", strings.Join(columns, " | "))
+	for i := range columns {
+		if isText(i) {
+			b.WriteString("---|")
+		} else {
+			b.WriteString("--:|")
+		}
+	}
+	b.WriteString("\n")
+	for i := range results {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(results[i].row(), " | "))
+	}
+	b.WriteString("\n")
+	for i := range results {
+		r := &results[i]
+		fmt.Fprintf(&b, "* **%s**: %s. Floor: %s.", r.Name, r.Help, r.Floor)
+		if r.Error != "" {
+			fmt.Fprintf(&b, " It failed: %s.", strings.TrimSuffix(r.Error, "."))
+		}
+		b.WriteString("\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
