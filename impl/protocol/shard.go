@@ -81,8 +81,10 @@ type Shard struct {
 	txns       uint64
 	now        uint32 // the stamp of the input
 
-	local []Message // sent within this node in this step, in order
-	batch *Batch    // of this step
+	local  []Message // sent within this node in this step, in order
+	within Message   // the one of them that is being handled
+	waited Message   // the Grant or Recall that waited at the leaf and is being handled
+	batch  *Batch    // of this step
 
 	turn              manager
 	leafTurn          leafManager
@@ -277,8 +279,8 @@ func (s *Shard) Step(in Input, b *Batch) error {
 		s.localStep(in)
 	}
 	for i := 0; i < len(s.local); i++ {
-		m := s.local[i]
-		if err := s.dispatch(&m, true); err != nil {
+		s.within = s.local[i] // local may move
+		if err := s.dispatch(&s.within, true); err != nil {
 			panic(fmt.Sprintf("mome: a message within node %d: %v", s.self, err))
 		}
 	}
@@ -414,23 +416,23 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 // drainLeaf handles what waits at the leaf, in order, as far as it can be.
 func (s *Shard) drainLeaf(l *leafManager) {
 	if l.grant.Kind != KindInvalid && (l.grant.Source != Sent || l.arrived || broken(bugGrantBeforeData)) {
-		g, before := l.grant, l.phase()
-		l.grant = Message{}
+		before, g := l.phase(), &s.waited
+		*g, l.grant = l.grant, Message{}
 		s.lamport++
-		l.LeafRecvGrant(&g)
+		l.LeafRecvGrant(g)
 		l.sync()
-		s.observe(ActLeafRecvGrant, l.at, l.page, before, &g)
+		s.observe(ActLeafRecvGrant, l.at, l.page, before, g)
 		if l.recall.Kind != KindInvalid {
 			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
 		}
 	}
 	if l.recall.Kind != KindInvalid && (l.over && l.grant.Kind == KindInvalid || broken(bugRecallOvertakesGrant)) {
-		r, before := l.recall, l.phase()
-		l.recall, l.over = Message{}, false
+		before, r := l.phase(), &s.waited
+		*r, l.recall, l.over = l.recall, Message{}, false
 		s.lamport++
-		l.LeafRecvRecall(&r)
+		l.LeafRecvRecall(r)
 		l.sync()
-		s.observe(ActLeafRecvRecall, l.at, l.page, before, &r)
+		s.observe(ActLeafRecvRecall, l.at, l.page, before, r)
 	}
 	l.endLeaf()
 }
