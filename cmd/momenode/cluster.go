@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/node"
 )
@@ -74,16 +76,17 @@ type cluster struct {
 	*clusterFlags
 	nodeArgs []string
 	dir      string
+	store    string   // directory of the first node's configuration store
+	lock     *os.File // of the directory, if it is the user's
 	family   *family
 	events   chan event
 	signals  chan os.Signal
 
 	nodes     []*member
 	programs  []*rank
-	stopping  bool // the nodes were told to end
-	hurry     bool // a second signal came: no more grace
-	interrupt syscall.Signal
-	outputs   sync.WaitGroup
+	outputs   sync.WaitGroup // of the programs
+	stopping  bool           // the nodes were told to end
+	interrupt syscall.Signal // the first that came, if one did
 }
 
 // member is a node of the cluster.
@@ -155,14 +158,18 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	if err != nil {
 		return err
 	}
-	if temporary {
-		defer os.RemoveAll(c.dir)
+	defer c.lock.Close()
+	// What goes at the end: the directory, or of one that stays the store.
+	c.store = filepath.Join(c.dir, "store")
+	passing := c.dir
+	if !temporary {
+		if c.store, err = os.MkdirTemp(c.dir, "store-"); err != nil {
+			return fmt.Errorf("--dir: %w", err)
+		}
+		passing = c.store
 	}
-	remove := ""
-	if temporary {
-		remove = c.dir
-	}
-	if c.family, err = newFamily(remove); err != nil {
+	defer os.RemoveAll(passing)
+	if c.family, err = newFamily(passing); err != nil {
 		return err
 	}
 	defer c.family.end()
@@ -200,6 +207,9 @@ func (c *cluster) makeDirectory() (temporary bool, err error) {
 		if err := os.MkdirAll(c.dir, 0o700); err != nil {
 			return false, fmt.Errorf("--dir: %w", err)
 		}
+		if c.lock, err = lockDirectory(c.dir); err != nil {
+			return false, err
+		}
 	} else {
 		if c.dir, err = os.MkdirTemp("", "mome-"); err != nil {
 			return false, fmt.Errorf("directory of the sockets: %w; let TMPDIR name one that this user can write to", err)
@@ -215,6 +225,19 @@ func (c *cluster) makeDirectory() (temporary bool, err error) {
 	return temporary, nil
 }
 
+// lockDirectory holds a directory for this process as long as it lives.
+func lockDirectory(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("--dir: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("--dir %s: another cluster uses it; choose another", dir)
+	}
+	return file, nil
+}
+
 func (c *cluster) socketOf(i int) string { return filepath.Join(c.dir, fmt.Sprintf("node%d.sock", i)) }
 
 // up starts the nodes, one after the other, so that they are numbered in order,
@@ -223,7 +246,7 @@ func (c *cluster) up(flags *pflag.FlagSet) error {
 	for i := range c.clusterFlags.nodes {
 		args := []string{"start", "--listen", "127.0.0.1:0", "--socket", c.socketOf(i), "--ready-fd", "3"}
 		if i == 0 {
-			args = append(args, "--nodes", strconv.Itoa(c.clusterFlags.nodes))
+			args = append(args, "--nodes", strconv.Itoa(c.clusterFlags.nodes), "--dir", c.store)
 			for _, name := range foundingNames[1:] {
 				if flags.Changed(name) {
 					args = append(args, "--"+name+"="+flags.Lookup(name).Value.String())
@@ -306,9 +329,7 @@ func (c *cluster) wait(timer *time.Timer, done func() bool) error {
 				return err
 			}
 		case sig := <-c.signals:
-			if c.interrupt != 0 {
-				c.hurry = true
-			} else {
+			if c.interrupt == 0 {
 				c.interrupt = sig.(syscall.Signal)
 			}
 			return errInterrupted
@@ -392,13 +413,17 @@ func (c *cluster) runProgram(path string, args []string, stdout, stderr io.Write
 	if i := c.failedRank(); failed == nil && i >= 0 {
 		failed = c.copyFailed(i, stderr)
 	}
-	ended := c.endPrograms(failed, stderr)
-	c.closeOutputs()
-	if failed == nil {
-		failed = ended
+	sig := syscall.SIGTERM
+	if errors.Is(failed, errInterrupted) {
+		sig = c.interrupt
 	}
-	if failed != nil && !errors.Is(failed, errCopy) {
+	lost := c.endPrograms(sig)
+	c.closeOutputs()
+	switch {
+	case failed != nil && !errors.Is(failed, errCopy):
 		return failed
+	case lost != nil:
+		return lost
 	}
 	worst := 0
 	for _, p := range c.programs {
@@ -495,17 +520,12 @@ func (c *cluster) allEnded() bool {
 	return true
 }
 
-// endPrograms ends the copies that still run: with the signal that came, or
-// SIGTERM, and after the grace with SIGKILL.
-func (c *cluster) endPrograms(why error, stderr io.Writer) error {
-	if c.allEnded() {
-		return nil
-	}
-	sig := syscall.SIGTERM
-	if errors.Is(why, errInterrupted) {
-		sig = c.interrupt
-	}
-	var lost error
+// endPrograms ends the copies that still run: with sig, and after the grace or
+// a further signal to this command with SIGKILL. Its error is a node that was
+// lost meanwhile.
+func (c *cluster) endPrograms(sig syscall.Signal) (lost error) {
+	grace := time.NewTimer(c.grace)
+	defer grace.Stop()
 	for _, sig := range []syscall.Signal{sig, syscall.SIGKILL} {
 		for _, p := range c.programs {
 			if p.ended == nil {
@@ -513,25 +533,17 @@ func (c *cluster) endPrograms(why error, stderr io.Writer) error {
 				p.signal(sig)
 			}
 		}
-		grace := time.NewTimer(c.grace)
 		if sig == syscall.SIGKILL {
-			grace.Stop()
-			grace = nil
+			grace = nil // nothing survives that
 		}
 		for !c.allEnded() {
 			err := c.wait(grace, c.allEnded)
-			if err == nil || c.hurry && sig != syscall.SIGKILL {
+			if err == nil || errors.Is(err, errInterrupted) && sig != syscall.SIGKILL {
 				break
 			}
-			if lost == nil && !errors.Is(err, errInterrupted) {
+			if !errors.Is(err, errInterrupted) && lost == nil {
 				lost = err
 			}
-			if errors.Is(err, errInterrupted) && c.interrupt != 0 {
-				c.hurry = true
-			}
-		}
-		if grace != nil {
-			grace.Stop()
 		}
 	}
 	return lost
@@ -563,25 +575,26 @@ func (c *cluster) down() error {
 		}
 		return list
 	}
-	var lost error
 	for _, m := range running() {
 		m.signal(syscall.SIGTERM)
 	}
 	grace := time.NewTimer(nodeGrace)
 	defer grace.Stop()
+	var lost error
 	for len(running()) > 0 {
 		err := c.wait(grace, func() bool { return len(running()) == 0 })
-		switch {
-		case err == nil && len(running()) > 0, c.hurry:
-			for _, m := range running() {
-				m.killed = true
-				m.signal(syscall.SIGKILL)
+		if err != nil && !errors.Is(err, errInterrupted) {
+			if lost == nil {
+				lost = err
 			}
-			grace.Stop()
-			c.hurry = false
-		case err != nil && !errors.Is(err, errInterrupted) && lost == nil:
-			lost = err
+			continue
 		}
+		// It takes too long, to this command or to who sent it a signal.
+		for _, m := range running() {
+			m.killed = true
+			m.signal(syscall.SIGKILL)
+		}
+		grace = nil
 	}
 	return lost
 }

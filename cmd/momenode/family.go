@@ -45,8 +45,8 @@ type child struct {
 	gone bool       // reaped: the number may be another's now
 }
 
-// newFamily starts the keeper. dir, if not empty, is removed when the command
-// dies without calling end.
+// newFamily starts the keeper. The directory is removed when the command dies
+// without calling end.
 func newFamily(dir string) (*family, error) {
 	f := &family{starts: make(chan func())}
 	go func() {
@@ -72,9 +72,7 @@ func newFamily(dir string) (*family, error) {
 		return nil, err
 	}
 	f.orders = w
-	if dir != "" {
-		f.order("directory", dir)
-	}
+	f.order("directory", dir)
 	return f, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -20,6 +21,9 @@ var commands = []func() *cobra.Command{
 	benchProcessCommand,
 	keeperCommand,
 }
+
+// parsing is what strconv says of itself in an error of a flag.
+var parsing = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": |time: `)
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -40,7 +44,7 @@ Begin with "momenode doctor", then "momenode cluster --nodes 2 -- PROGRAM".`,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("momenode {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badUsage("%s", parsing.ReplaceAllString(err.Error(), "")) })
 	// The order of the list, which is that of use.
 	cobra.EnableCommandSorting = false
 	for _, command := range commands {

@@ -126,13 +126,17 @@ func exactly(names ...string) cobra.PositionalArgs {
 func (f *segmentFlags) with(cmd *cobra.Command, do func(context.Context, *client.Client, io.Writer) error) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), segmentTime)
 	defer cancel()
-	c, err := client.Dial(ctx, socketPath(f.socket), client.Config{
+	socket := socketPath(f.socket)
+	if _, err := os.Stat(socket); err != nil {
+		return socketError(socket, err)
+	}
+	c, err := client.Dial(ctx, socket, client.Config{
 		Hello: &attachpb.Hello{Program: "momenode segment", Pid: int64(os.Getpid())},
 		// This process maps nothing: it can outlive its node.
 		Guard: func(int) error { return nil },
 	})
 	if err != nil {
-		return fmt.Errorf("%w; name the node's socket with --socket or MOME_SOCKET", err)
+		return err
 	}
 	defer c.Close()
 	return do(ctx, c, cmd.OutOrStdout())

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -247,9 +249,10 @@ func readToken(path string) ([]byte, error) {
 	return token, nil
 }
 
-// makeSocketDirectory makes the directory of the default socket, for this user
-// alone. Others are their owners' business.
-func makeSocketDirectory(socket string) error {
+// prepareSocket finds out whether the socket can be made, before the cluster
+// counts on this node. It makes the directory of the default socket, for this
+// user alone; others are their owners' business.
+func prepareSocket(socket string) error {
 	dir := filepath.Dir(socket)
 	if socket == defaultSocket {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -260,6 +263,22 @@ func makeSocketDirectory(socket string) error {
 		return fmt.Errorf("directory of the socket: %w; make it, or name another path with --socket", err)
 	} else if !info.IsDir() {
 		return fmt.Errorf("socket %s: %s is not a directory; name another path with --socket", socket, dir)
+	}
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("directory of the socket: %s cannot be written to: %w; name another path with --socket", dir, err)
+	}
+	info, err := os.Lstat(socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("socket %s: there is a file, and not a socket; remove it, or name another path with --socket", socket)
+	}
+	if probe, err := net.Dial("unix", node.ControlSocket(socket)); err == nil {
+		probe.Close()
+		return fmt.Errorf("socket %s: another node listens on it; stop that, or name another path with --socket", socket)
 	}
 	return nil
 }
@@ -300,8 +319,13 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 	if err != nil {
 		return err
 	}
-	if err := makeSocketDirectory(cfg.Socket); err != nil {
+	if err := prepareSocket(cfg.Socket); err != nil {
 		return err
+	}
+	if cfg.Trace != "" {
+		if err := os.MkdirAll(cfg.Trace, 0o777); err != nil {
+			return fmt.Errorf("--trace: %w; name another directory", err)
+		}
 	}
 	now := report{Socket: cfg.Socket}
 	cfg.Joined = func(id addr.NodeID, address string) {
@@ -321,6 +345,7 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 	send(now)
 	select {
 	case <-ctx.Done():
+		cfg.Log.Info("stopping", "node", n.ID())
 		stop() // a second signal ends the process at once
 	case <-n.Ended():
 	}
