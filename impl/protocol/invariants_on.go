@@ -80,3 +80,8 @@ func (m *manager) LocalGrantInv() {
 		m.violated("LocalGrantInv", "the right of the subtree covers the request")
 	}
 }
+
+// state is the manager for the text of a violation.
+func (m *manager) state() string {
+	return string(appendManager(nil, &m.dir, m.transaction, m.root))
+}

@@ -24,10 +24,6 @@ func (s *Shard) AppendState(b []byte, p addr.PageNum, at addr.Place) []byte {
 	return appendManager(b, &d, t, at.Tag == addr.Root)
 }
 
-func (m *manager) state() string {
-	return string(appendManager(nil, &m.dir, m.transaction, m.root))
-}
-
 func appendManager(b []byte, d *directory, t *transaction, root bool) []byte {
 	b = append(b, `{"right":"`...)
 	b = append(b, d.right.String()...)

@@ -1,0 +1,121 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// state is what every node remembers of every page.
+func (w *World) state() string {
+	var b strings.Builder
+	for p := range w.cfg.Pages {
+		s := w.snapshot(addr.PageNum(p))
+		for i, at := range s.places {
+			sh := w.nodes[at.Node].shard
+			b.Write(sh.AppendState(nil, addr.PageNum(p), at))
+			if i < s.leaves {
+				l := sh.Leaf(addr.PageNum(p))
+				fmt.Fprint(&b, l.Arrived, l.Grant, l.Recall)
+			}
+		}
+	}
+	return b.String()
+}
+
+// forge changes some fields of a message at random.
+func forge(r *rand.Rand, m protocol.Message, nodes int) protocol.Message {
+	place := func() addr.Place {
+		return addr.Place{Node: addr.NodeID(r.IntN(nodes)), Tag: addr.Tag(r.IntN(4))}
+	}
+	change := []func(){
+		func() { m.Kind = protocol.Kind(r.IntN(7)) },
+		func() { m.Op = protocol.Op(r.IntN(5)) },
+		func() { m.Have = protocol.Right(r.IntN(5)) },
+		func() { m.Keep = protocol.Right(r.IntN(5)) },
+		func() { m.Source = protocol.Source(r.IntN(5)) },
+		func() { m.Dst = protocol.Dst(r.IntN(4)) },
+		func() { m.Data = protocol.DataKind(r.IntN(4)) },
+		func() { m.Hit = !m.Hit },
+		func() { m.Leaf = addr.NodeID(r.IntN(nodes + 1)) },
+		func() { m.From = place() },
+		func() { m.To = place() },
+		func() { m.Generation = uint32(r.IntN(3)) },
+		func() { m.Term = uint64(r.IntN(3)) },
+		func() { m.FromIncarnation = addr.Incarnation(r.IntN(3)) },
+		func() { m.ToIncarnation = addr.Incarnation(r.IntN(3)) },
+	}
+	for range 1 + r.IntN(3) {
+		change[r.IntN(len(change))]()
+	}
+	return m
+}
+
+// TestForeignMessages gives forged messages to cores in the middle of a run. A
+// message that is refused or dropped must have changed nothing, and the run
+// goes on as if it had never come; one that could have been true ends the run.
+// No legal message is ever refused: that is checked by every run of the suite.
+func TestForeignMessages(t *testing.T) {
+	refused, dropped, taken := 0, 0, 0
+	wd := world{}
+	wd.each(300, func(seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		cfg := Config{Nodes: 2 + r.IntN(5), Fanout: 2 + r.IntN(2), Pages: 1, Lateral: r.IntN(2) == 0, Check: 1, Seed: seed,
+			Replay: "go test ./impl/sim -run '^TestForeignMessages$'"}
+		w := New(cfg)
+		defer func() {
+			if f := recover(); f != nil {
+				t.Fatalf("%v\ngo test ./impl/sim -run '^TestForeignMessages$' -seed %d", f, seed)
+			}
+		}()
+		var seen []protocol.Message
+		w.cfg.Effects = func(_ addr.NodeID, e *protocol.Effect) {
+			if e.Kind == protocol.Send {
+				seen = append(seen, e.Msg)
+			}
+		}
+		for range 400 {
+			w.Random()
+			if len(seen) == 0 {
+				continue
+			}
+			m := forge(r, seen[len(seen)-1-r.IntN(min(len(seen), 20))], cfg.Nodes)
+			sh := w.nodes[m.To.Node].shard
+			before, count := w.state(), sh.Counters().Dropped
+			var b protocol.Batch
+			err, panicked := func() (err error, panicked bool) {
+				defer func() { panicked = recover() != nil }()
+				return sh.Step(protocol.Input{Kind: protocol.InMessage, Msg: &m}, &b), false
+			}()
+			switch {
+			case panicked:
+				// It fitted here, and contradicts what another manager of this
+				// node knows.
+				taken++
+				return
+			case errors.Is(err, protocol.ErrForeign):
+				refused++
+			case err != nil && !errors.Is(err, protocol.ErrEarly):
+				t.Fatalf("seed %d: %v", seed, err)
+			case err == nil && sh.Counters().Dropped == count:
+				taken++
+				return
+			default:
+				dropped++
+			}
+			if after := w.state(); after != before || len(b.Effects) > 0 {
+				t.Fatalf("seed %d: %+v\nwas not taken (%v) and changed\n%s\nto\n%s", seed, m, err, before, after)
+			}
+		}
+		w.Settle()
+	})
+	t.Logf("%d refused, %d dropped, %d runs ended by one that could be true", refused, dropped, taken)
+	if *seed < 0 && (refused == 0 || dropped == 0) {
+		t.Error("the forgeries were not refused and dropped")
+	}
+}
