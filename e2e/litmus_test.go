@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mome-dsm/mome"
+)
+
+// op is one access of a litmus test's thread: a store of the value, or a load
+// if the value is 0.
+type op struct {
+	variable int // 0 is x, 1 is y
+	value    int64
+}
+
+func load(v int) op             { return op{v, 0} }
+func store(v int, val int64) op { return op{v, val} }
+
+const x, y = 0, 1
+
+// litmus is one test: what each thread does, and the outcome that sequential
+// consistency forbids. The registers r are the loads, thread by thread; f is
+// what x and y hold in the end.
+type litmus struct {
+	name    string
+	threads [][]op
+	forbid  func(r []int64, f [2]int64) bool
+}
+
+// The names are those of the literature (Alglave, Maranget, Tautschnig: Herding
+// cats, 2014).
+var litmusTests = []litmus{
+	{"SB", [][]op{{store(x, 1), load(y)}, {store(y, 1), load(x)}},
+		func(r []int64, _ [2]int64) bool { return r[0] == 0 && r[1] == 0 }},
+	{"MP", [][]op{{store(x, 1), store(y, 1)}, {load(y), load(x)}},
+		func(r []int64, _ [2]int64) bool { return r[0] == 1 && r[1] == 0 }},
+	{"LB", [][]op{{load(x), store(y, 1)}, {load(y), store(x, 1)}},
+		func(r []int64, _ [2]int64) bool { return r[0] == 1 && r[1] == 1 }},
+	{"S", [][]op{{store(x, 2), store(y, 1)}, {load(y), store(x, 1)}},
+		func(r []int64, f [2]int64) bool { return r[0] == 1 && f[x] == 2 }},
+	{"R", [][]op{{store(x, 1), store(y, 1)}, {store(y, 2), load(x)}},
+		func(r []int64, f [2]int64) bool { return r[0] == 0 && f[y] == 2 }},
+	{"2+2W", [][]op{{store(x, 1), store(y, 2)}, {store(y, 1), store(x, 2)}},
+		func(_ []int64, f [2]int64) bool { return f[x] == 1 && f[y] == 1 }},
+	{"IRIW", [][]op{{store(x, 1)}, {store(y, 1)}, {load(x), load(y)}, {load(y), load(x)}},
+		func(r []int64, _ [2]int64) bool { return r[0] == 1 && r[1] == 0 && r[2] == 1 && r[3] == 0 }},
+	{"WRC", [][]op{{store(x, 1)}, {load(x), store(y, 1)}, {load(y), load(x)}},
+		func(r []int64, _ [2]int64) bool { return r[0] == 1 && r[1] == 1 && r[2] == 0 }},
+	{"CoRR", [][]op{{store(x, 1)}, {load(x), load(x)}},
+		func(r []int64, _ [2]int64) bool { return r[0] == 1 && r[1] == 0 }},
+}
+
+const (
+	litmusThreads = 4
+	litmusRounds  = 512
+)
+
+// litmusSegment is where the variables of the rounds lie: each round has an x
+// and a y of its own, and rounds overlap. Of two pages: the x are in one array
+// and the y in another, in every other round the other way round, so that each
+// is stored to by both threads. Of one page: x and y are neighbours.
+const litmusSegment = (litmusThreads + 2*litmusRounds/pageWords) * pageSize
+
+func slot(w []int64, round, variable int, onePage bool) *int64 {
+	w = w[litmusThreads*pageWords:]
+	if onePage {
+		return &w[2*round+variable]
+	}
+	return &w[(variable^round&1)*litmusRounds+round]
+}
+
+func init() { programs["litmus"] = litmusProgram }
+
+// litmusProgram is one thread of each of the tests, one test after the other,
+// each with a segment of its own. It says what its loads saw, a digit each, and
+// rank 0 says what was there in the end.
+func litmusProgram(p *program) {
+	rounds := p.number(1)
+	seed, err := strconv.ParseUint(p.arg(2), 10, 64)
+	check(err)
+	rank := p.Rank()
+	random := rand.New(rand.NewPCG(seed, uint64(rank)))
+	barrier, err := p.Barrier(p.ctx, p.arg(0), rank, litmusThreads)
+	check(err)
+	for i, test := range litmusTests {
+		for _, onePage := range []bool{false, true} {
+			s, err := p.OpenOrCreate(p.ctx, fmt.Sprintf("%s-%d-%v", p.arg(0), i, onePage), litmusSegment)
+			check(err)
+			w := words(s)
+			check(barrier.Wait(p.ctx))
+			seen := ""
+			if rank < len(test.threads) {
+				seen = litmusThread(w, &test, rank, rounds, onePage, random)
+			}
+			check(barrier.Wait(p.ctx))
+			final := strings.Builder{}
+			if rank == 0 {
+				for r := range rounds {
+					fmt.Fprint(&final, atomic.LoadInt64(slot(w, r, x, onePage)), atomic.LoadInt64(slot(w, r, y, onePage)))
+				}
+			}
+			p.say("saw", "."+seen)
+			p.say("final", "."+strings.ReplaceAll(final.String(), " ", ""))
+			check(barrier.Wait(p.ctx))
+			check(s.Close())
+			if rank == 0 {
+				check(p.Remove(p.ctx, s.Name()))
+			}
+		}
+	}
+	check(barrier.Close())
+}
+
+// litmusThread runs a thread's part of all rounds. The threads keep within a
+// few rounds of each other: every stride rounds each says how far it has come,
+// in a page of its own, and waits for the others. Where they start within a
+// round is random.
+func litmusThread(w []int64, test *litmus, rank, rounds int, onePage bool, random *rand.Rand) string {
+	const stride = 2
+	var seen strings.Builder
+	for r := range rounds {
+		if r%stride == 0 {
+			atomic.StoreInt64(&w[rank*pageWords], int64(r))
+			for other := range test.threads {
+				for atomic.LoadInt64(&w[other*pageWords]) < int64(r) {
+					yield()
+				}
+			}
+		}
+		for range random.IntN(4) {
+			yield()
+		}
+		for _, o := range test.threads[rank] {
+			at := slot(w, r, o.variable, onePage)
+			if o.value != 0 {
+				atomic.StoreInt64(at, o.value)
+			} else {
+				seen.WriteByte('0' + byte(atomic.LoadInt64(at)))
+			}
+		}
+	}
+	return seen.String()
+}
+
+// Under the strong model the programs of the litmus tests behave as threads of
+// one machine, on which Go's atomics are sequentially consistent.
+func TestLitmus(t *testing.T) {
+	onShared(t, []shape{two, three, four}, func(t *testing.T, c *cluster) {
+		rounds := litmusRounds
+		if testing.Short() {
+			rounds /= 8
+		}
+		apps := c.team(c.shape.nodes, litmusThreads, "litmus", rounds, c.seed)
+		for _, test := range litmusTests {
+			for _, pages := range []string{"two pages", "one page"} {
+				var saw [litmusThreads]string
+				final := ""
+				for rank, a := range apps {
+					saw[rank] = a.at("saw")[0][1:]
+					if f := a.at("final")[0][1:]; rank == 0 {
+						final = f
+					}
+				}
+				judge(t, &test, pages, rounds, saw[:], final)
+			}
+		}
+		allOK(apps)
+	})
+}
+
+// judge counts the outcomes of the rounds.
+func judge(t *testing.T, test *litmus, pages string, rounds int, saw []string, final string) {
+	t.Helper()
+	counts := make(map[string]int)
+	bad := make(map[string]bool)
+	for round := range rounds {
+		var r []int64
+		for rank := range test.threads {
+			loads := 0
+			for _, o := range test.threads[rank] {
+				if o.value == 0 {
+					loads++
+				}
+			}
+			for _, digit := range saw[rank][round*loads : (round+1)*loads] {
+				r = append(r, int64(digit-'0'))
+			}
+		}
+		f := [2]int64{int64(final[2*round] - '0'), int64(final[2*round+1] - '0')}
+		outcome := fmt.Sprintf("%v x=%d y=%d", r, f[x], f[y])
+		counts[outcome]++
+		if test.forbid(r, f) {
+			bad[outcome] = true
+		}
+	}
+	var outcomes []string
+	for o := range counts {
+		outcomes = append(outcomes, o)
+	}
+	slices.Sort(outcomes)
+	var histogram strings.Builder
+	for _, o := range outcomes {
+		fmt.Fprintf(&histogram, "  %s: %d", o, counts[o])
+		if bad[o] {
+			histogram.WriteString(" FORBIDDEN")
+		}
+	}
+	t.Logf("%s on %s:%s", test.name, pages, histogram.String())
+	if len(bad) > 0 {
+		t.Errorf("%s on %s: a forbidden outcome", test.name, pages)
+	}
+	if len(outcomes) < 2 {
+		t.Errorf("%s on %s: only one outcome, so nothing was tested", test.name, pages)
+	}
+}
+
+func init() { programs["pingpong"] = pingpong }
+
+// pingpong takes turns with the other ranks at one word: the turn is the word
+// modulo their number. Each stores to a word of its own beside it.
+func pingpong(p *program) {
+	w := words(p.open(pageSize, mome.WithHome(mome.Spread)))
+	ranks := p.Nodes()
+	for i := range p.number(1) {
+		mine := int64(i*ranks + p.Rank())
+		for atomic.LoadInt64(&w[0]) != mine {
+			yield()
+		}
+		w[1+p.Rank()]++
+		atomic.StoreInt64(&w[0], mine+1)
+	}
+	for atomic.LoadInt64(&w[0]) != int64(p.number(1)*ranks) {
+		yield()
+	}
+	for r := range ranks {
+		if w[1+r] != int64(p.number(1)) {
+			fatalf("rank %d has %d exchanges, want %d", r, w[1+r], p.number(1))
+		}
+	}
+	p.say("done", w[1+p.Rank()])
+}
+
+// Writers that take a page from each other all go on.
+func TestPingPong(t *testing.T) {
+	onShared(t, []shape{two, three, four}, func(t *testing.T, c *cluster) {
+		const exchanges = 300
+		apps := c.team(c.shape.nodes, c.shape.nodes, "pingpong", exchanges)
+		allAt(apps, "done")
+		allOK(apps)
+		c.remove()
+	})
+}
