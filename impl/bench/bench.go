@@ -56,33 +56,26 @@ func Run(ctx context.Context, cfg *Config) ([]Result, error) {
 }
 
 func (b *bed) measure(ctx context.Context, c *Case, p *plan) (Result, error) {
-	var cluster, floor series
-	var n uint64
+	var cluster, floor measured
 	// The first block warms both sides up.
 	for block := -1; block < p.blocks; block++ {
 		if b.cfg.Progress != nil && block >= 0 {
 			b.cfg.Progress(c, block, p.blocks)
 		}
 		for side := range 2 {
+			work, to := c.cluster, &cluster
 			if (block+side)%2 == 0 {
-				samples, err := c.floor(ctx, b, p)
-				if err != nil {
-					return Result{}, err
-				}
-				if block >= 0 {
-					floor = append(floor, samples)
-				}
-				continue
+				work, to = c.floor, &floor
 			}
-			samples, k, err := c.cluster(ctx, b, p)
+			b.used = usage{}
+			samples, n, err := work(ctx, b, p)
 			if err != nil {
 				return Result{}, err
 			}
 			if block >= 0 {
-				cluster = append(cluster, samples)
-				n += k
+				to.add(samples, n, b.used)
 			}
 		}
 	}
-	return newResult(c, cluster, floor, n), nil
+	return newResult(c, &cluster, &floor), nil
 }

@@ -20,10 +20,12 @@ type Case struct {
 	Floor string // the round trips of its floor
 	Help  string
 
-	// Each makes a block; the sampled one returns samples in Unit.
-	cluster func(context.Context, *bed, *plan) (samples []float64, n uint64, err error)
-	floor   func(context.Context, *bed, *plan) ([]float64, error)
+	cluster, floor side
 }
+
+// side makes one block of a case and returns its samples, in the case's unit,
+// and how many operations they are about.
+type side func(context.Context, *bed, *plan) (samples []float64, n uint64, err error)
 
 // plan is how much a run measures.
 type plan struct {
@@ -86,24 +88,56 @@ func touches(ctx context.Context, offsets []int64, write bool, by ...*process) e
 	return nil
 }
 
-// timed is a touch that counts.
-func timed(ctx context.Context, p *process, o order) ([]float64, uint64, error) {
+// orders is the timed part of a block of the cluster: orders to the applications
+// of nodes 0, 1 and so on, at once.
+func (b *bed) orders(ctx context.Context, all ...order) (reports []*report, err error) {
+	err = b.metered(func() error {
+		waits := make([]func(context.Context) (*report, error), len(all))
+		for i := len(all) - 1; i >= 0; i-- {
+			waits[i] = b.apps[i].begin(all[i])
+		}
+		for _, wait := range waits {
+			r, err := wait(ctx)
+			if err != nil {
+				return err
+			}
+			reports = append(reports, r)
+		}
+		return nil
+	})
+	return reports, err
+}
+
+// timed is a touch by node 0 that counts.
+func (b *bed) timed(ctx context.Context, o order) ([]float64, uint64, error) {
 	o.Op = "touch"
-	r, err := p.order(ctx, o)
+	r, err := b.orders(ctx, o)
 	if err != nil {
 		return nil, 0, err
 	}
-	return micros(r.Samples, r.Clock), r.Faults, nil
+	return micros(r[0].Samples, r[0].Clock), r[0].Faults, nil
+}
+
+// floorOrder is the timed part of a block of the floor.
+func (b *bed) floorOrder(ctx context.Context, p *process, o order) (r *report, err error) {
+	err = b.floorMetered(func() error {
+		r, err = p.order(ctx, o)
+		return err
+	})
+	return r, err
 }
 
 // floorFaults is a block of faults of the floor.
-func floorFaults(ctx context.Context, b *bed, p *plan, f fill, reply int, write bool, threads int) ([]float64, error) {
+func floorFaults(ctx context.Context, b *bed, p *plan, f fill, reply int, write bool, threads int) ([]float64, uint64, error) {
 	if _, err := b.near.order(ctx, order{Op: "prepare", Fill: f, Reply: reply}); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	offsets := p.shuffled(pageOffsets(0, p.ops, func(int64) bool { return true }))
-	samples, _, err := timed(ctx, b.app, order{Offsets: offsets, Write: write, Threads: threads})
-	return samples, err
+	r, err := b.floorOrder(ctx, b.app, order{Op: "touch", Offsets: offsets, Write: write, Threads: threads})
+	if err != nil {
+		return nil, 0, err
+	}
+	return micros(r.Samples, r.Clock), uint64(len(r.Samples)), nil
 }
 
 func faultCase(name string, threads int, write bool, help string) Case {
@@ -116,9 +150,9 @@ func faultCase(name string, threads int, write bool, help string) Case {
 			if err := touches(ctx, pages, true, b.apps[1]); err != nil {
 				return nil, 0, err
 			}
-			return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: write, Threads: threads})
+			return b.timed(ctx, order{Offsets: p.shuffled(pages), Write: write, Threads: threads})
 		},
-		floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+		floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 			return floorFaults(ctx, b, p, fillCopy, pageSize, write, threads)
 		},
 	}
@@ -135,7 +169,7 @@ var upgradeCase = Case{
 		if err := touches(ctx, pages, false, b.apps[0]); err != nil {
 			return nil, 0, err
 		}
-		return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: true})
+		return b.timed(ctx, order{Offsets: p.shuffled(pages), Write: true})
 	},
 	floor: floorUpgrade,
 }
@@ -151,12 +185,12 @@ var invalidateCase = Case{
 		if err := touches(ctx, pages, false, b.apps[1]); err != nil {
 			return nil, 0, err
 		}
-		return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: true})
+		return b.timed(ctx, order{Offsets: p.shuffled(pages), Write: true})
 	},
 	floor: floorUpgrade,
 }
 
-func floorUpgrade(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+func floorUpgrade(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 	return floorFaults(ctx, b, p, fillUnprotect, requestSize, true, 1)
 }
 
@@ -166,9 +200,9 @@ var localCase = Case{
 	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		pages := pageOffsets(p.fresh, p.ops, func(page int64) bool { return b.home(page) == 0 })
 		p.fresh = pages[len(pages)-1]/pageSize + 2
-		return timed(ctx, b.apps[0], order{Offsets: p.shuffled(pages), Write: true})
+		return b.timed(ctx, order{Offsets: p.shuffled(pages), Write: true})
 	},
-	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		return floorFaults(ctx, b, p, fillZero, 0, true, 1)
 	},
 }
@@ -180,18 +214,18 @@ var scanCase = Case{
 		if _, err := b.apps[1].order(ctx, order{Op: "own", Offset: regionScan, Length: p.scan}); err != nil {
 			return nil, 0, err
 		}
-		r, err := b.apps[0].order(ctx, order{Op: "scan", Offset: regionScan, Length: p.scan})
+		r, err := b.orders(ctx, order{Op: "scan", Offset: regionScan, Length: p.scan})
+		if err != nil {
+			return nil, 0, err
+		}
+		return []float64{rate(p.scan, r[0].Samples[0]) / 1e6}, uint64(p.scan / pageSize), nil
+	},
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		r, err := b.floorOrder(ctx, b.near, order{Op: "bulk", Length: p.scan})
 		if err != nil {
 			return nil, 0, err
 		}
 		return []float64{rate(p.scan, r.Samples[0]) / 1e6}, uint64(p.scan / pageSize), nil
-	},
-	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
-		r, err := b.near.order(ctx, order{Op: "bulk", Length: p.scan})
-		if err != nil {
-			return nil, err
-		}
-		return []float64{rate(p.scan, r.Samples[0]) / 1e6}, nil
 	},
 }
 
@@ -206,29 +240,24 @@ var lockCase = Case{
 	Help: "from the call of Release on one node to the return of Acquire on the other, which waits already",
 	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		o := order{Op: "lock", Name: "bench", Rounds: p.ops, HoldNS: int64(lockHold)}
-		other := b.apps[1].begin(o)
-		one, err := b.apps[0].order(ctx, o)
+		r, err := b.orders(ctx, o, o)
 		if err != nil {
 			return nil, 0, err
 		}
-		two, err := other(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
-		samples := handoffs(one.Turns, two.Turns)
+		samples := handoffs(r[0].Turns, r[1].Turns)
 		return samples, uint64(len(samples)), nil
 	},
-	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		// One message to the partner and back is two hand-offs.
-		r, err := b.app.order(ctx, order{Op: "message", Rounds: p.ops, Relay: true})
+		r, err := b.floorOrder(ctx, b.app, order{Op: "message", Rounds: p.ops, Relay: true})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		samples := micros(r.Samples, r.Clock)
 		for i := range samples {
 			samples[i] /= 2
 		}
-		return samples, nil
+		return samples, 2 * uint64(len(samples)), nil
 	},
 }
 
@@ -255,29 +284,24 @@ var barrierCase = Case{
 	Name: "barrier", Unit: Microseconds, Floor: "1 unix + 1 tcp",
 	Help: "one round of a barrier of one process on each node, again and again",
 	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
-		var waits []func(context.Context) (*report, error)
-		for i, app := range b.apps {
-			waits = append(waits, app.begin(order{Op: "barrier", Name: "bench", Party: i, Parties: len(b.apps), Rounds: p.ops}))
+		var all []order
+		for i := range b.apps {
+			all = append(all, order{Op: "barrier", Name: "bench", Party: i, Parties: len(b.apps), Rounds: p.ops})
 		}
-		var samples []float64
-		for i, wait := range waits {
-			r, err := wait(ctx)
-			if err != nil {
-				return nil, 0, err
-			}
-			if i == 0 {
-				// The first round waits for the others to begin.
-				samples = micros(r.Samples[1:], r.Clock)
-			}
+		r, err := b.orders(ctx, all...)
+		if err != nil {
+			return nil, 0, err
 		}
+		// The first round waits for the others to begin.
+		samples := micros(r[0].Samples[1:], r[0].Clock)
 		return samples, uint64(len(samples)), nil
 	},
-	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) {
-		r, err := b.app.order(ctx, order{Op: "message", Rounds: p.ops})
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
+		r, err := b.floorOrder(ctx, b.app, order{Op: "message", Rounds: p.ops})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		return micros(r.Samples, r.Clock), nil
+		return micros(r.Samples, r.Clock), uint64(p.ops), nil
 	},
 }
 
@@ -287,7 +311,7 @@ var casCase = Case{
 	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		return increments(ctx, b, p, false)
 	},
-	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) { return floorMoves(ctx, b, p, 1) },
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) { return floorMoves(ctx, b, p, 1) },
 }
 
 var alternateCase = Case{
@@ -296,35 +320,30 @@ var alternateCase = Case{
 	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		return increments(ctx, b, p, true)
 	},
-	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, error) { return floorMoves(ctx, b, p, 2) },
+	floor: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) { return floorMoves(ctx, b, p, 2) },
 }
 
 func increments(ctx context.Context, b *bed, p *plan, alternate bool) ([]float64, uint64, error) {
-	o := order{Op: "cas", Offset: regionCAS, Parties: 2, TimeNS: int64(p.time), Alternate: alternate}
-	o.Party = 1
-	other := b.apps[1].begin(o)
-	o.Party = 0
-	one, err := b.apps[0].order(ctx, o)
+	one := order{Op: "cas", Offset: regionCAS, Parties: 2, TimeNS: int64(p.time), Alternate: alternate}
+	two := one
+	two.Party = 1
+	r, err := b.orders(ctx, one, two)
 	if err != nil {
 		return nil, 0, err
 	}
-	two, err := other(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	n := one.Count + two.Count
-	return []float64{rate(int64(n), max(one.Samples[0], two.Samples[0]))}, n, nil
+	n := r[0].Count + r[1].Count
+	return []float64{rate(int64(n), max(r[0].Samples[0], r[1].Samples[0]))}, n, nil
 }
 
 // floorMoves is how many times a second a page can move so many times.
-func floorMoves(ctx context.Context, b *bed, p *plan, moves int) ([]float64, error) {
-	samples, err := floorFaults(ctx, b, p, fillCopy, pageSize, true, 1)
+func floorMoves(ctx context.Context, b *bed, p *plan, moves int) ([]float64, uint64, error) {
+	samples, n, err := floorFaults(ctx, b, p, fillCopy, pageSize, true, 1)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	total := 0.0
 	for _, s := range samples {
 		total += s
 	}
-	return []float64{float64(len(samples)) / (total / 1e6) / float64(moves)}, nil
+	return []float64{float64(n) / (total / 1e6) / float64(moves)}, n / uint64(moves), nil
 }

@@ -34,6 +34,8 @@ type bed struct {
 	first   int64      // the segment's first page
 
 	app, near, far, partner *process
+
+	used usage // by the timed part of the block
 }
 
 // start starts the cluster and the floor. The caller's goroutine is locked to

@@ -23,15 +23,16 @@ func WriteJSON(w io.Writer, results []Result) error {
 	return enc.Encode(results)
 }
 
-var columns = []string{"case", "unit", "p50", "p99", "n", "spread", "floor p50", "spread", "ratio", "floor"}
+var columns = []string{"case", "unit", "p50", "p99", "n", "spread", "floor p50", "spread", "ratio", "cpu", "floor cpu", "floor"}
 
 // row is the result in columns.
 func (r *Result) row() []string {
 	if r.Error != "" {
-		return []string{r.Name, r.Unit, "failed", "", "", "", "", "", "", r.Floor}
+		return []string{r.Name, r.Unit, "failed", "", "", "", "", "", "", "", "", r.Floor}
 	}
 	return []string{r.Name, r.Unit, figure(r.P50), figure(r.P99), strconv.FormatUint(r.N, 10), percent(r.Spread),
-		figure(r.FloorP50), percent(r.FloorSpread), figure(r.Ratio), r.Floor}
+		figure(r.FloorP50), percent(r.FloorSpread), figure(r.Ratio),
+		figure(r.CPU), figure(r.FloorCPU), r.Floor}
 }
 
 // isText says which columns are not numbers.

@@ -24,8 +24,15 @@ type Result struct {
 	Floor       string  `json:"floor"` // the round trips of the floor
 	FloorP50    float64 `json:"floor_p50"`
 	FloorP99    float64 `json:"floor_p99"`
-	FloorN      int     `json:"floor_n"`
+	FloorN      uint64  `json:"floor_n"`
 	FloorSpread float64 `json:"floor_spread"`
+	// What the daemons took for one operation, and the processes of the floor in
+	// their place: time on a processor in microseconds, and how often a thread
+	// went to sleep or was put aside.
+	CPU           float64 `json:"cpu_us"`
+	FloorCPU      float64 `json:"floor_cpu_us"`
+	Switches      float64 `json:"switches"`
+	FloorSwitches float64 `json:"floor_switches"`
 	// Ratio is P50 / FloorP50: of a latency how many times the floor, of a rate
 	// which part of it.
 	Ratio float64 `json:"ratio"`
@@ -34,12 +41,34 @@ type Result struct {
 	Error string `json:"error,omitempty"` // why there are no figures
 }
 
-func newResult(c *Case, cluster, floor series, n uint64) Result {
+// measured is what all blocks of one side came to.
+type measured struct {
+	series series
+	n      uint64
+	used   usage
+}
+
+func (m *measured) add(samples []float64, n uint64, used usage) {
+	m.series = append(m.series, samples)
+	m.n += n
+	m.used.cpu += used.cpu
+	m.used.switches += used.switches
+}
+
+// each is what one operation took: processor time in microseconds, and switches.
+func (m *measured) each() (cpu, switches float64) {
+	n := float64(max(m.n, 1))
+	return float64(m.used.cpu) / 1e3 / n, float64(m.used.switches) / n
+}
+
+func newResult(c *Case, cluster, floor *measured) Result {
 	higher := c.Unit != Microseconds
-	a, b := cluster.summarize(higher), floor.summarize(higher)
+	a, b := cluster.series.summarize(higher), floor.series.summarize(higher)
 	r := Result{Name: c.Name, Unit: c.Unit, Floor: c.Floor, Help: c.Help,
-		P50: a.p50, P99: a.p99, N: n, Samples: a.samples, Spread: a.spread,
-		FloorP50: b.p50, FloorP99: b.p99, FloorN: b.samples, FloorSpread: b.spread}
+		P50: a.p50, P99: a.p99, N: cluster.n, Samples: a.samples, Spread: a.spread,
+		FloorP50: b.p50, FloorP99: b.p99, FloorN: floor.n, FloorSpread: b.spread}
+	r.CPU, r.Switches = cluster.each()
+	r.FloorCPU, r.FloorSwitches = floor.each()
 	if b.p50 > 0 {
 		r.Ratio = a.p50 / b.p50
 	}
