@@ -44,7 +44,9 @@ Begin with "momenode doctor", then "momenode cluster --nodes 2 -- PROGRAM".`,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("momenode {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badUsage("%s", parsing.ReplaceAllString(err.Error(), "")) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return badUsage("%s", parsing.ReplaceAllString(err.Error(), ""))
+	})
 	// The order of the list, which is that of use.
 	cobra.EnableCommandSorting = false
 	for _, command := range commands {

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestBadCommandLines(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("x\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	long := "/tmp/" + strings.Repeat("x", 120)
+	for _, tc := range []struct {
+		args   string
+		status int
+		says   []string
+	}{
+		{"bogus", 2, []string{`no command "bogus"`, "momenode --help"}},
+		{"statu", 2, []string{"did you mean status?"}},
+		{"--bogus", 2, []string{"unknown flag: --bogus"}},
+		{"segment bogus", 2, []string{`no command "bogus"`, "momenode segment --help"}},
+		{"cluster --bogus", 2, []string{"--bogus", "momenode cluster --help"}},
+		{"cluster --nodes x", 2, []string{`invalid argument "x" for "--nodes"`}},
+		{"cluster --nodes 0", 2, []string{"--nodes 0", "1 to 65536"}},
+		{"cluster --nodes 2000", 2, []string{"--nodes 2000", "1024"}},
+		{"cluster --fanout 1 -- true", 2, []string{"--fanout 1"}},
+		{"cluster --slots 0 -- true", 2, []string{"--slots 0"}},
+		{"cluster --transport udp -- true", 2, []string{`"udp"`, `"tcp" or "grpc"`}},
+		{"cluster --residence -1s -- true", 2, []string{"--residence -1s"}},
+		{"cluster --repair 0s -- true", 2, []string{"--repair 0s"}},
+		{"cluster --grace -1s -- true", 2, []string{"--grace -1s"}},
+		{"cluster --log-level loud -- true", 2, []string{`"loud"`, "debug, info, warn or error"}},
+		{"cluster --json -- true", 2, []string{"--json", "PROGRAM"}},
+		{"cluster -- ./nope", 1, []string{"./nope", "no such file"}},
+		{"cluster -- nopenope", 1, []string{"nopenope", "$PATH"}},
+		{"cluster -- " + file, 1, []string{file, "permission denied"}},
+		{"cluster --dir " + file + " -- true", 1, []string{"--dir", file}},
+		{"cluster --dir " + filepath.Join(dir, strings.Repeat("x", 100)) + " -- true", 1, []string{"too long", "--dir"}},
+		{"start extra", 2, []string{`"extra"`}},
+		{"start --join 127.0.0.1:1 --nodes 3", 2, []string{"--nodes", "--join"}},
+		{"start --join 127.0.0.1:1 --fanout 3", 2, []string{"--fanout", "--join"}},
+		{"start --join 127.0.0.1:1 --slots 3", 2, []string{"--slots", "--join"}},
+		{"start --join 127.0.0.1:1 --transport tcp", 2, []string{"--transport", "--join"}},
+		{"start --join 127.0.0.1:1 --etcd http://127.0.0.1:1", 2, []string{"--etcd", "--join"}},
+		{"start --etcd http://127.0.0.1:1 --dir " + dir, 2, []string{"--dir", "--etcd"}},
+		{"start --listen nowhere --socket " + socket, 2, []string{"nowhere", "HOST:PORT"}},
+		{"start --socket " + long, 2, []string{"too long"}},
+		{"start --listen 127.0.0.1:99999 --socket " + socket, 1, []string{"invalid port"}},
+		{"start --listen 0.0.0.0:0 --socket " + socket, 1, []string{"--advertise"}},
+		{"start --listen 127.0.0.1:0 --advertise 10.77.255.1:1 --socket " + socket, 1, []string{"token", "--token-file"}},
+		{"start --token-file /nope --socket " + socket, 1, []string{"/nope", "no such file"}},
+		{"start --token-file " + file + " --socket " + socket, 1, []string{"chmod 600 " + file}},
+		{"start --token-file " + empty + " --socket " + socket, 1, []string{"empty"}},
+		{"start --token-file " + dir + " --socket " + socket, 1, []string{"not a regular file"}},
+		{"start --socket " + filepath.Join(dir, "no", "s"), 1, []string{"no such file", "--socket"}},
+		{"start --socket " + filepath.Join(file, "s"), 1, []string{"not a directory", "--socket"}},
+		{"start --socket " + file, 1, []string{"not a socket", "remove it"}},
+		{"start --trace " + filepath.Join(file, "t") + " --socket " + socket, 1, []string{"--trace"}},
+		{"start --dir " + filepath.Join(file, "d") + " --socket " + socket, 1, []string{"store", "not a directory"}},
+		{"status extra", 2, []string{`"extra"`}},
+		{"status --hottest -1", 2, []string{"--hottest"}},
+		{"status --socket /nope", 1, []string{"no node at /nope", "--socket", "MOME_SOCKET"}},
+		{"status --socket " + long, 1, []string{"no path of a socket"}},
+		{"segment list extra", 2, []string{`"extra"`}},
+		{"segment list --socket /nope", 1, []string{"no node at /nope", "--socket", "MOME_SOCKET"}},
+		{"segment list --socket " + file, 1, []string{"not a socket"}},
+		{"segment create", 2, []string{"NAME is missing"}},
+		{"segment create a", 2, []string{"SIZE is missing"}},
+		{"segment create a 1 2", 2, []string{`"2"`}},
+		{"segment create a 12parsec", 2, []string{`"12parsec"`, "64MiB"}},
+		{"segment create a 0", 2, []string{"at least 1 byte"}},
+		{"segment create a 16385GiB", 2, []string{"16 TiB (2^32 pages)"}},
+		{"segment create a 99999999999999999999999999", 2, []string{"16 TiB (2^32 pages)"}},
+		{"segment create a 1 --home moon", 2, []string{`"moon"`, "spread or block"}},
+		{"segment remove", 2, []string{"NAME is missing"}},
+		{"doctor extra", 2, []string{`"extra"`}},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			if strings.HasPrefix(tc.args, "start") && tc.status == 1 {
+				needNode(t)
+			}
+			status, stdout, stderr := run(t, strings.Fields(tc.args)...)
+			failure(t, status, stderr, tc.status, tc.says...)
+			if stdout != "" {
+				t.Errorf("standard output: %q", stdout)
+			}
+			if tc.status == statusUsage && !strings.Contains(stderr, "--help)") {
+				t.Errorf("%q does not say where the help is", stderr)
+			}
+		})
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	needNode(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	status, _, stderr := run(t, "start", "--listen", l.Addr().String(), "--socket", filepath.Join(t.TempDir(), "s"))
+	failure(t, status, stderr, 1, l.Addr().String(), "address already in use", "another --listen")
+}
+
+func TestNothingToJoin(t *testing.T) {
+	needNode(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	for _, flag := range []string{"--join", "--etcd"} {
+		status, _, stderr := run(t, "start", flag, address, "--socket", filepath.Join(t.TempDir(), "s"))
+		failure(t, status, stderr, 1, address, "check that it runs and can be reached")
+	}
+}
+
+// TestOtherUser runs commands as a user who owns nothing.
+func TestOtherUser(t *testing.T) {
+	needNode(t)
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	nobody := func(args ...string) (int, string) {
+		cmd := exec.Command(momenodePath, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.Dir = "/"
+		return startCmd(t, cmd).end()
+	}
+	socket := filepath.Join(t.TempDir(), "node.sock")
+	n := startNode(t, "--socket", socket)
+	n.ready()
+	status, stderr := nobody("status", "--socket", socket)
+	failure(t, status, stderr, 1, socket, "as the user of the node, or as root")
+	// Where only the socket itself is shut, the node's own check remains.
+	for dir := filepath.Dir(socket); strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, stderr = nobody("segment", "list", "--socket", socket)
+	failure(t, status, stderr, 1, socket, "not permitted", "as the node's user")
+	status, stderr = nobody("start", "--socket", filepath.Join(t.TempDir(), "s"))
+	if text, err := os.ReadFile("/proc/sys/vm/unprivileged_userfaultfd"); err == nil && strings.TrimSpace(string(text)) == "0" {
+		if _, err := os.Stat("/dev/userfaultfd"); err != nil {
+			t.Log(stderr)
+		}
+	}
+	failure(t, status, stderr, 1)
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	status, stdout, stderr := run(t, "--version")
+	if status != 0 || !strings.HasPrefix(stdout, "momenode ") || stderr != "" {
+		t.Errorf("--version: status %d, %q, %q", status, stdout, stderr)
+	}
+	for _, args := range []string{"", "--help", "cluster --help", "start --help", "status --help", "segment", "segment create --help", "doctor --help"} {
+		status, stdout, stderr := run(t, strings.Fields(args)...)
+		if status != 0 || stderr != "" || !strings.Contains(stdout, "Examples:") {
+			t.Errorf("momenode %s: status %d, %q, %q", args, status, stdout, stderr)
+		}
+		if strings.Contains(stdout, "keeper") || strings.Contains(stdout, "ready-fd") {
+			t.Errorf("momenode %s shows what is hidden", args)
+		}
+	}
+}
