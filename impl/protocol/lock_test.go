@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -142,6 +143,42 @@ func runSyncScript(t *testing.T, path string) {
 }
 
 func TestLockScenarios(t *testing.T) { runSyncScript(t, "testdata/sync/lock") }
+
+// TestLateRelease: a turn that is over frees nothing, and a fence that was
+// never given out is foreign.
+func TestLateRelease(t *testing.T) {
+	conf := syncConfiguration(2)
+	n := NewSyncNode(0, 1, conf)
+	var b SyncBatch
+	message := func(m Sync) error {
+		m.From, m.FromIncarnation, m.Tag = 1, 2, addr.Leaf
+		b.Reset()
+		return n.Step(SyncInput{Kind: InSync, Sync: &m}, &b)
+	}
+	for fence := range uint64(3) {
+		if fence > 0 {
+			if err := message(Sync{Kind: uint8(SyncRelease), Party: 5, Fence: fence}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := message(Sync{Kind: uint8(SyncAcquire), Party: 5}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		party, fence uint64
+		foreign      bool
+	}{{5, 1, false}, {5, 2, false}, {6, 3, false}, {5, 4, true}} {
+		before := n.locks[0].fence
+		err := message(Sync{Kind: uint8(SyncRelease), Party: c.party, Fence: c.fence})
+		if errors.Is(err, ErrForeign) != c.foreign || n.locks[0] == nil || n.locks[0].fence != before {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if !c.foreign && (len(b.Send) != 1 || SyncCode(b.Send[0].Msg.Code) != CodeNotOwner) {
+			t.Errorf("%+v: sent %+v", c, b.Send)
+		}
+	}
+}
 
 // TestLockQueueBound: a full queue refuses, and says so.
 func TestLockQueueBound(t *testing.T) {

@@ -49,6 +49,7 @@ type syncWorld struct {
 	ownerDied map[uint64]bool
 	fences    map[uint64]uint64
 	arrivals  map[*barrier]map[uint64]map[uint32]bool
+	last      map[*barrier]uint64 // no later round can be over: somebody is gone
 
 	grants, deaths, rounds, broken, overtakes, canceled int
 }
@@ -80,7 +81,7 @@ func newSyncWorld(nodes, objects int, parties uint32, fail func(string)) *syncWo
 	w := &syncWorld{
 		conf: syncConfiguration(nodes), links: make(map[[2]addr.NodeID][]Sync), fail: fail, parties: parties,
 		holder: make(map[uint64]*proc), ownerDied: make(map[uint64]bool), fences: make(map[uint64]uint64),
-		arrivals: make(map[*barrier]map[uint64]map[uint32]bool),
+		arrivals: make(map[*barrier]map[uint64]map[uint32]bool), last: make(map[*barrier]uint64),
 	}
 	for i := range nodes {
 		w.nodes = append(w.nodes, NewSyncNode(addr.NodeID(i), w.conf.Members[i], w.conf))
@@ -284,6 +285,11 @@ func (w *syncWorld) die(p *proc) {
 		delete(w.holder, object)
 		w.ownerDied[object] = true
 	}
+	for _, s := range p.seats {
+		if !s.left {
+			w.last[s.barrier] = 0
+		}
+	}
 	clear(p.open)
 	w.request(p, SyncInput{Kind: InProcessDied})
 }
@@ -323,7 +329,8 @@ func (w *syncWorld) checkQuiet() {
 				}
 			case InBarrierWait:
 				s := p.seats[seatKey{in.Object, in.Index}]
-				if s.barrier.broken || len(w.arrivals[s.barrier][in.Round]) == int(w.parties) {
+				if last, gone := w.last[s.barrier]; s.barrier.broken || gone && in.Round > last ||
+					len(w.arrivals[s.barrier][in.Round]) == int(w.parties) {
 					w.failf("process %d waits at barrier %d for round %d in vain", p.id, in.Object, in.Round)
 				}
 			default:
@@ -491,6 +498,12 @@ func (w *syncWorld) leave(choose func(int) int, p *proc) {
 		return
 	}
 	s.left = true
+	last, gone := w.last[s.barrier]
+	if !w.arrivals[s.barrier][s.round][key.index] {
+		w.last[s.barrier] = s.round - 1
+	} else if !gone || s.round < last {
+		w.last[s.barrier] = s.round
+	}
 	w.request(p, SyncInput{Kind: InBarrierLeave, Object: key.object, Index: key.index})
 }
 
@@ -569,7 +582,7 @@ func TestSyncDeterministic(t *testing.T) {
 		}
 		return strings.Join(w.log, "\n")
 	}
-	if run() != run() {
+	if first, second := run(), run(); first != second {
 		t.Error("two runs of one seed differ")
 	}
 }
