@@ -1,11 +1,20 @@
 package protocol
 
-import "github.com/mome-dsm/mome/impl/addr"
+import (
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
 
 // fromHome supplies the page from the home: a virgin page is zeros and needs no
 // data.
-// Preconditions: no child is recorded owned or write.
+// Preconditions: no child is recorded owned or write; an intermediate never
+// comes here.
 func (m *manager) fromHome() {
+	if !m.root {
+		panic(fmt.Sprintf("mome: %v has no home to supply %v from\n%s", m.at, m.page,
+			appendManager(nil, &m.dir, m.transaction, false)))
+	}
 	if m.dir.home == virgin {
 		m.busy.source = Zero
 		return

@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"os"
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -83,6 +86,31 @@ func checkCoverage(t *testing.T, c Coverage) {
 					t.Errorf("%v at %v in phase %v ran %d times; it is listed as impossible: %s", a, r, ph, c[k], why)
 				}
 			}
+		}
+	}
+}
+
+// TestInvariantNames compares the state invariants of StrongInvs.tla with
+// Invariants, both ways. ProcessInv and VersionInv are the code's.
+func TestInvariantNames(t *testing.T) {
+	text, err := os.ReadFile("../../spec/strong/StrongInvs.tla")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec []string
+	for _, m := range regexp.MustCompile(`(?m)^(\w+Inv) *==`).FindAllSubmatch(text, -1) {
+		spec = append(spec, string(m[1]))
+	}
+	code := []string{}
+	for _, inv := range Invariants {
+		code = append(code, inv.Name)
+		if inv.Name != "ProcessInv" && inv.Name != "VersionInv" && !slices.Contains(spec, inv.Name) {
+			t.Errorf("StrongInvs.tla has no %s", inv.Name)
+		}
+	}
+	for _, name := range spec {
+		if !slices.Contains(code, name) {
+			t.Errorf("nothing checks %s", name)
 		}
 	}
 }

@@ -138,7 +138,7 @@ var Invariants = []struct {
 	{"ProcessInv", ProcessInv}, {"VersionInv", VersionInv},
 	{"TypeInv", TypeInv}, {"InclusionInv", InclusionInv}, {"MarkedOnlyInv", MarkedOnlyInv}, {"SupplierInv", SupplierInv},
 	{"OneDownInv", OneDownInv}, {"AckOnlyInv", AckOnlyInv}, {"OneDataInv", OneDataInv}, {"LocalGrantInv", LocalGrantInv},
-	{"QuietInv", QuietInv},
+	{"HaveInv", HaveInv}, {"SurplusInv", SurplusInv}, {"AskerInv", AskerInv}, {"QuietInv", QuietInv},
 }
 
 // CheckPage checks every invariant for one page.
@@ -416,6 +416,43 @@ func LocalGrantInv(s *snapshot) string {
 		if m.Busy == protocol.OpRead && m.Right >= protocol.Read || m.Busy == protocol.OpWrite && m.Right >= protocol.Write ||
 			m.Busy == protocol.OpWriteback && !m.Recall && m.Right >= protocol.Write && m.Recorded(m.BusyChild) < protocol.Owned {
 			return fmt.Sprintf("%v has %v and climbs to %v", s.places[i], m.Right, m.Busy)
+		}
+	}
+	return ""
+}
+
+// HaveInv: "have" reaches a leaf only while it has a copy (rule 5).
+func HaveInv(s *snapshot) string {
+	for i := range s.leaf {
+		for _, g := range s.down[i] {
+			if g.Kind == protocol.Grant && g.Op == protocol.OpWrite && g.Source == protocol.Have && s.leaf[i].Right < protocol.Read {
+				return fmt.Sprintf("node %d is told to use its own copy, and has none", i)
+			}
+		}
+	}
+	return ""
+}
+
+// SurplusInv: a leaf is never sent a page that it has.
+func SurplusInv(s *snapshot) string {
+	for i := range s.leaf {
+		if s.leaf[i].Right >= protocol.Read && s.leaf[i].Arrived {
+			return fmt.Sprintf("Data has arrived at node %d, which has the page", i)
+		}
+	}
+	for _, d := range s.data {
+		if to := d.msg.To; to.Tag == addr.Leaf && s.leaf[to.Node].Right >= protocol.Read {
+			return fmt.Sprintf("Data is on its way to node %d, which has the page", to.Node)
+		}
+	}
+	return ""
+}
+
+// AskerInv: who asks to read is not asked for the page itself (rule 1).
+func AskerInv(s *snapshot) string {
+	for i := s.leaves; i < len(s.places); i++ {
+		if m := &s.mgr[i]; m.Busy == protocol.OpRead && m.Wait&(1<<m.BusyChild) != 0 {
+			return fmt.Sprintf("%v asks child %d for the page that it wants", s.places[i], m.BusyChild)
 		}
 	}
 	return ""
