@@ -81,7 +81,6 @@ type process struct {
 	title   string
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	out     *bufio.Reader
 	answers chan answer
 }
 

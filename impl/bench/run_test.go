@@ -19,25 +19,23 @@ import (
 	"github.com/mome-dsm/mome/impl/node"
 )
 
-// These make the test binary one of the processes that Run starts.
+// The first argument of the test binary as one of the processes that Run
+// starts. It is no variable of the environment: a child that missed it would run
+// the tests, and so start more children.
 const (
-	daemonVariable = "MOME_BENCH_TEST_DAEMON"
-	roleVariable   = "MOME_BENCH_TEST_ROLE"
+	daemonArgument  = "bench-daemon"
+	processArgument = "bench-process"
 )
 
 func TestMain(m *testing.M) {
-	var err error
-	switch {
-	case os.Getenv(daemonVariable) != "":
-		err = daemonMain(os.Getenv(daemonVariable))
-	case os.Getenv(roleVariable) != "":
-		err = Process(os.Getenv(roleVariable))
-	case os.Getenv("MOME_BENCH_NESTED") != "":
-		// A process without a role would run the tests again, and so on.
-		err = errors.New("bench.test was started by itself without a role")
-	default:
-		os.Setenv("MOME_BENCH_NESTED", "1")
+	if len(os.Args) != 3 || os.Args[1] != daemonArgument && os.Args[1] != processArgument {
 		os.Exit(m.Run())
+	}
+	var err error
+	if os.Args[1] == daemonArgument {
+		err = daemonMain(os.Args[2])
+	} else {
+		err = Process(os.Args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -76,19 +74,14 @@ func testConfig(t *testing.T, nodes int, pattern string) *Config {
 	if err := memory.Probe().Err(); err != nil {
 		t.Skip(err)
 	}
-	self := func(variable, value string) *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), variable+"="+value)
-		return cmd
-	}
 	return &Config{Nodes: nodes, Quick: true, Cases: Cases(regexp.MustCompile(pattern)),
-		Process: func(role string) *exec.Cmd { return self(roleVariable, role) },
+		Process: func(role string) *exec.Cmd { return exec.Command(os.Args[0], processArgument, role) },
 		Daemon: func(n Node) *exec.Cmd {
 			text, err := json.Marshal(n)
 			if err != nil {
 				t.Error(err)
 			}
-			return self(daemonVariable, string(text))
+			return exec.Command(os.Args[0], daemonArgument, string(text))
 		}}
 }
 
