@@ -192,16 +192,21 @@ func liveHeap() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// counters are the sums over all segments, for an application that asks.
+// counters are the sums over all segments, for an application that asks. Those
+// that are zero are there too.
 func (n *Node) counters() *attachpb.Counters {
 	sums := make(map[string]uint64)
-	for _, seg := range n.status(0).Segments {
-		seg.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-			if f.Kind() == protoreflect.Uint64Kind && f.Name() != "pages" {
-				sums[string(f.Name())] += v.Uint()
-			}
-			return true
-		})
+	segments := n.status(0).Segments
+	fields := (*controlpb.SegmentStatus)(nil).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if f.Kind() != protoreflect.Uint64Kind || f.Name() == "pages" {
+			continue
+		}
+		sums[string(f.Name())] = 0
+		for _, seg := range segments {
+			sums[string(f.Name())] += seg.ProtoReflect().Get(f).Uint()
+		}
 	}
 	out := &attachpb.Counters{}
 	for name, value := range sums {
