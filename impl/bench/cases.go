@@ -144,7 +144,7 @@ func faultCase(name string, threads int, write bool, help string) Case {
 	return Case{
 		Name: fmt.Sprintf("%s/threads=%d", name, threads), Unit: Microseconds,
 		Floor: "1 uffd + 1 tcp",
-		Help:  fmt.Sprintf("%s; %d threads, random order", help, threads),
+		Help:  fmt.Sprintf("%s; random order, threads: %d", help, threads),
 		cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 			pages := p.remote(b)
 			if err := touches(ctx, pages, true, b.apps[1]); err != nil {
