@@ -92,10 +92,14 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 				seg.stats.pagesIn.Add(1)
 			}
 		}
+		if len(s.early) > 0 && s.waitsBehind(peer, m.Page) {
+			s.early = append(s.early, earlyMessage{peer, *m, slices.Clone(page)})
+			continue
+		}
 		switch err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page); {
 		case err == nil:
 		case errors.Is(err, protocol.ErrEarly):
-			s.early = append(s.early, earlyMessage{peer, *m, append([]byte(nil), page...)})
+			s.early = append(s.early, earlyMessage{peer, *m, slices.Clone(page)})
 		default:
 			n.refuse(peer, err)
 		}
@@ -130,6 +134,12 @@ func (n links) Down(peer addr.NodeID, err error) {
 	n.fail(fmt.Errorf("node %d is lost: %w", peer, err))
 }
 
+// waitsBehind says whether an earlier message of the peer about the page waits
+// for the configuration.
+func (s *shard) waitsBehind(peer addr.NodeID, p addr.PageNum) bool {
+	return slices.ContainsFunc(s.early, func(e earlyMessage) bool { return e.peer == peer && e.msg.Page == p })
+}
+
 // replayEarly gives the core the messages again that came ahead of the
 // configuration.
 // Preconditions: s.mu is held.
@@ -138,6 +148,10 @@ func (s *shard) replayEarly() {
 	s.early = nil
 	for i := range early {
 		e := &early[i]
+		if s.waitsBehind(e.peer, e.msg.Page) {
+			s.early = append(s.early, *e)
+			continue
+		}
 		switch err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: &e.msg}, e.page); {
 		case err == nil:
 		case errors.Is(err, protocol.ErrEarly):

@@ -393,7 +393,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	select {
 	case <-up:
 	case <-n.ended:
-		return n.failure
+		return n.Err()
 	case <-ctx.Done():
 		return fmt.Errorf("not all nodes of the cluster could be linked: %w", ctx.Err())
 	}

@@ -402,6 +402,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 		for _, f := range done {
 			f()
 		}
+		s.askAgain(p)
 	case protocol.FrameFill, protocol.FrameZero, protocol.HomeFill, protocol.Held:
 		// input has seen to them.
 	}
@@ -435,6 +436,23 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 		}
 	}
 	s.spare(waiters)
+}
+
+// askAgain makes those who wait for the page fault again: they came while the
+// page was being written back, and no request was made for them.
+func (s *shard) askAgain(p addr.PageNum) {
+	waiters := s.waiters[p]
+	delete(s.waiters, p)
+	for _, w := range waiters {
+		if w.mapping != nil {
+			if err := w.mapping.uffd.Wake(p, 1); err == memory.ErrBusy {
+				s.node.residences.retry(w.mapping, p, 1)
+			}
+		}
+		if w.fetched != nil {
+			w.fetched()
+		}
+	}
 }
 
 func (s *shard) sendPage(e *protocol.Effect) {
