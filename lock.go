@@ -16,13 +16,28 @@ import (
 type Lock struct {
 	node *Node
 	name string
+	// turn is full while somebody of this process holds the lock or asks for it.
+	// All Locks of the name share it: to the cluster, the process is one party.
+	turn chan struct{}
 
 	mu    sync.Mutex
 	fence uint64 // of the turn that this Lock holds; 0 if none
 }
 
 // Lock is the lock of that name. It makes no request.
-func (n *Node) Lock(name string) *Lock { return &Lock{node: n, name: name} }
+func (n *Node) Lock(name string) *Lock {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	turn := n.turns[name]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		if n.turns == nil {
+			n.turns = make(map[string]chan struct{})
+		}
+		n.turns[name] = turn
+	}
+	return &Lock{node: n, name: name, turn: turn}
+}
 
 // Acquire waits until the lock is held and returns the turn's fencing number,
 // which is higher than that of every earlier turn: storage that remembers the
@@ -54,9 +69,14 @@ func (l *Lock) TryAcquire(ctx context.Context) (fence uint64, err error) {
 
 func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquire) (uint64, error) {
 	err := client.ValidName(l.name)
+	if err == nil {
+		err = l.takeTurn(ctx, body.Try)
+	}
 	var reply *attachpb.Reply
 	if err == nil {
-		reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}})
+		if reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}}); err != nil {
+			<-l.turn
+		}
 	}
 	if err != nil {
 		return 0, fmt.Errorf("mome: %s lock %q: %w", op, l.name, err)
@@ -71,6 +91,24 @@ func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquir
 	return turn.GetFence(), nil
 }
 
+// takeTurn is the part of Acquire that stays within the process.
+func (l *Lock) takeTurn(ctx context.Context, try bool) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	if try {
+		return ErrBusy
+	}
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Release gives the lock up. The error wraps ErrNotOwner if it is not held.
 func (l *Lock) Release() error {
 	l.mu.Lock()
@@ -82,6 +120,7 @@ func (l *Lock) Release() error {
 		_, err = l.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_LockRelease{
 			LockRelease: &attachpb.LockRelease{Name: l.name, Fence: fence},
 		}})
+		<-l.turn
 	}
 	return wrap(err, "mome: release lock %q", l.name)
 }

@@ -35,7 +35,8 @@ type Node struct {
 	mapping sync.Mutex
 
 	mu       sync.Mutex
-	mappings map[segmentKey]*mapping // by users of Segment
+	mappings map[segmentKey]*mapping  // by users of Segment
+	turns    map[string]chan struct{} // of the locks that were asked for, by name
 	closed   bool
 }
 
