@@ -1,2 +1,99 @@
 // Momenode runs and inspects the nodes of a cluster.
+//
+// # A cluster on one machine
+//
+//	momenode doctor                            # what this machine lacks
+//	momenode cluster --nodes 4 -- ./sor        # four nodes, four copies of sor
+//	momenode cluster --nodes 4                 # four nodes, programs by hand
+//
+// Each node is a process of its own, "momenode start", and each copy of the
+// program attaches to one of them: MOME_SOCKET names its socket, MOME_RANK and
+// MOME_NODES say which copy it is of how many. Rank i is attached to node i. The
+// lines that the copies print carry their rank:
+//
+//	0| answer         verified
+//
+// The status is the worst of the copies', 128+n for one that signal n killed. A
+// copy that fails is reported, and the others have --grace to end, since they
+// may wait for it for ever; what is ended so does not count. The loss of a node
+// is one line, and status 1:
+//
+//	momenode: node 1 died (signal: killed): the run is over
+//
+// A first ^C is passed on to the copies, a second one kills them. However
+// cluster ends, nothing that it started stays: processes that copies have left
+// behind are killed with them, even if cluster itself is killed by SIGKILL. Only
+// what starts a session of its own escapes, and attached to a node not even that.
+//
+// With --dir the nodes' logs stay, in node0.log and so on; the sockets are there
+// while the cluster runs, so that another shell can ask:
+//
+//	momenode cluster --nodes 4 --dir /tmp/c -- ./sor --iterations 10000 &
+//	momenode status --socket /tmp/c/node0.sock --hottest 5
+//
+// # A cluster of many machines
+//
+// One node per machine. The first founds the cluster, for a number of nodes that
+// is fixed from then on, and decides the fan-out, the slots and the transport;
+// the others join it by the address of any node that is there.
+//
+//	a$ (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)   # and copy it
+//	a$ momenode start --listen 10.0.0.1:7070 --nodes 3 --token-file /etc/mome/token
+//	b$ momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
+//	c$ momenode start --listen 10.0.0.3:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
+//
+// Nodes talk through one port each. --listen 0.0.0.0:7070 needs --advertise, the
+// address at which the others find the node. Without a token a node stays on
+// loopback. The token proves who belongs to the cluster; it does not encrypt:
+// the network between the machines is trusted.
+//
+// The cluster's configuration is kept by the founder, in a temporary directory
+// or in --dir, or by an etcd that runs already: then every node says --etcd, and
+// whichever comes first founds.
+//
+// Programs find their node by MOME_SOCKET, and so do status and segment. The
+// default of all is /run/mome/mome.sock. Root and the node's user may attach.
+//
+// A unit for systemd:
+//
+//	[Service]
+//	ExecStart=/usr/local/bin/momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
+//	RuntimeDirectory=mome
+//	RuntimeDirectoryMode=0700
+//	LimitNOFILE=65536
+//
+// # When something ends
+//
+// A node that gets SIGTERM or SIGINT leaves in order: if no program is running,
+// the other nodes end with it, with status 0. A node that is lost, or that is
+// stopped while programs run, ends the run on all nodes: programs are told, and
+// killed if they do not end; each node says why in one line and ends with status
+// 1. A link may be away for --repair before its node counts as lost.
+//
+// # What to look at
+//
+// "momenode status" asks all nodes. Of the segments: faults are what programs
+// waited for; upgrades are stores to a page that was there to read; recalls are
+// pages that others wanted. Pages that travel to and fro are among the hottest
+// (--hottest 10): two nodes store to them in turn, perhaps to different bytes.
+// Of the managers: requests by level. In a tree (--fanout less than the number
+// of nodes) what a subtree serves itself is not among the root's. Of the nodes:
+// the pages held and the daemon's heap.
+//
+// --json of every command prints the same for programs: numbers are numbers,
+// and fields that are zero are there.
+//
+// # Statuses
+//
+// 0 is well, 1 a failure, 2 a command line that cannot be; of cluster, those of
+// the programs. Errors are one line on standard error:
+//
+//	momenode: what happened, to what: why; what to do
+//
+// # In this directory
+//
+// root.go has the list of commands; a command is a file of its name. family.go
+// sees to it that no process outlives the command that started it. A child of
+// cluster reports on a descriptor (--ready-fd), one line of JSON per state:
+// joined, when its number is known, ready, and failed.
 package main

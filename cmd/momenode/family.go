@@ -230,16 +230,6 @@ func (p *prefixer) copy(prefix string, r io.Reader) error {
 	}
 }
 
-// lastLine is the last line of a file that is not empty.
-func lastLine(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	trimmed := strings.TrimSpace(string(text))
-	return trimmed[strings.LastIndexByte(trimmed, '\n')+1:]
-}
-
 // after is a channel that gets the time once, or never if the timer is off.
 func after(t *time.Timer) <-chan time.Time {
 	if t == nil {

@@ -145,7 +145,6 @@ type process struct {
 	lines  chan string // of standard output
 	seen   []string    // of lines, by expect
 	done   chan struct{}
-	pidfd  int
 }
 
 // start starts a program and sees to it that it ends with the test.
