@@ -97,9 +97,11 @@ Finish(s, right, source) ==
         t == [s EXCEPT !.recorded[b.child] = right, !.busy = NoBusy]
     IN  Down(t, b.child, GrantMsg(b.op, source, b.leaf))
 
-\* The home supplies the page: virgin pages are zeros, and need no data.
+\* The home supplies the page: virgin pages are zeros, and need no data.  An
+\* intermediate never comes here; if it did, TypeInv would know by the source.
 FromHome(s) ==
-    IF s.home.state = "virgin"
+    IF ~IsRoot(s) THEN [s EXCEPT !.busy.source = "nowhere"]
+    ELSE IF s.home.state = "virgin"
     THEN [s EXCEPT !.busy.source = "zero"]
     ELSE [s EXCEPT !.busy.source = "sent",
                    !.sent = @ \cup {DataMsg(s.busy.leaf, s.home.val)}]
