@@ -10,6 +10,7 @@ Above(x) == IF x = Root THEN {} ELSE {Parent[x]} \cup Above(Parent[x])
 
 ChildRight(c) == IF c \in Leaves THEN leaf[c].right ELSE mgr[c].right
 
+DataFor(x) == {d \in data : d.to = x}
 Msgs(ch)  == {ch[i] : i \in 1..Len(ch)}
 Reqs      == [kind : {"Req"}, op : Ops, leaf : Leaves, have : Rights]
 Grants    == [kind : {"Grant"}, op : Ops, source : Sources, leaf : Leaves]
@@ -122,7 +123,25 @@ LocalGrantInv ==
         mgr[m].busy # NoBusy /\ mgr[m].busy.phase = "up" =>
             CASE mgr[m].busy.op = "read"      -> mgr[m].right < Read
               [] mgr[m].busy.op = "write"     -> mgr[m].right < Write
-              [] mgr[m].busy.op = "writeback" -> mgr[m].right < Write \/ mgr[m].recorded[mgr[m].busy.child] >= Owned
+              [] mgr[m].busy.op = "writeback" ->
+                   \* while it waits, a Recall may take the page from the owner
+                   \/ mgr[m].recorded[mgr[m].busy.child] >= Owned
+                   \/ mgr[m].recall # NoRecall
+                   \/ mgr[m].right < Owned
+
+\* "have" reaches a leaf only while it has a copy (rule 5).
+HaveInv ==
+    \A l \in Leaves : \A g \in Msgs(down[l]) :
+        g.kind = "Grant" /\ g.op = "write" /\ g.source = "have" => leaf[l].right >= Read
+
+\* A leaf is never sent a page that it has.
+SurplusInv ==
+    \A l \in Leaves : leaf[l].right >= Read => leaf[l].arrived = NoData /\ DataFor(l) = {}
+
+\* Who asks to read is not asked for the page itself (rule 1).
+AskerInv ==
+    \A m \in Managers : mgr[m].busy # NoBusy /\ mgr[m].busy.op = "read" =>
+        mgr[m].busy.child \notin mgr[m].busy.wait
 
 \* Where no protocol step is possible, nobody waits.  (Written out, because ENABLED
 \* of a whole handler is slow: what is at the head of a channel can be taken, but
@@ -143,13 +162,28 @@ QuietInv ==
                      /\ data = {}
 
 (***************************************************************************)
-(* Liveness, with fairness per sender and per channel.                     *)
+(* Liveness.  What is at the head of a channel is taken some day, for each *)
+(* channel by itself: that is weak fairness of the handlers, since a head  *)
+(* that can be taken stays so until it is.  It is written without ENABLED, *)
+(* which TLC evaluates very slowly on Decide.  So written it leaves out    *)
+(* the behaviours that stop for ever, and only those: weak fairness lets   *)
+(* them stop only where nothing can be taken, and there QuietInv says that *)
+(* nobody waits.                                                           *)
 (***************************************************************************)
+DownReady(x) ==
+    /\ down[x] # <<>>
+    /\ IF Head(down[x]).kind = "Recall" THEN TRUE
+       ELSE IF x \in Leaves THEN Head(down[x]).source = "sent" => leaf[x].arrived # NoData
+       ELSE mgr[x].busy # NoBusy /\ mgr[x].busy.phase = "up"
+
+\* No step both takes from a channel and adds to it: who takes never sends on it.
+TakesUp(x)   == up[x] # <<>> => Len(up'[x]) < Len(up[x])
+TakesDown(x) == DownReady(x) => Len(down'[x]) < Len(down[x])
+TakesData(x) == DataFor(x) # {} => DataFor(x)' = {}
+
 Fairness ==
-    /\ \A m \in Managers : WF_vars(HomeRecvData(m))
-    /\ \A m \in Managers : m # Root => WF_vars(RecvGrant(m)) /\ WF_vars(RecvRecall(m))
-    /\ \A m \in Managers : \A c \in Children(m) : WF_vars(RecvReq(m, c)) /\ WF_vars(RecvAck(m, c))
-    /\ \A l \in Leaves : WF_vars(RecvData(l)) /\ WF_vars(LeafRecvGrant(l)) /\ WF_vars(LeafRecvRecall(l))
+    /\ \A x \in DOMAIN Parent : []<><<TakesUp(x)>>_vars /\ []<><<TakesDown(x)>>_vars
+    /\ \A x \in Leaves \cup {Home} : []<><<TakesData(x)>>_vars
 
 LiveSpec == Spec /\ Fairness
 
@@ -157,6 +191,9 @@ LiveSpec == Spec /\ Fairness
 FaultServedProp == \A l \in Leaves : leaf[l].req # NoReq ~> leaf[l].req = NoReq
 \* Every recall is answered.
 RecallServedProp == \A m \in Managers : mgr[m].recall # NoRecall ~> mgr[m].recall = NoRecall
-\* No manager is busy for ever with one request.
-ManagerFreesProp == \A m \in Managers : mgr[m].busy # NoBusy ~> mgr[m].busy = NoBusy
+\* No manager is busy for ever with one request.  (It may go from one straight to
+\* the next, but never to another one of the same child.)
+ServesChild(m, c) == mgr[m].busy # NoBusy /\ mgr[m].busy.child = c
+ManagerFreesProp ==
+    \A m \in Managers : \A c \in Children(m) : ServesChild(m, c) ~> ~ServesChild(m, c)
 ============================================================================
