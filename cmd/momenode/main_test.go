@@ -42,7 +42,8 @@ func testMain(m *testing.M) int {
 	for _, name := range []string{mome.EnvSocket, mome.EnvRank, mome.EnvNodes} {
 		os.Unsetenv(name)
 	}
-	dir, err := os.MkdirTemp("", "momenode-test-")
+	// Not below TMPDIR: the paths of sockets are short.
+	dir, err := os.MkdirTemp("/tmp", "momenode-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -53,6 +54,8 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	// A node that is killed leaves its store there.
+	os.Setenv("TMPDIR", dir)
 	build := exec.Command("go", "build", "-o", dir+"/", "github.com/mome-dsm/mome/cmd/momenode", "github.com/mome-dsm/mome/examples/sor")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
