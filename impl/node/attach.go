@@ -449,7 +449,7 @@ func (a *application) clean(r *attachpb.Range, drop bool) error {
 				}
 			}
 		}
-		s.mu.Unlock()
+		s.unlock()
 		for _, p := range pages {
 			select {
 			case credit <- struct{}{}:

@@ -31,30 +31,32 @@ func (n *Node) serveFaults(m *mapping) {
 // node: one thread, one lock, one system call.
 func (n *Node) fault(m *mapping, f *memory.Fault) {
 	stats := &m.seg.stats
-	in := protocol.Input{Kind: protocol.InReadFault, Page: f.Page}
 	switch {
 	case f.Kind == memory.WriteProtect:
 		stats.upgrades.Add(1)
-		in.Kind = protocol.InWriteFault
 	case f.Write:
 		stats.writeFaults.Add(1)
-		in.Kind = protocol.InWriteFault
 	default:
 		stats.readFaults.Add(1)
 	}
-	s := n.shardOf(f.Page)
-	s.mu.Lock()
-	if m.seg.removed.Load() {
-		s.mu.Unlock()
-		m.poison(f.Page)
-		return
-	}
-	s.wait(f.Page, waiter{mapping: m, write: f.Write})
-	s.give(in)
-	s.unlock()
+	n.shardOf(f.Page).post(errand{kind: errandFault, mapping: m, page: f.Page, write: f.Write})
 	if f.Kind != memory.WriteProtect {
 		n.readAhead(m, f.Page, f.Write)
 	}
+}
+
+// fault asks for the page, and answers at once if the node has it.
+func (s *shard) fault(e *errand) {
+	if e.mapping.seg.removed.Load() {
+		e.mapping.poison(e.page)
+		return
+	}
+	kind := protocol.InReadFault
+	if e.write {
+		kind = protocol.InWriteFault
+	}
+	s.wait(e.page, waiter{mapping: e.mapping, write: e.write})
+	s.give(protocol.Input{Kind: kind, Page: e.page})
 }
 
 // poison makes the page a SIGBUS: its segment was removed.

@@ -110,6 +110,7 @@ type Node struct {
 	graveyard   graveyard
 	residences  *residences
 	fetching    fetching
+	fetched     func() // fetching.done, as one value for all waiters
 	waiterLists sync.Pool
 	syncs       syncs
 	parties     atomic.Uint64
@@ -143,6 +144,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.appliedChanged.L = &n.applying
 	n.fetching.less.L = &n.fetching.mu
+	n.fetched = n.fetching.done
 	n.waiterLists.New = func() any { return new([1]waiter) }
 	n.segments.Store(&segmentTable{})
 	if err := n.start(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -35,6 +36,9 @@ type shard struct {
 	touched outbox    // appended to
 	fills   []arrival // content that the batch brings, to be put into frames
 	hot     hotPages
+
+	inbox   inbox
+	errands []errand // the memory of a list that was done; guarded by mu
 
 	_ [64]byte // neighbours in the array share no cache line
 }
@@ -69,6 +73,12 @@ func (s *shard) unlock() {
 
 // unlockInto lets the shard go and leaves the sending to the owner of out.
 func (s *shard) unlockInto(out *outbox) {
+	s.release(out)
+	s.drain()
+}
+
+// release moves what was appended to into out and unlocks.
+func (s *shard) release(out *outbox) {
 	for _, l := range s.touched.links[:s.touched.n] {
 		out.add(l)
 	}
@@ -77,6 +87,78 @@ func (s *shard) unlockInto(out *outbox) {
 	}
 	s.touched = outbox{}
 	s.mu.Unlock()
+}
+
+// inbox is what threads want of a shard that somebody else has locked: whoever
+// unlocks it does their work. So a thread that reads faults never sleeps for a
+// lock, and goes back to its userfaultfd: a sleep, for a goroutine that is
+// locked to its thread, takes several switches of threads.
+type inbox struct {
+	count atomic.Int32 // of list
+	mu    sync.Mutex   // guards list; below every other lock
+	list  []errand
+}
+
+// errand is one thing to do under the lock of a shard: a fault, or pages to be
+// fetched, or the end of a residence.
+type errand struct {
+	kind    errandKind
+	write   bool
+	trigger bool // the first page is not to be mapped
+	mapping *mapping
+	page    addr.PageNum
+	count   int64 // of pages, all of this shard
+}
+
+type errandKind uint8
+
+const (
+	errandFault errandKind = iota
+	errandFetch
+	errandResidence
+)
+
+// post does the errand, now if the shard is free, else as soon as it is.
+func (s *shard) post(e errand) {
+	s.inbox.mu.Lock()
+	s.inbox.list = append(s.inbox.list, e)
+	s.inbox.count.Store(int32(len(s.inbox.list)))
+	s.inbox.mu.Unlock()
+	s.drain()
+}
+
+// drain does what was posted, unless somebody has the lock, who will.
+func (s *shard) drain() {
+	for s.inbox.count.Load() > 0 && s.mu.TryLock() {
+		s.inbox.mu.Lock()
+		list := s.inbox.list
+		s.inbox.list = s.errands[:0]
+		s.inbox.count.Store(0)
+		s.inbox.mu.Unlock()
+		for i := range list {
+			s.run(&list[i])
+		}
+		s.errands = list[:0]
+		var out outbox
+		s.release(&out)
+		out.flush()
+	}
+}
+
+// run does one errand.
+// Preconditions: s.mu is held, the batch is empty.
+func (s *shard) run(e *errand) {
+	switch e.kind {
+	case errandFault:
+		s.fault(e)
+	case errandFetch:
+		s.fetch(e)
+	case errandResidence:
+		// The segment may have been removed meanwhile.
+		if s.node.segment(e.page) != nil {
+			s.give(protocol.Input{Kind: protocol.InResidenceOver, Page: e.page})
+		}
+	}
 }
 
 // outbox is links to be flushed, each once. Its zero value is empty, and few

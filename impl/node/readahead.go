@@ -166,35 +166,37 @@ func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 //
 // Preconditions: n.fetching counts the pages.
 func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger bool) {
-	kind := protocol.InReadFault
-	if write {
-		kind = protocol.InWriteFault
-	}
 	for count > 0 {
-		s := n.shardOf(first)
 		// Up to the end of the run of pages that this shard has.
 		part := min(count, protocol.BlockPages-int64(first)%protocol.BlockPages)
-		s.mu.Lock()
-		removed := m.seg.removed.Load()
-		for i := range part {
-			p := first + addr.PageNum(i)
-			if removed {
-				n.fetching.done()
-				continue
-			}
-			w := waiter{mapping: m, write: write, fetched: n.fetching.done}
-			if trigger && i == 0 {
-				w.mapping = nil
-			}
-			s.wait(p, w)
-			if err := s.input(protocol.Input{Kind: kind, Page: p}, nil); err != nil {
-				panic(fmt.Sprintf("mome: %v of %v: %v", kind, p, err))
-			}
-		}
-		s.carryOut()
-		s.unlock()
+		n.shardOf(first).post(errand{kind: errandFetch, mapping: m, page: first, count: part, write: write, trigger: trigger})
 		trigger = false
 		first += addr.PageNum(part)
 		count -= part
 	}
+}
+
+// fetch asks for pages, as one batch.
+func (s *shard) fetch(e *errand) {
+	kind := protocol.InReadFault
+	if e.write {
+		kind = protocol.InWriteFault
+	}
+	removed := e.mapping.seg.removed.Load()
+	for i := range e.count {
+		if removed {
+			s.node.fetching.done()
+			continue
+		}
+		p := e.page + addr.PageNum(i)
+		w := waiter{mapping: e.mapping, write: e.write, fetched: s.node.fetched}
+		if e.trigger && i == 0 {
+			w.mapping = nil
+		}
+		s.wait(p, w)
+		if err := s.input(protocol.Input{Kind: kind, Page: p}, nil); err != nil {
+			panic(fmt.Sprintf("mome: %v of %v: %v", kind, p, err))
+		}
+	}
+	s.carryOut()
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
-	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // residences holds recalls back for the rest of a page's residence: a page
@@ -119,14 +118,8 @@ func (r *residences) serve() {
 }
 
 func (r *residences) do(d due) {
-	s := r.node.shardOf(d.page)
-	s.mu.Lock()
-	defer s.unlock()
 	if d.mapping == nil {
-		// The segment may have been removed meanwhile.
-		if s.input(protocol.Input{Kind: protocol.InResidenceOver, Page: d.page}, nil) == nil {
-			s.carryOut()
-		}
+		r.node.shardOf(d.page).post(errand{kind: errandResidence, page: d.page})
 		return
 	}
 	// The right may have gone meanwhile: the process asks again.

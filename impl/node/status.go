@@ -142,7 +142,7 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 				hot[seg] = append(hot[seg], &controlpb.HotPage{Page: uint32(p), Address: uint64(p.Addr()), Recalls: s.hot.counts[j]})
 			}
 		}
-		s.mu.Unlock()
+		s.unlock()
 	}
 	out.Memory.HeapBytes = liveHeap()
 	for level, c := range handled.Handled {
