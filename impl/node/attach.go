@@ -225,7 +225,7 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	a.mu.Unlock()
 	n := a.node
 	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
-		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(len(n.conf.Members)),
+		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(n.Nodes()),
 		Cluster: n.config.View().Cluster.ID, Base: uint64(addr.Base), PageSize: addr.PageSize,
 	}}}, pair[1]) == nil
 }
