@@ -35,8 +35,8 @@ type application struct {
 	mu          sync.Mutex // guards the fields below
 	name        string
 	watch       *os.File            // the process is killed when it is closed
-	mapped      map[uint32]*segment // by generation: Map was answered
-	mappings    map[uint32]*mapping
+	mapped      map[uint64]*segment // by generation: Map was answered
+	mappings    map[uint64]*mapping
 	outstanding int
 }
 
@@ -60,7 +60,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.tasks.Done()
 	ctx, stop := context.WithCancel(n.ctx)
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
-		mapped: make(map[uint32]*segment), mappings: make(map[uint32]*mapping),
+		mapped: make(map[uint64]*segment), mappings: make(map[uint64]*mapping),
 		name: fmt.Sprintf("process %d", conn.Peer().PID)}
 	if !n.addApplication(a) {
 		conn.Close()
@@ -185,13 +185,16 @@ func (a *application) later(work func()) bool {
 // are too many, and the connection must end.
 func (a *application) begun() bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.outstanding == maxOutstanding {
-		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.name, "limit", maxOutstanding)
-		return false
+	many := a.outstanding == maxOutstanding
+	if !many {
+		a.outstanding++
 	}
-	a.outstanding++
-	return true
+	a.mu.Unlock()
+	if many {
+		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.title(), "limit", maxOutstanding)
+		_ = a.conn.WriteError(0, fmt.Errorf("%w: more than %d requests at once", client.ErrInvalid, maxOutstanding)) // it may be gone
+	}
+	return !many
 }
 
 // finished is the end of what begun counted.
@@ -315,8 +318,8 @@ func (a *application) mapSegment(id uint64, m *attachpb.Map) bool {
 		return a.conn.WriteError(id, err) == nil
 	}
 	a.mu.Lock()
-	_, twice := a.mapped[seg.core.Generation]
-	a.mapped[seg.core.Generation] = seg
+	_, twice := a.mapped[uint64(seg.core.Generation)]
+	a.mapped[uint64(seg.core.Generation)] = seg
 	a.mu.Unlock()
 	if twice {
 		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, seg.info.Name)) == nil
@@ -349,8 +352,8 @@ func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
 // registered takes the userfaultfd of a mapping and serves it.
 func (a *application) registered(r *attachpb.Registered, uffd int) error {
 	a.mu.Lock()
-	seg := a.mapped[uint32(r.Segment.Generation)]
-	_, twice := a.mappings[uint32(r.Segment.Generation)]
+	seg := a.mapped[r.Segment.Generation]
+	_, twice := a.mappings[r.Segment.Generation]
 	a.mu.Unlock()
 	if seg == nil || twice {
 		unix.Close(uffd)
@@ -362,7 +365,7 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 	}
 	m := &mapping{seg: seg, uffd: u}
 	a.mu.Lock()
-	a.mappings[seg.core.Generation] = m
+	a.mappings[uint64(seg.core.Generation)] = m
 	a.mu.Unlock()
 	seg.mu.Lock()
 	seg.mappings[m] = a
@@ -373,7 +376,7 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 }
 
 func (a *application) unmapSegment(u *attachpb.Unmap) error {
-	g := uint32(u.Segment.Generation)
+	g := u.Segment.Generation
 	a.mu.Lock()
 	m := a.mappings[g]
 	delete(a.mapped, g)
@@ -388,7 +391,7 @@ func (a *application) unmapSegment(u *attachpb.Unmap) error {
 // rangeOf is the pages of a range, and the application's mapping of them.
 func (a *application) rangeOf(r *attachpb.Range) (m *mapping, first addr.PageNum, count int64, err error) {
 	a.mu.Lock()
-	m = a.mappings[uint32(r.Segment.Generation)]
+	m = a.mappings[r.Segment.Generation]
 	a.mu.Unlock()
 	if m == nil {
 		return nil, 0, 0, fmt.Errorf("%w: segment %q is not mapped", client.ErrInvalid, r.Segment.Name)
