@@ -112,8 +112,9 @@ func TestRankAndNodes(t *testing.T) {
 func TestSegment(t *testing.T) {
 	n, daemon := connect(t)
 	ctx := t.Context()
-	const size = 3*addr.PageSize + 100
-	s := create(t, n, "grid", size, WithHome(Block))
+	// A segment has whole pages.
+	const asked, size = 3*addr.PageSize + 100, 4 * addr.PageSize
+	s := create(t, n, "grid", asked, WithHome(Block))
 	if s.Name() != "grid" || s.Size() != size || s.Addr() != addr.Base || len(s.Bytes()) != size {
 		t.Fatalf("segment %q of %d bytes at %#x, %d mapped", s.Name(), s.Size(), s.Addr(), len(s.Bytes()))
 	}
@@ -143,7 +144,7 @@ func TestSegment(t *testing.T) {
 	}
 
 	// A second handle shares the mapping; the last Close unmaps.
-	again, err := n.OpenOrCreate(ctx, "grid", size)
+	again, err := n.OpenOrCreate(ctx, "grid", asked)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (n *Node) open(ctx context.Context, name string) (*Segment, error) {
 
 // OpenOrCreate opens the segment, or creates it if there is none. All processes
 // of a program may call it at once: one of them creates. The error wraps
-// ErrBadSize if the segment exists with another size.
+// ErrBadSize if the segment exists with another size, in whole pages.
 func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	for {
 		s, err := n.open(ctx, name)
@@ -108,7 +108,7 @@ func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts .
 				continue // somebody was faster
 			}
 		}
-		if err == nil && s.Size() != size {
+		if whole := (size + addr.PageSize - 1) &^ (addr.PageSize - 1); err == nil && s.Size() != whole {
 			err = fmt.Errorf("%w: it exists with %d bytes, not %d; remove it or choose another name", ErrBadSize, s.Size(), size)
 			s.Close()
 		}

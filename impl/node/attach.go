@@ -300,7 +300,14 @@ func (a *application) remove(name string) error {
 const listPage = 100
 
 func (a *application) list(id uint64, l *attachpb.List) {
-	segs := sortedByName(a.node.config.View().Segments, l.After)
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	v, err := a.node.config.Sync(ctx)
+	if err != nil {
+		_ = a.conn.WriteError(id, attachError(err))
+		return
+	}
+	segs := sortedByName(v.Segments, l.After)
 	more := len(segs) > listPage
 	if more {
 		segs = segs[:listPage]

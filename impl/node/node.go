@@ -200,6 +200,11 @@ func (c *Config) complete() error {
 }
 
 func (n *Node) start(ctx context.Context) (err error) {
+	// Whatever can be wrong with this node alone is found before it joins.
+	// Applications that attach now wait until it serves.
+	if n.attach, err = client.Listen(n.cfg.Socket); err != nil {
+		return err
+	}
 	if n.listener, err = wire.Listen(n.cfg.Listen); err != nil {
 		return err
 	}
@@ -258,9 +263,6 @@ func (n *Node) start(ctx context.Context) (err error) {
 		}
 	}
 	if err := n.form(ctx, v); err != nil {
-		return err
-	}
-	if n.attach, err = client.Listen(n.cfg.Socket); err != nil {
 		return err
 	}
 	if err := n.serveControl(); err != nil {
@@ -427,6 +429,16 @@ func (n *Node) Err() error {
 	return n.failure
 }
 
+// Failure is why a node, and the cluster with it, cannot go on.
+type Failure struct{ Cause error }
+
+func (f *Failure) Error() string {
+	return "mome: the cluster cannot go on: " + strings.TrimPrefix(f.Cause.Error(), "mome: ")
+}
+
+// Unwrap is the cause.
+func (f *Failure) Unwrap() error { return f.Cause }
+
 // fail ends the cluster's run on this node: every application is told, and
 // killed if it does not end by itself. No page is granted by mistake: what is
 // under way stays under way.
@@ -436,7 +448,7 @@ func (n *Node) fail(err error) {
 		n.mu.Unlock()
 		return
 	}
-	n.failure = fmt.Errorf("mome: the cluster cannot go on: %s", strings.TrimPrefix(err.Error(), "mome: "))
+	n.failure = &Failure{err}
 	reason := n.failure.Error()
 	apps := make([]*application, 0, len(n.apps))
 	for a := range n.apps {

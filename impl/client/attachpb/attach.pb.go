@@ -1173,7 +1173,7 @@ type Segment struct {
 	Ref           *SegmentRef            `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	FirstPage     uint32                 `protobuf:"varint,2,opt,name=first_page,json=firstPage,proto3" json:"first_page,omitempty"` // page number in the global space
 	Pages         uint64                 `protobuf:"varint,3,opt,name=pages,proto3" json:"pages,omitempty"`
-	Size          uint64                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"` // bytes, as asked for
+	Size          uint64                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"` // bytes: what was asked for, in whole pages
 	Attributes    *Attributes            `protobuf:"bytes,5,opt,name=attributes,proto3" json:"attributes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

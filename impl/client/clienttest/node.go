@@ -300,7 +300,7 @@ func (n *Node) create(b *attachpb.Create) (*segment, error) {
 	n.generation++
 	s := &segment{memory: m, info: &attachpb.Segment{
 		Ref:       &attachpb.SegmentRef{Name: b.Name, Generation: n.generation},
-		FirstPage: uint32(n.nextPage), Pages: pages, Size: b.Size, Attributes: b.Attributes,
+		FirstPage: uint32(n.nextPage), Pages: pages, Size: pages << addr.PageShift, Attributes: b.Attributes,
 	}}
 	n.nextPage += addr.PageNum(pages)
 	n.segments[b.Name] = s
