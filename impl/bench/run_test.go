@@ -28,14 +28,19 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) != 3 || os.Args[1] != daemonArgument && os.Args[1] != processArgument {
-		os.Exit(m.Run())
-	}
+	const nested = "MOME_BENCH_NESTED"
 	var err error
-	if os.Args[1] == daemonArgument {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == daemonArgument:
 		err = daemonMain(os.Args[2])
-	} else {
+	case len(os.Args) == 3 && os.Args[1] == processArgument:
 		err = Process(os.Args[2])
+	case os.Getenv(nested) != "":
+		// A process without a role would run the tests again, and so on.
+		err = errors.New("bench.test was started by itself without a role")
+	default:
+		os.Setenv(nested, "1")
+		os.Exit(m.Run())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
