@@ -118,14 +118,21 @@ func litmusProgram(p *program) {
 }
 
 // litmusThread runs a thread's part of all rounds. The threads keep within a
-// few rounds of each other: every stride rounds each says how far it has come,
-// in a page of its own, and waits for the others. Where they start within a
-// round is random.
+// few rounds of each other: before some rounds, at random but the same ones in
+// all threads, each says how far it has come, in a page of its own, and waits
+// for the others. How far apart the accesses of a round are is random too: in
+// half of the rounds they are next to each other, in the others the pages may
+// move in between.
 func litmusThread(w []int64, test *litmus, rank, rounds int, onePage bool, random *rand.Rand) string {
-	const stride = 2
+	common := rand.New(rand.NewPCG(uint64(rounds), 1))
+	pause := func() {
+		for range random.IntN(12) {
+			yield()
+		}
+	}
 	var seen strings.Builder
 	for r := range rounds {
-		if r%stride == 0 {
+		if common.IntN(2) == 0 {
 			atomic.StoreInt64(&w[rank*pageWords], int64(r))
 			for other := range test.threads {
 				for atomic.LoadInt64(&w[other*pageWords]) < int64(r) {
@@ -133,10 +140,12 @@ func litmusThread(w []int64, test *litmus, rank, rounds int, onePage bool, rando
 				}
 			}
 		}
-		for range random.IntN(4) {
-			yield()
-		}
-		for _, o := range test.threads[rank] {
+		pause()
+		slow := random.IntN(2) == 0
+		for i, o := range test.threads[rank] {
+			if i > 0 && slow {
+				pause()
+			}
 			at := slot(w, r, o.variable, onePage)
 			if o.value != 0 {
 				atomic.StoreInt64(at, o.value)
