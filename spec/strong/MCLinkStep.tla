@@ -101,56 +101,53 @@ LinkInit ==
 \* Steps of the contract that one handler may take.
 Most == 4
 
-\* What the step means at every link that its mover is not bound by: at the links of
-\* the other children it is the parent's side that moved, at the link to the parent
+\* What a step means at the links whose contract its mover does not follow by
+\* construction: at a child's link the parent's side moved, at the link to the parent
 \* the child's side.
-Judge(others) ==
+Judge(kids, upwards) ==
     broken' = IF broken # "none" THEN broken
-              ELSE IF \E c \in others : ~L!ParentPath(KidLink(c), KidLink(c)', Most)
-              THEN "kid"
-              ELSE IF HasUp THEN IF L!ChildPath(UpLink, UpLink', Most) THEN "none" ELSE "up"
+              ELSE IF \E c \in kids : ~L!ParentPath(KidLink(c), KidLink(c)', Most) THEN "kid"
+              ELSE IF upwards THEN IF L!ChildPath(UpLink, UpLink', Most) THEN "none" ELSE "up"
               ELSE "none"
 
 ManagerMoves ==
     /\ ManagerNext(M)
     /\ UNCHANGED <<cur, kid, parent>>
-    /\ Judge(Kids)
+    /\ Judge(Kids, HasUp)
 
 KidMoves(c) ==
-    /\ \E t \in L!ChildSteps(KidLink(c)) :
-        LET s == KidLink(c) IN
+    LET s == KidLink(c) IN
+    \E t \in L!ChildSteps(s) :
         /\ kid' = [kid EXCEPT ![c] = [right |-> t.right, req |-> t.req, sent |-> t.sent]]
         /\ up' = [up EXCEPT ![c] = t.up]
         /\ down' = [down EXCEPT ![c] = t.down]
         /\ data' = {d \in data : ~(d.to \in Below[c] /\ From(d) # c /\ Strip(d) \notin t.in)}
                    \cup {[to |-> d.to, val |-> d.val, from |-> c] : d \in t.out \ s.out}
         /\ cur' = t.cur
-    /\ UNCHANGED <<mgr, leaf, home, parent>>
-    /\ Judge(Kids \ {c})
+        /\ UNCHANGED <<mgr, leaf, home, parent>>
+        /\ IF KidLink(c)' = t THEN Judge(Kids \ {c}, HasUp) ELSE broken' = "harness"
 
 ParentMoves ==
-    /\ HasUp
-    /\ \E t \in L!ParentSteps(UpLink) :
-        LET s == UpLink IN
+    LET s == UpLink IN
+    \E t \in L!ParentSteps(s) :
         /\ parent' = [rec |-> t.rec, held |-> t.held, asked |-> t.asked]
         /\ up' = [up EXCEPT ![M] = t.up]
         /\ down' = [down EXCEPT ![M] = @ \o SubSeq(t.down, Len(s.down) + 1, Len(t.down))]
         /\ data' = {d \in data : ~(d.to \notin AllIn /\ From(d) \in Kids /\ Strip(d) \notin t.out)}
                    \cup {[to |-> d.to, val |-> d.val, from |-> "beyond"] : d \in t.in \ s.in}
         /\ cur' = t.cur
-    /\ UNCHANGED <<mgr, leaf, home, kid>>
-    \* At the children's links it is the parent's side that moved.
-    /\ broken' = IF broken # "none" THEN broken
-                 ELSE IF \A c \in Kids : L!ParentPath(KidLink(c), KidLink(c)', Most)
-                 THEN "none" ELSE "kid"
+        /\ UNCHANGED <<mgr, leaf, home, kid>>
+        /\ IF UpLink' = t THEN Judge(Kids, FALSE) ELSE broken' = "harness"
 
-LinkNext == ManagerMoves \/ (\E c \in Kids : KidMoves(c)) \/ ParentMoves
+LinkNext == ManagerMoves \/ (\E c \in Kids : KidMoves(c)) \/ (HasUp /\ ParentMoves)
 LinkSpec == LinkInit /\ [][LinkNext]_<<vars, cur, kid, parent, broken>>
 
 \* Towards its parent, the manager with its children is a child.
 RefinesUpInv == broken # "up"
 \* Towards each child, the manager with the rest of the tree is a parent.
 RefinesDownInv == broken # "kid"
+\* The abstract sides do at their links what Link says.
+HarnessInv == broken # "harness"
 \* What the contract gives, once more at both.
 KeepsInv == (HasUp => L!Keeps(UpLink)) /\ \A c \in Kids : L!Keeps(KidLink(c))
 \* A home that is not stale has the content of the page.
