@@ -345,8 +345,10 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	for _, m := range v.Members {
 		conf.Members = append(conf.Members, m.Incarnation)
 	}
+	// Each node is the home of one run of slots, so that under the policy Block
+	// it is the home of one run of pages of every segment.
 	for i := range v.Cluster.Slots {
-		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i % len(conf.Members)), Term: 1})
+		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i * len(conf.Members) / v.Cluster.Slots), Term: 1})
 	}
 	n.conf = conf
 	if err := n.startTrace(conf); err != nil {

@@ -289,7 +289,7 @@ const (
 
 func passOf(e *protocol.Effect) int {
 	switch e.Kind {
-	case protocol.FrameProtect:
+	case protocol.FrameProtect, protocol.Held: // input has seen to Held
 		return passProtect
 	case protocol.Send:
 		if e.Msg.Data == protocol.PageData {

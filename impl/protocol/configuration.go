@@ -10,9 +10,10 @@ import (
 type HomePolicy uint8
 
 const (
-	// Spread deals runs of BlockPages pages to the slots in turn.
+	// Spread scatters runs of BlockPages pages evenly over the slots.
 	Spread HomePolicy = iota
-	// Block gives every slot one contiguous part of the segment.
+	// Block gives every slot one contiguous part of the segment, in the order of
+	// the slots: where neighbouring slots have one home, so has what they cover.
 	Block
 )
 
@@ -42,7 +43,9 @@ func (s *Segment) Slot(p addr.PageNum, count int) int {
 	if s.Policy == Block {
 		return int(uint64(p-s.First) * uint64(count) / uint64(s.Pages))
 	}
-	return int(uint32(p)>>BlockShift) % count
+	// Fibonacci hashing (Knuth, TAOCP 3, 6.4): neighbours lie far apart.
+	const golden = 0x9E3779B1
+	return int(uint64((uint32(p)>>BlockShift)*golden) * uint64(count) >> 32)
 }
 
 // Slot is a share of all pages: it has one home and one tree.
