@@ -66,7 +66,7 @@ type Config struct {
 	// Repair is how long a peer may be away before it is lost. Default 3 s.
 	Repair time.Duration
 	// Trace is the directory in which the node records every step of its core,
-	// in a new directory of its own. Empty: nothing is recorded.
+	// in files of its own. Empty: nothing is recorded.
 	Trace string
 	// Joined is told the node's number and address once it has joined, while
 	// others may be missing. Default: nobody is told.

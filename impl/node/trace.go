@@ -3,7 +3,6 @@ package node
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -28,8 +27,7 @@ func (n *Node) startTrace(conf *protocol.Configuration) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(n.cfg.Trace, fmt.Sprintf("node-%d-%d", n.id, n.incarnation))
-	n.trace, err = trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: n.id, Incarnation: n.incarnation,
+	n.trace, err = trace.NewRecorder(n.cfg.Trace, trace.Header{Spec: "strong", Node: n.id, Incarnation: n.incarnation,
 		Nodes: len(conf.Members), PageSize: addr.PageSize, Slots: slots, Build: n.cfg.Version}, shardCount)
 	return err
 }
