@@ -27,8 +27,9 @@ func checksum(page []int64) int64 {
 	return sum
 }
 
+// sound is a checked copy of a page.
 func sound(w []int64, page int) []int64 {
-	content := w[page*pageWords : (page+1)*pageWords]
+	content := slices.Clone(w[page*pageWords : (page+1)*pageWords])
 	if content[1] == 0 {
 		for i, v := range content {
 			if v != 0 {
@@ -87,11 +88,17 @@ func integrity(p *program) {
 		content := sound(w, page)
 		if random.IntN(4) > 0 {
 			lo := 2 + random.IntN(pageWords-2)
-			for i := lo; i < lo+random.IntN(pageWords-lo)+1 && i < pageWords; i++ {
+			hi := lo + 1 + random.IntN(pageWords-lo)
+			for i := lo; i < hi; i++ {
 				content[i] = random.Int64()
 			}
 			content[1]++
 			content[0] = checksum(content)
+			// What is stored comes from what was read: a stale page loses a
+			// version, or fits the rest no more.
+			shared := w[page*pageWords : (page+1)*pageWords]
+			copy(shared[lo:hi], content[lo:hi])
+			copy(shared[:2], content)
 			writes++
 		}
 		check(lock.Release())
@@ -106,7 +113,7 @@ func integrityFinal(p *program) {
 	w := words(p.open(integrityPages * pageSize))
 	versions := int64(0)
 	for page := range integrityPages {
-		versions += slices.Clone(sound(w, page))[1]
+		versions += sound(w, page)[1]
 	}
 	p.say("versions", versions)
 }
