@@ -14,7 +14,7 @@ func init() {
 
 // refill stores the version that it hears to all pages, or checks it.
 func refill(p *program) {
-	w := words(p.open(accessPages * pageSize))
+	w := words(p.open(accessPages*pageSize, mome.WithHome(mome.Block)))
 	for {
 		switch p.hear() {
 		case "fill":
@@ -34,7 +34,7 @@ func refill(p *program) {
 // what this program asks for.
 func hints(p *program) {
 	const pages = accessPages
-	s := p.open(pages * pageSize)
+	s := p.open(pages*pageSize, mome.WithHome(mome.Block))
 	w := words(s)
 	faults := func() uint64 { return p.stat("read_faults", "write_faults", "upgrades") }
 	none := func(what string, before uint64) {
@@ -93,7 +93,7 @@ func hints(p *program) {
 	out := p.stat("pages_out")
 	homes := 0 // pages whose home is this node: it has to send them
 	for page := range pages {
-		if home(s, page, 2) == p.ID() {
+		if home(page, pages, 2) == p.ID() {
 			homes++
 		}
 	}

@@ -1,9 +1,5 @@
 package e2e
 
-import (
-	"github.com/mome-dsm/mome"
-)
-
 func init() {
 	programs["fill"] = fillProgram
 }
@@ -34,10 +30,9 @@ func verify(w []int64, from, to int, version int64) {
 	}
 }
 
-// home is the node of a page's root manager, in a segment that is spread.
-func home(s *mome.Segment, page, nodes int) int {
-	return int((s.Addr()>>12)+uintptr(page)) >> 6 % 1024 % nodes
-}
+// home is the node of a page's root manager, in a segment of so many pages whose
+// homes are in blocks (mome.Block): nodes have equal runs of pages, in order.
+func home(page, pages, nodes int) int { return page * nodes / pages }
 
 // fillProgram stores to all pages of the segment, says so, and stays. Each line
 // that it hears is a version to check and then the next one to store.

@@ -1,24 +1,21 @@
 package e2e
 
 import (
-	"fmt"
 	"sync/atomic"
 	"testing"
+
+	"github.com/mome-dsm/mome"
 )
+
+const treePages = 4 * 64
 
 func init() {
 	programs["exchange"] = exchange
-	programs["homes"] = func(p *program) {
-		s := p.open(4 * 64 * pageSize)
-		for page := 0; page < 4*64; page += 64 {
-			p.say("home", home(s, page, 4))
-		}
-	}
 }
 
 // exchange takes turns with the other one of a pair at a word of a page.
 func exchange(p *program) {
-	w := words(p.open(4 * 64 * pageSize))
+	w := words(p.open(treePages*pageSize, mome.WithHome(mome.Block)))
 	word := &w[p.number(1)*pageWords]
 	for i := range p.number(2) {
 		mine := int64(2*i + p.Rank())
@@ -52,12 +49,8 @@ func TestSubtree(t *testing.T) {
 			}
 			return n
 		}
-		homes := c.run(0, "homes")
-		for page := 0; page < 4*64; page += 64 {
-			var home int
-			if _, err := fmt.Sscan(homes.at("home")[0], &home); err != nil {
-				t.Fatal(err)
-			}
+		for page := treePages / 8; page < treePages; page += treePages / 4 {
+			home := home(page, treePages, 4)
 			// Ranks 2 and 3 of the tree, counted from the home on, are the
 			// children of one intermediate manager.
 			a, b := (home+2)%4, (home+3)%4
@@ -75,7 +68,6 @@ func TestSubtree(t *testing.T) {
 			}
 			t.Logf("page %d, home %d: %d messages at the roots in %d exchanges of nodes %d and %d", page, home, after, exchanges, a, b)
 		}
-		homes.ok()
 		c.remove()
 	})
 }
