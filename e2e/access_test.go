@@ -54,13 +54,13 @@ func TestGarbageCollectionDuringCopy(t *testing.T) {
 		reader := c.run(0, "copy-under-gc")
 		reader.at("copying")
 		// The owner's node does not answer for a while.
-		c.nodes[1].signal(syscall.SIGSTOP)
+		c.pause(1)
 		reader.tell("go")
 		c.until("a fault on node 0", func() bool { return c.segment(0).ReadFaults > 0 })
 		for range 20 { // a collection begins at once
 			c.status(0)
 		}
-		c.nodes[1].signal(syscall.SIGCONT)
+		c.resume(1)
 		reader.at("collections")
 		reader.ok()
 		owner.tell("end")

@@ -474,6 +474,32 @@ func (c *cluster) segment(node int) *controlpb.SegmentStatus {
 	return &controlpb.SegmentStatus{}
 }
 
+// pause stops a node and returns when none of its threads runs any more: the
+// signal alone leaves them the time to serve one more fault.
+func (c *cluster) pause(node int) {
+	c.t.Helper()
+	p := c.nodes[node]
+	p.signal(syscall.SIGSTOP)
+	c.until(p.title+" to stop", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return false
+		}
+		for _, t := range threads {
+			// The state follows the name, which is in parentheses (proc(5)).
+			text, err := os.ReadFile(t)
+			_, state, ok := strings.Cut(string(text), ") ")
+			if err != nil || !ok || !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// resume lets a paused node go on.
+func (c *cluster) resume(node int) { c.nodes[node].signal(syscall.SIGCONT) }
+
 // until polls a condition. The deadline of the test ends it.
 func (c *cluster) until(what string, cond func() bool) {
 	c.t.Helper()

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -149,7 +148,7 @@ func TestKillNodeUnderCopy(t *testing.T) {
 		stuck := c.run(waits, "stuck")
 		idle := c.run((victim+2)%c.shape.nodes, "sharer")
 		stuck.at("ready")
-		c.nodes[victim].signal(syscall.SIGSTOP)
+		c.pause(victim)
 		stuck.tell("go")
 		c.until("a read fault", func() bool { return c.segment(waits).ReadFaults > 0 })
 		c.nodes[victim].kill()

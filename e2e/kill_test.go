@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/mome-dsm/mome"
@@ -118,12 +117,12 @@ func TestKillInWriteFault(t *testing.T) {
 		owner.at("filled")
 		victim := c.run(0, "store")
 		victim.at("ready")
-		c.nodes[1].signal(syscall.SIGSTOP)
+		c.pause(1)
 		victim.tell("go")
 		c.until("a write fault on node 0", func() bool { return c.segment(0).WriteFaults > 0 })
 		victim.kill()
 		c.until("node 0 to let the dead go", func() bool { return c.segment(0).Mappings == 0 })
-		c.nodes[1].signal(syscall.SIGCONT)
+		c.resume(1)
 		// Another process of that node, then the old owner: nothing is lost.
 		next := c.run(0, "sharer")
 		next.tell("read")
