@@ -56,6 +56,9 @@
 // So before copying what may be absent, call [Segment.Prefault], which waits in
 // a system call. [Segment.Prefetch] asks for pages without waiting.
 //
+// A loop that waits for a word to change keeps a processor from the node that
+// would bring the change. Let it sleep, or use a [Lock] or a [Barrier].
+//
 // System calls may read and write segments (read(2) into one, write(2) from
 // one). O_DIRECT and RDMA may not: a device keeps writing to a page that has
 // moved to another node, and what it writes is lost.

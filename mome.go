@@ -161,7 +161,8 @@ func (n *Node) Stats(ctx context.Context) (map[string]uint64, error) {
 }
 
 // Close unmaps all segments, gives up locks and barriers, and detaches. Nothing
-// of this process may use a segment any more: an access would fault.
+// of this process may use a segment any more: an access would fault. A lock that
+// is held then counts as left by a dead owner: release it first.
 func (n *Node) Close() error {
 	n.mapping.Lock()
 	defer n.mapping.Unlock()

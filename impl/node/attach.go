@@ -27,8 +27,10 @@ type application struct {
 	node  *Node
 	conn  *client.Conn
 	party uint64 // names it in locks and barriers
-	ctx   context.Context
-	stop  context.CancelFunc
+	// process is a pidfd of the process; negative if it was gone already.
+	process int
+	ctx     context.Context
+	stop    context.CancelFunc
 
 	tasks sync.WaitGroup
 
@@ -61,7 +63,13 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	ctx, stop := context.WithCancel(n.ctx)
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
 		mapped: make(map[uint64]*segment), mappings: make(map[uint64]*mapping),
-		name: fmt.Sprintf("process %d", conn.Peer().PID)}
+		name: fmt.Sprintf("process %d", conn.Peer().PID), process: -1}
+	// The connection is open, so the process that made it, or one that it gave
+	// the connection to, lives.
+	if fd, err := unix.PidfdOpen(conn.Peer().PID, 0); err == nil {
+		a.process = fd
+		defer unix.Close(fd)
+	}
 	if !n.addApplication(a) {
 		conn.Close()
 		return
@@ -83,8 +91,12 @@ func (n *Node) serveApplication(conn *client.Conn) {
 
 // detach frees what the application held. Its pages stay with the node.
 func (a *application) detach() {
-	a.hangUp()
+	killed := a.hangUp()
 	a.conn.Close()
+	if killed {
+		// Until it is dead it may store, to pages that Protect must still reach.
+		a.awaitDeath()
+	}
 	a.stop()
 	a.node.fetching.recheck()
 	a.node.processDied(a.party)
@@ -99,13 +111,40 @@ func (a *application) detach() {
 	a.node.removeApplication(a)
 }
 
-// hangUp has the kernel kill the process, if it is still there.
-func (a *application) hangUp() {
+// hangUp has the kernel kill the process, and says so. A process that has
+// detached in order, or is dead, has given up its end of the watch.
+func (a *application) hangUp() (killed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.watch != nil {
-		a.watch.Close()
-		a.watch = nil
+	if a.watch == nil {
+		return false
+	}
+	_, _, err := unix.Recvfrom(int(a.watch.Fd()), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	a.watch.Close()
+	a.watch = nil
+	return err == unix.EAGAIN
+}
+
+// deathTime bounds the wait for a process that the kernel is killing.
+const deathTime = 5 * time.Second
+
+// awaitDeath returns when the process has ended.
+func (a *application) awaitDeath() {
+	if a.process < 0 {
+		return
+	}
+	deadline := time.Now().Add(deathTime)
+	for {
+		fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(time.Until(deadline).Milliseconds()))
+		switch {
+		case n > 0:
+			return
+		case err == unix.EINTR && time.Now().Before(deadline):
+			continue
+		}
+		a.node.fail(fmt.Errorf("node %d cannot take its pages back: %s does not die", a.node.id, a.title()))
+		return
 	}
 }
 

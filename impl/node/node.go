@@ -519,7 +519,7 @@ func (n *Node) Close() {
 	for _, a := range apps {
 		// The kernel kills the process at this hang-up, before anything that
 		// it could see changes.
-		a.hangUp()
+		_ = a.hangUp()
 		a.conn.Close()
 	}
 	if n.mesh != nil {
