@@ -319,10 +319,9 @@ func (s *Segment) Prefault(off, n int64, write bool) error {
 // right to write if write is set, and returns at once. It is a hint.
 func (s *Segment) Prefetch(off, n int64, write bool) error {
 	return s.op("prefetch", off, n, func(r *attachpb.Range) error {
-		_, err := s.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Prefetch{
+		return s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{
 			Prefetch: &attachpb.Prefetch{Range: r, Write: write},
 		}})
-		return err
 	})
 }
 

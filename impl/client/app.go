@@ -162,6 +162,16 @@ func (c *Client) Call(ctx context.Context, req *attachpb.Request, fds ...int) (*
 	}
 }
 
+// Post sends a request that has no reply. An error that the node reports is
+// dropped.
+func (c *Client) Post(req *attachpb.Request) error {
+	ch, err := c.send(req, nil)
+	if err == nil {
+		c.abandon(req.Id, ch)
+	}
+	return err
+}
+
 // CallCancel is Call for a LockAcquire: when the context ends it sends
 // LockCancel and waits on for the answer, so that the caller knows whether the
 // lock is held. The error is the context's if it is not.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,7 @@ type application struct {
 	stop    context.CancelFunc
 
 	tasks sync.WaitGroup
+	hints atomic.Int32 // prefetches that wait
 
 	mu          sync.Mutex // guards the fields below
 	name        string
@@ -184,7 +186,8 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 		if err != nil {
 			return done(err)
 		}
-		return a.later(func() { a.prefetch(m, first, count, b.Prefetch.Write) }) && done(nil)
+		a.hint(m, first, count, b.Prefetch.Write)
+		return true
 	}
 	return a.later(func() {
 		switch b := req.Body.(type) {
@@ -457,6 +460,29 @@ func (a *application) rangeOf(r *attachpb.Range) (m *mapping, first addr.PageNum
 	from := int64(r.Offset >> addr.PageShift)
 	to := int64((r.Offset + length + addr.PageSize - 1) >> addr.PageShift)
 	return m, m.seg.core.First + addr.PageNum(from), to - from, nil
+}
+
+// maxHints is how many prefetches of an application wait for their turn; more
+// are dropped, as hints may be.
+const maxHints = 64
+
+// hint begins a prefetch. One that fits under the bound needs no goroutine.
+func (a *application) hint(m *mapping, first addr.PageNum, count int64, write bool) {
+	if count <= maxWindow && a.node.fetching.try(count) {
+		a.node.fetch(m, first, count, write, false)
+		m.seg.stats.prefetched.Add(uint64(count))
+		return
+	}
+	if a.hints.Add(1) > maxHints {
+		a.hints.Add(-1)
+		return
+	}
+	a.tasks.Add(1)
+	go func() {
+		defer a.tasks.Done()
+		defer a.hints.Add(-1)
+		a.prefetch(m, first, count, write)
+	}()
 }
 
 // prefetch asks for the pages, a bounded number at a time.

@@ -15,7 +15,15 @@ import (
 // not mapped, so that the process faults there once (a fault that this node
 // answers by itself) and so tells how far it has come.
 
+//
+// Pages that are asked for in vain are dear: they are taken from a node that
+// uses them, which must ask for them again. So a window is asked for only after
+// minRun faults in a row, the second only when the process has come to the
+// first, and a stream that ends before doubles the run that its mapping needs.
+
 const (
+	minRun    = 3
+	maxRun    = 48
 	minWindow = 8   // pages
 	maxWindow = 128 // pages, for reads
 	// A store takes a page away from whoever has it, so that what lies beyond
@@ -29,18 +37,27 @@ const (
 
 // stream is one sequence of reads. Its zero value is free.
 type stream struct {
-	last    addr.PageNum // the page that faulted last
-	trigger addr.PageNum // the next trigger; 0 while nothing was asked for
-	next    addr.PageNum // the first page that was not asked for
-	window  int64
-	age     uint64
-	live    bool
-	write   bool
+	last   addr.PageNum // the page that faulted last
+	run    int          // faults in a row
+	next   addr.PageNum // the first page that was not asked for
+	window int64        // pages; 0 while nothing was asked for
+	used   bool         // the process has come to a trigger
+	age    uint64
+	live   bool
+	write  bool
 }
 
 type streams struct {
 	list [streamCount]stream
 	age  uint64
+	need int // faults in a row before a window is asked for; 0 is minRun
+}
+
+// ended judges a stream that gives way to another.
+func (t *streams) ended(s *stream) {
+	if s.window > 0 && !s.used {
+		t.need = min(2*max(t.need, minRun), maxRun)
+	}
 }
 
 // find is the stream that the fault continues, or a new one in the place of the
@@ -58,7 +75,8 @@ func (t *streams) find(p addr.PageNum, write bool) (s *stream, started bool) {
 			oldest = s
 		}
 	}
-	*oldest = stream{last: p, live: true, age: t.age, write: write}
+	t.ended(oldest)
+	*oldest = stream{last: p, run: 1, live: true, age: t.age, write: write}
 	return oldest, false
 }
 
@@ -73,21 +91,26 @@ func (n *Node) readAhead(m *mapping, p addr.PageNum, write bool) {
 		return
 	}
 	s.last = p
+	ahead := int64(windowsAhead)
 	if s.window == 0 {
-		s.window, s.next = minWindow, p+1
-	} else if p < s.trigger {
-		return
+		if s.run++; s.run < max(m.streams.need, minRun) {
+			return
+		}
+		s.window, s.next, ahead = minWindow, p+1, 1
+	} else if !s.used {
+		s.used = true
+		m.streams.need = max(m.streams.need/2, minRun)
 	}
-	// One window more than the one in which the process is, and so on until
-	// enough is under way.
-	for int64(s.next-p) <= s.window*windowsAhead {
+	for int64(s.next-p) <= s.window*ahead {
 		if !n.fetchWindow(m, s) {
 			return
 		}
-		limit := int64(maxWindow)
-		if write {
-			limit = maxWriteWindow
-		}
+	}
+	limit := int64(maxWindow)
+	if write {
+		limit = maxWriteWindow
+	}
+	if s.used {
 		s.window = min(2*s.window, limit)
 	}
 }
@@ -153,7 +176,6 @@ func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 	if count <= 0 || !n.fetching.try(count) {
 		return false
 	}
-	s.trigger = s.next
 	n.fetch(m, s.next, count, s.write, true)
 	m.seg.stats.prefetched.Add(uint64(count))
 	s.next += addr.PageNum(count)

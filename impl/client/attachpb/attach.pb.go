@@ -1728,7 +1728,8 @@ func (x *Range) GetLength() uint64 {
 	return 0
 }
 
-// Prefetch -> Done at once; the pages come later.
+// Prefetch is a hint, and the one request without a reply: the pages come later,
+// or not. Only a range that cannot be is answered, with an Error.
 type Prefetch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Range         *Range                 `protobuf:"bytes,1,opt,name=range,proto3" json:"range,omitempty"`

@@ -249,7 +249,10 @@ func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Repl
 		}
 		return nil, -1, nil
 	case *attachpb.Request_Prefetch:
-		return nil, -1, n.mapped(c, b.Prefetch.Range)
+		if err := n.mapped(c, b.Prefetch.Range); err != nil {
+			return nil, -1, err
+		}
+		return nil, -1, errLater // a hint has no reply
 	case *attachpb.Request_WriteBack:
 		return nil, -1, n.mapped(c, b.WriteBack.Range)
 	case *attachpb.Request_Drop:
