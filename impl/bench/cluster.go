@@ -14,6 +14,7 @@ import (
 
 	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // Node is how a daemon is to be started.
@@ -152,7 +153,9 @@ func (b *bed) stop() {
 // home is the node that is the home of the segment's page: the segment's homes
 // are spread, over a cluster founded with the default number of slots.
 func (b *bed) home(page int64) int {
-	return int((b.first+page)>>homeShift) % max(1024, b.cfg.Nodes) % b.cfg.Nodes
+	slots := protocol.DealSlots(protocol.DefaultSlots(b.cfg.Nodes), b.cfg.Nodes)
+	all := protocol.Segment{Pages: addr.Pages, Policy: protocol.Spread}
+	return int(slots[all.Slot(addr.PageNum(b.first+page), len(slots))].Home)
 }
 
 // freePort is an address on loopback that nobody listens at.

@@ -113,7 +113,7 @@ func TestPageOffsets(t *testing.T) {
 		if seen[page+1] {
 			t.Errorf("page %d and the next", page)
 		}
-		if home := (page + 3) / 64 % 2; home != 1 {
+		if home := b.home(page); home != 1 {
 			t.Errorf("the home of page %d is node %d", page, home)
 		}
 	}

@@ -179,7 +179,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("mome: a manager has 2 to %d children, not %d", protocol.MaxFanout, c.Fanout)
 	}
 	if c.Slots == 0 {
-		c.Slots = max(1024, c.Nodes)
+		c.Slots = protocol.DefaultSlots(c.Nodes)
 	}
 	if c.Transport == "" {
 		c.Transport = wire.TCP
@@ -345,11 +345,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	for _, m := range v.Members {
 		conf.Members = append(conf.Members, m.Incarnation)
 	}
-	// Each node is the home of one run of slots, so that under the policy Block
-	// it is the home of one run of pages of every segment.
-	for i := range v.Cluster.Slots {
-		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i * len(conf.Members) / v.Cluster.Slots), Term: 1})
-	}
+	conf.Slots = protocol.DealSlots(v.Cluster.Slots, len(conf.Members))
 	n.conf = conf
 	if err := n.startTrace(conf); err != nil {
 		return err

@@ -54,6 +54,21 @@ type Slot struct {
 	Term uint64 // changes when the slot gets another home
 }
 
+// DealSlots is the slots of a cluster of fixed members. Each node is the home of
+// one run of them, so that under Block it is the home of one run of pages of
+// every segment.
+func DealSlots(slots, nodes int) []Slot {
+	dealt := make([]Slot, slots)
+	for i := range dealt {
+		dealt[i] = Slot{Home: addr.NodeID(i * nodes / slots), Term: 1}
+	}
+	return dealt
+}
+
+// DefaultSlots is how many slots a cluster has unless its founder decides
+// otherwise.
+func DefaultSlots(nodes int) int { return max(1024, nodes) }
+
 // Configuration is what a node knows of the cluster. It is immutable: a change
 // makes a new one with a higher epoch or with other segments.
 type Configuration struct {
