@@ -6,12 +6,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"time"
-
-	"github.com/mome-dsm/mome/impl/protocol"
 )
-
-// homeShift is how many neighbouring pages share a home, as a power of two.
-const homeShift = protocol.BlockShift
 
 // Case is one thing that is measured.
 type Case struct {
