@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/mome-dsm/mome/impl/memory"
 )
 
 func runBench(args ...string) (stdout, stderr string, err error) {
@@ -23,9 +21,7 @@ func runBench(args ...string) (stdout, stderr string, err error) {
 // TestBench checks that bench starts its processes by itself, measures, and
 // leaves nothing behind. It judges no figure.
 func TestBench(t *testing.T) {
-	if err := memory.Probe().Err(); err != nil {
-		t.Skip(err)
-	}
+	needNode(t)
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	report := filepath.Join(t.TempDir(), "report.md")

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/trace"
 )
 
 func TestClusterRunsSor(t *testing.T) {
@@ -33,6 +36,46 @@ func TestClusterRunsSor(t *testing.T) {
 }
 
 // TestClusterStatus: the status is the worst of the copies'.
+// TestClusterTrace checks that a run that is recorded leaves logs of all nodes
+// that are complete and have pages going both ways.
+func TestClusterTrace(t *testing.T) {
+	needNode(t)
+	dir := t.TempDir()
+	status, stdout, stderr := run(t, "cluster", "--nodes", "2", "--trace", dir, "--",
+		sorPath, "--rows", "128", "--cols", "96", "--iterations", "5")
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d: %s\n%s", status, stdout, stderr)
+	}
+	files, err := trace.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts := make(map[addr.NodeID]map[string]int)
+	for _, f := range files {
+		if acts[f.Header.Node] == nil {
+			acts[f.Header.Node] = make(map[string]int)
+		}
+		for r, err := range f.Records() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Kind == trace.KindAction {
+				acts[f.Header.Node][r.Act]++
+			}
+		}
+	}
+	if len(acts) != 2 {
+		t.Fatalf("%d nodes have logs, want 2", len(acts))
+	}
+	for node, n := range acts {
+		for _, act := range []string{"ReadFault", "WriteFault", "RecvReq", "RecvAck", "RecvData", "LeafRecvGrant", "LeafRecvRecall"} {
+			if n[act] == 0 {
+				t.Errorf("node %d has no %s: %v", node, act, n)
+			}
+		}
+	}
+}
+
 func TestClusterStatus(t *testing.T) {
 	needNode(t)
 	for _, tc := range []struct {

@@ -175,24 +175,6 @@ func (s *Shard) Holds(yield func(addr.PageNum) bool) {
 	}
 }
 
-// TakesInto says whether the bytes of a Data message may be received straight
-// into the frame (frame) or into the home's copy (home): nobody can see them
-// there until the message has been handled.
-func (s *Shard) TakesInto(m *Message) (frame, home bool) {
-	if m.Kind != Data || s.receive(m) != nil {
-		return false, false
-	}
-	switch m.To.Tag {
-	case addr.Leaf:
-		a := s.asks[m.Page]
-		return a != nil && (a.op == OpRead || a.op == OpWrite) && !a.arrived && s.views[m.Page].right == None, false
-	case addr.Root:
-		t := s.transactions[addr.ID(m.Page, m.To)]
-		return false, t != nil && t.busy.waitHome
-	}
-	return false, false
-}
-
 var errDropped = errors.New("mome: message dropped by the receive rule")
 
 // Behind says whether some message carried a newer epoch than the shard's
