@@ -18,6 +18,7 @@ var commands = []func() *cobra.Command{
 	segmentCommand,
 	doctorCommand,
 	benchCommand,
+	traceCommand,
 	benchProcessCommand,
 	keeperCommand,
 }

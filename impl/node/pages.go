@@ -220,7 +220,6 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 				s.node.failMemory(err)
 			}
 			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
-			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
 		case protocol.Held:
 			granted, p := e.Stamp, e.Page
 			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond

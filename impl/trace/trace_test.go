@@ -402,7 +402,7 @@ func TestSlowDisk(t *testing.T) {
 	w.buffers = []*buffer{b}
 	go w.run()
 	l := &Log{out: b, node: 1}
-	b.pending = append(b.pending, `{"format":1,"node":1}`+"\n"...)
+	b.pending = append(b.pending, `{"format":2,"node":1}`+"\n"...)
 	go func() {
 		e := protocol.Event{At: leaf1}
 		for range records {
@@ -470,7 +470,7 @@ func TestNewRecorderErrors(t *testing.T) {
 	}
 }
 
-const goodHeader = `{"format":1,"spec":"strong","node":1,"shard":0,"slots":null}`
+const goodHeader = `{"format":2,"spec":"strong","node":1,"shard":0,"slots":null}`
 
 const (
 	n      = `"n":{"node":1,"tag":1},"s":0`
@@ -489,8 +489,8 @@ func TestReadErrors(t *testing.T) {
 		{"empty", nil, ErrTruncated, 1},
 		{"no_header", []string{action}, ErrMalformed, 1},
 		{"not_json", []string{"hello"}, ErrMalformed, 1},
-		{"other_format", []string{`{"format":2,"new":1}`}, ErrFormat, 1},
-		{"unknown_in_header", []string{`{"format":1,"new":1}`}, ErrMalformed, 1},
+		{"other_format", []string{`{"format":1,"new":1}`}, ErrFormat, 1},
+		{"unknown_in_header", []string{`{"format":2,"new":1}`}, ErrMalformed, 1},
 		{"header_only", []string{goodHeader}, ErrTruncated, 2},
 		{"no_end", []string{goodHeader, action}, ErrTruncated, 3},
 		{"gap", []string{goodHeader, strings.Replace(action, `"seq":1`, `"seq":2`, 1), `{"end":2}`}, ErrGap, 2},
