@@ -2,7 +2,10 @@
 // pages, nodes, and the managers that serve a page at a node.
 package addr
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // PageSize is the unit of coherence in bytes, PageShift its logarithm.
 const (
@@ -64,14 +67,19 @@ type Place struct {
 	Tag  Tag
 }
 
-func (p Place) String() string {
+func (p Place) String() string { return string(p.Append(nil)) }
+
+// Append appends the place's String.
+func (p Place) Append(b []byte) []byte {
 	switch p.Tag {
 	case Root:
-		return fmt.Sprintf("root@%d", p.Node)
+		b = append(b, "root"...)
 	case Leaf:
-		return fmt.Sprintf("leaf@%d", p.Node)
+		b = append(b, "leaf"...)
+	default:
+		b = strconv.AppendUint(append(b, "mid"...), uint64(p.Tag), 10)
 	}
-	return fmt.Sprintf("mid%d@%d", p.Tag, p.Node)
+	return strconv.AppendUint(append(b, '@'), uint64(p.Node), 10)
 }
 
 // ManagerID is the identity of a manager in one 64-bit word: page number (32

@@ -203,8 +203,12 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	in.Stamp = s.node.stamp()
 	s.log.Input(&in)
 	from := len(s.batch.Effects)
-	if err := s.core.Step(in, &s.batch); err != nil {
+	err := s.core.Step(in, &s.batch)
+	if err != nil {
 		s.batch.Effects = s.batch.Effects[:from]
+	}
+	s.log.Output(&in, s.batch.Effects[from:], err)
+	if err != nil {
 		return err
 	}
 	s.inputs++
@@ -229,9 +233,11 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 			}
 			over := protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}
 			s.log.Input(&over)
+			before := len(s.batch.Effects)
 			if err := s.core.Step(over, &s.batch); err != nil {
 				panic(fmt.Sprintf("mome: the end of a residence: %v", err))
 			}
+			s.log.Output(&over, s.batch.Effects[before:], nil)
 		}
 	}
 	return nil

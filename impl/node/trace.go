@@ -37,10 +37,7 @@ func (s *shard) traceConfiguration(epoch uint64, segments []protocol.Segment) {
 	if s.log == nil {
 		return
 	}
-	line, err := json.Marshal(struct {
-		Epoch    uint64
-		Segments []protocol.Segment
-	}{epoch, segments})
+	line, err := json.Marshal(trace.Change{Epoch: epoch, Segments: segments})
 	if err != nil {
 		panic(fmt.Sprintf("mome: a configuration as JSON: %v", err))
 	}

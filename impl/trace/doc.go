@@ -5,6 +5,7 @@
 //
 //	Recorder, Log       the events of a node, one file per shard   recorder.go
 //	Read, File, Record  the same files, checked                    read.go
+//	Change              the configuration that a log tells of      configuration.go
 //	History             the operations of an application           history.go
 //	Now                 the clock of both                          clock.go
 //

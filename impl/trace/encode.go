@@ -1,14 +1,24 @@
 package trace
 
 import (
+	"encoding/json"
 	"strconv"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// The encoders append JSON by hand: they run under the lock of a shard. All
-// strings that they write are names of constants, which need no escaping.
+// The encoders append JSON by hand: they run under the lock of a shard. The
+// strings that they write are names of constants, which need no escaping, but
+// for those of appendString.
+
+func appendString(b []byte, s string) []byte {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // there is no string without a JSON encoding
+	}
+	return append(b, quoted...)
+}
 
 func appendPlace(b []byte, p addr.Place) []byte {
 	b = append(b, `{"node":`...)
@@ -74,6 +84,43 @@ func appendMessage(b []byte, m *protocol.Message) []byte {
 		b = append(b, '}')
 	}
 	return append(b, '}')
+}
+
+// appendEffects appends the effects of a step in their order, one JSON object a
+// line. It is canonical: two batches have the same text if and only if they are
+// the same, so the digest of the text stands for the batch.
+func appendEffects(b []byte, effects []protocol.Effect) []byte {
+	for i := range effects {
+		e := &effects[i]
+		b = append(b, `{"kind":"`...)
+		b = append(b, e.Kind.String()...)
+		b = append(b, '"')
+		b = appendPage(b, e.Page)
+		b = nameField(b, `,"right":`, uint8(e.Right), e.Right.String())
+		b = uintField(b, `,"stamp":`, uint64(e.Stamp))
+		if e.Msg != (protocol.Message{}) {
+			b = appendMessage(append(b, `,"m":`...), &e.Msg)
+		}
+		b = append(b, '}', '\n')
+	}
+	return b
+}
+
+// appendEffectName appends an effect in short: its kind, what is sent to whom,
+// and the right that is granted.
+func appendEffectName(b []byte, e *protocol.Effect) []byte {
+	b = append(b, e.Kind.String()...)
+	switch e.Kind {
+	case protocol.Send:
+		b = append(b, ' ')
+		b = append(b, e.Msg.Kind.String()...)
+		b = append(b, ' ')
+		b = e.Msg.To.Append(b)
+	case protocol.FrameGrant:
+		b = append(b, ' ')
+		b = append(b, e.Right.String()...)
+	}
+	return b
 }
 
 // appendHead begins the line of any record.

@@ -44,6 +44,7 @@ const (
 	KindInput          // Act (the kind of the input), Page, Stamp, Message
 	KindConfigure      // Conf
 	KindContent        // Moment, Page, Digest
+	KindOutput         // Page, Out
 	kindEnd
 )
 
@@ -66,6 +67,7 @@ type Record struct {
 	Conf    json.RawMessage
 	Moment  Moment
 	Digest  Digest
+	Out     *Output
 }
 
 // File is one log.
@@ -268,6 +270,7 @@ type rawRecord struct {
 	In      string          `json:"in"`
 	Conf    json.RawMessage `json:"conf"`
 	Content string          `json:"content"`
+	Out     string          `json:"out"`
 	End     *uint64         `json:"end"`
 	Page    *addr.PageNum   `json:"p"`
 	From    *rawPlace       `json:"f"`
@@ -275,6 +278,8 @@ type rawRecord struct {
 	Post    json.RawMessage `json:"post"`
 	Stamp   uint32          `json:"stamp"`
 	Digest  string          `json:"digest"`
+	Effects []string        `json:"effects"`
+	Refused string          `json:"refused"`
 	T       int64           `json:"t"`
 }
 
@@ -419,6 +424,17 @@ func (l *lines) record(line []byte, h Header, last *Record) (Record, error) {
 	return rec, nil
 }
 
+// parseDigest is the digest of a text of 16 digits; err stays what it is if it
+// is set.
+func parseDigest(text string, err *error) Digest {
+	v, parseErr := strconv.ParseUint(text, 16, 64)
+	d := Digest(v)
+	if *err == nil && (parseErr != nil || d.String() != text) {
+		*err = fmt.Errorf("%q is no digest", text)
+	}
+	return d
+}
+
 func (r *rawRecord) record() (Record, error) {
 	rec := Record{
 		Lamport: r.Lamport,
@@ -441,11 +457,12 @@ func (r *rawRecord) record() (Record, error) {
 	is(KindInput, r.In != "")
 	is(KindConfigure, r.Conf != nil)
 	is(KindContent, r.Content != "")
+	is(KindOutput, r.Out != "")
 	if kinds != 1 {
-		return rec, errors.New("a record needs one of act, in, conf and content")
+		return rec, errors.New("a record needs one of act, in, out, conf and content")
 	}
 	// allowed are the fields that the kind may have beside its own.
-	var page, message, from, post, stamp, digest bool
+	var page, message, from, post, stamp, digest, effects bool
 	switch rec.Kind {
 	case KindAction:
 		page, message, from, post = true, true, true, true
@@ -465,19 +482,20 @@ func (r *rawRecord) record() (Record, error) {
 		if rec.Moment == momentInvalid && err == nil {
 			err = fmt.Errorf("%q is no moment", r.Content)
 		}
-		d, parseErr := strconv.ParseUint(r.Digest, 16, 64)
-		if rec.Digest = Digest(d); err == nil && (parseErr != nil || rec.Digest.String() != r.Digest) {
-			err = fmt.Errorf("%q is no digest", r.Digest)
-		}
+		rec.Digest = parseDigest(r.Digest, &err)
+	case KindOutput:
+		page, effects = true, true
+		rec.Out = &Output{Digest: parseDigest(r.Out, &err), Effects: r.Effects, Refused: r.Refused}
 	}
 	switch {
 	case err != nil:
 		return rec, err
 	case page != (r.Page != nil):
-		return rec, errors.New("p belongs to act, in and content")
+		return rec, errors.New("p belongs to act, in, out and content")
 	case post != (r.Post != nil):
 		return rec, errors.New("post belongs to act")
-	case !message && r.Message != nil, !from && r.From != nil, !stamp && r.Stamp != 0, !digest && r.Digest != "":
+	case !message && r.Message != nil, !from && r.From != nil, !stamp && r.Stamp != 0, !digest && r.Digest != "",
+		!effects && (r.Effects != nil || r.Refused != ""):
 		return rec, errors.New("a field that belongs to another kind of record")
 	}
 	if r.Page != nil {

@@ -174,6 +174,7 @@ type Log struct {
 	// the last action.
 	seq     uint64
 	lamport uint64
+	text    []byte // scratch of Output
 }
 
 // begin starts a record, and the caller must end it, unless ok is false.
@@ -233,11 +234,17 @@ func (l *Log) Input(in *protocol.Input) {
 	l.input(in)
 }
 
-func (l *Log) input(in *protocol.Input) {
-	at, page := addr.Place{Node: l.node, Tag: addr.Leaf}, in.Page
+// place is the manager and the page that an input is for. A message for another
+// node, which the core refuses, is of this node's log all the same.
+func (l *Log) place(in *protocol.Input) (addr.Place, addr.PageNum) {
 	if in.Kind == protocol.InMessage {
-		at, page = in.Msg.To, in.Msg.Page
+		return addr.Place{Node: l.node, Tag: in.Msg.To.Tag}, in.Msg.Page
 	}
+	return addr.Place{Node: l.node, Tag: addr.Leaf}, in.Page
+}
+
+func (l *Log) input(in *protocol.Input) {
+	at, page := l.place(in)
 	b, ok := l.begin(at)
 	if !ok {
 		return
@@ -252,6 +259,66 @@ func (l *Log) input(in *protocol.Input) {
 		b = appendMessage(b, in.Msg)
 	}
 	l.finish(b)
+}
+
+// Output records what the core put out for an input: the digest of the effects
+// and their names, or the error with which Step refused the input. It follows
+// the actions of the step.
+func (l *Log) Output(in *protocol.Input, effects []protocol.Effect, refused error) {
+	if l == nil {
+		return
+	}
+	l.output(in, effects, refused)
+}
+
+func (l *Log) output(in *protocol.Input, effects []protocol.Effect, refused error) {
+	at, page := l.place(in)
+	l.text = appendEffects(l.text[:0], effects)
+	b, ok := l.begin(at)
+	if !ok {
+		return
+	}
+	b = append(b, `,"out":"`...)
+	b = appendDigest(b, DigestOf(l.text))
+	b = append(b, '"')
+	b = appendPage(b, page)
+	for i := range effects {
+		if i == 0 {
+			b = append(b, `,"effects":["`...)
+		} else {
+			b = append(b, `","`...)
+		}
+		b = appendEffectName(b, &effects[i])
+	}
+	if len(effects) > 0 {
+		b = append(b, `"]`...)
+	}
+	if refused != nil {
+		b = append(b, `,"refused":`...)
+		b = appendString(b, refused.Error())
+	}
+	l.finish(b)
+}
+
+// Output is what a step of a core put out.
+type Output struct {
+	Digest  Digest   // of the batch in its canonical encoding
+	Effects []string // the batch in short; nil where it is empty
+	Refused string   // the error of Step, empty if there was none
+}
+
+// OutputOf is what Log.Output records of a step, and the canonical encoding of
+// its effects: one JSON object a line.
+func OutputOf(effects []protocol.Effect, refused error) (Output, []byte) {
+	text := appendEffects(nil, effects)
+	out := Output{Digest: DigestOf(text)}
+	for i := range effects {
+		out.Effects = append(out.Effects, string(appendEffectName(nil, &effects[i])))
+	}
+	if refused != nil {
+		out.Refused = refused.Error()
+	}
+	return out, text
 }
 
 // Configure records that the core is about to get a new configuration, which

@@ -109,10 +109,19 @@ func TestRoundTrip(t *testing.T) {
 	l.Action(&protocol.Event{Action: protocol.ActReadFault, At: leaf1, Page: 9, Lamport: 1}, states(`{"right":"none"}`))
 	l.Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m})
 	l.Action(&protocol.Event{Action: protocol.ActLeafRecvRecall, At: leaf1, Page: m.Page, Lamport: 5, Message: &m}, states(`{}`))
+	effects := []protocol.Effect{{Kind: protocol.Send, Page: m.Page, Msg: m}, {Kind: protocol.FrameGrant, Page: m.Page, Right: protocol.Read}}
+	l.Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, effects, nil)
 	l.Content(Give, m.Page, leaf1, page)
+	elsewhere := m
+	elsewhere.To = addr.Place{Node: 9, Tag: 4}
+	refusal := errors.New("a \"reason\"")
+	l.Input(&protocol.Input{Kind: protocol.InMessage, Msg: &elsewhere})
+	l.Output(&protocol.Input{Kind: protocol.InMessage, Msg: &elsewhere}, nil, refusal)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
+	output, _ := OutputOf(effects, nil)
+	refused, _ := OutputOf(nil, refusal)
 
 	h, got := readOne(t, dir)
 	wantHeader := testHeader()
@@ -132,13 +141,19 @@ func TestRoundTrip(t *testing.T) {
 		{Kind: KindAction, At: leaf1, Lamport: 1, Act: "ReadFault", Page: 9, Post: json.RawMessage(`{"right":"none"}`)},
 		{Kind: KindInput, At: leaf1, Lamport: 1, Act: "Message", Page: m.Page, Message: &m},
 		{Kind: KindAction, At: leaf1, Lamport: 5, Act: "LeafRecvRecall", Page: m.Page, From: &m.From, Message: &m, Post: json.RawMessage(`{}`)},
+		{Kind: KindOutput, At: leaf1, Lamport: 5, Page: m.Page, Out: &output},
 		{Kind: KindContent, At: leaf1, Lamport: 5, Page: m.Page, Moment: Give, Digest: DigestOf(page)},
+		{Kind: KindInput, At: addr.Place{Node: 1, Tag: 4}, Lamport: 5, Act: "Message", Page: m.Page, Message: &elsewhere},
+		{Kind: KindOutput, At: addr.Place{Node: 1, Tag: 4}, Lamport: 5, Page: m.Page, Out: &refused},
 	}
 	for i := range want {
 		want[i].Seq, want[i].Line = uint64(i+1), i+2
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatal(d)
+	}
+	if d := cmp.Diff([]string{"Send Recall leaf@1", "FrameGrant read"}, output.Effects); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -470,6 +485,49 @@ func TestNewRecorderErrors(t *testing.T) {
 	}
 }
 
+// The canonical encoding of a batch tells any two batches apart: every field of
+// an effect and of its message is in it, and so are order and number.
+func TestEffectsAreCanonical(t *testing.T) {
+	var whole protocol.Effect
+	fill(reflect.ValueOf(&whole).Elem())
+	whole.Msg = aMessage()
+	other := map[reflect.Kind]func(reflect.Value){
+		reflect.Bool: func(v reflect.Value) { v.SetBool(!v.Bool()) },
+	}
+	for _, k := range []reflect.Kind{reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64} {
+		other[k] = func(v reflect.Value) { v.SetUint(v.Uint() - 1) }
+	}
+	seen := map[string]string{}
+	add := func(name string, effects ...protocol.Effect) {
+		text := string(appendEffects(nil, effects))
+		if twin, ok := seen[text]; ok {
+			t.Errorf("%s and %s have the same encoding: %s", name, twin, text)
+		}
+		seen[text] = name
+	}
+	changed := whole
+	var walk func(path string, v reflect.Value)
+	walk = func(path string, v reflect.Value) {
+		if v.Kind() == reflect.Struct {
+			for i := range v.NumField() {
+				walk(path+"."+v.Type().Field(i).Name, v.Field(i))
+			}
+			return
+		}
+		other[v.Kind()](v)
+		add(path, changed)
+		changed = whole
+	}
+	add("nothing")
+	add("one", whole)
+	add("two", whole, whole)
+	walk("", reflect.ValueOf(&changed).Elem())
+	less := whole
+	less.Kind = protocol.FrameZero
+	add("in order", whole, less)
+	add("out of order", less, whole)
+}
+
 const goodHeader = `{"format":2,"spec":"strong","node":1,"shard":0,"slots":null}`
 
 const (
@@ -513,6 +571,10 @@ func TestReadErrors(t *testing.T) {
 		{"odd_input", []string{goodHeader, `{` + n + `,"seq":1,"in":"Sneeze","p":0}`}, ErrMalformed, 2},
 		{"input_without_message", []string{goodHeader, `{` + n + `,"seq":1,"in":"Message","p":0}`}, ErrMalformed, 2},
 		{"odd_moment", []string{goodHeader, `{` + n + `,"seq":1,"content":"invalid","p":0,"digest":"0000000000000000"}`}, ErrMalformed, 2},
+		{"short_out", []string{goodHeader, `{` + n + `,"seq":1,"out":"00","p":0}`}, ErrMalformed, 2},
+		{"out_without_page", []string{goodHeader, `{` + n + `,"seq":1,"out":"0000000000000000"}`}, ErrMalformed, 2},
+		{"effects_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"effects":[]`, 1)}, ErrMalformed, 2},
+		{"refused_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"refused":"x"`, 1)}, ErrMalformed, 2},
 		{"short_digest", []string{goodHeader, `{` + n + `,"seq":1,"content":"give","p":0,"digest":"00"}`}, ErrMalformed, 2},
 		{"digest_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"digest":"00"`, 1)}, ErrMalformed, 2},
 		{"odd_kind_of_message", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{"kind":"Rec"}`, 1)}, ErrMalformed, 2},
@@ -560,6 +622,46 @@ func readAll(text string) ([]Record, error) {
 		recs = append(recs, rec)
 	}
 	return recs, nil
+}
+
+// The configuration of a log is the one that was recorded, and what cannot be
+// one is refused.
+func TestConfiguration(t *testing.T) {
+	want := &protocol.Configuration{Epoch: 3, Members: []addr.Incarnation{1, 1}, Fanout: 2, Slots: protocol.DealSlots(4, 2)}
+	slots, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := Header{Nodes: 2, Slots: slots}
+	got, err := h.Configuration()
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v, %v, want %+v", got, err, want)
+	}
+	segments := []protocol.Segment{{First: 64, Pages: 64, Generation: 5}}
+	conf, err := json.Marshal(Change{Epoch: 4, Segments: segments})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Record{Conf: conf}
+	got, err = r.Configure(got)
+	want = want.WithSegments(segments)
+	want.Epoch = 4
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v, %v, want %+v", got, err, want)
+	}
+	for _, bad := range []string{`null`, `{}`, `{"Slot":[]}`, strings.Replace(string(slots), `"Fanout":2`, `"Fanout":1`, 1),
+		strings.Replace(string(slots), `"Home":1`, `"Home":2`, 1), strings.Replace(string(slots), `[1,1]`, `[1]`, 1)} {
+		h.Slots = json.RawMessage(bad)
+		if got, err := h.Configuration(); err == nil {
+			t.Errorf("%s is %+v", bad, got)
+		}
+	}
+	for _, bad := range []string{`{"Epoc":1}`, `{"Segments":[{"First":1}]}`} {
+		r.Conf = json.RawMessage(bad)
+		if got, err := r.Configure(want); err == nil {
+			t.Errorf("%s is %+v", bad, got)
+		}
+	}
 }
 
 func TestReadDirErrors(t *testing.T) {
@@ -675,6 +777,8 @@ func FuzzReadLog(f *testing.F) {
 	r.Shard(0).Configure([]byte(`{"a":1}`))
 	r.Shard(0).Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m, Stamp: 1})
 	r.Shard(0).Action(&protocol.Event{At: leaf1, Message: &m, Lamport: 3}, states(`{"x":[]}`))
+	r.Shard(0).Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, []protocol.Effect{{Kind: protocol.Send, Msg: m}}, nil)
+	r.Shard(0).Output(&protocol.Input{Kind: protocol.InEvict}, nil, errors.New("refused"))
 	r.Shard(0).Content(Give, 3, leaf1, nil)
 	if err := r.Close(); err != nil {
 		f.Fatal(err)
@@ -731,6 +835,19 @@ func appendRecord(b []byte, shard int, rec Record) []byte {
 		b = append(b, `,"content":"`+rec.Moment.String()+`"`...)
 		b = appendPage(b, rec.Page)
 		b = append(b, `,"digest":"`+rec.Digest.String()+`"`...)
+	case KindOutput:
+		b = append(b, `,"out":"`+rec.Out.Digest.String()+`"`...)
+		b = appendPage(b, rec.Page)
+		if rec.Out.Effects != nil {
+			names, err := json.Marshal(rec.Out.Effects)
+			if err != nil {
+				panic(err)
+			}
+			b = append(append(b, `,"effects":`...), names...)
+		}
+		if rec.Out.Refused != "" {
+			b = appendString(append(b, `,"refused":`...), rec.Out.Refused)
+		}
 	}
 	if rec.From != nil {
 		b = appendPlace(append(b, `,"f":`...), *rec.From)
@@ -795,6 +912,21 @@ func BenchmarkAction(b *testing.B) {
 			buf = appendMessage(buf[:0], &m)
 		}
 	})
+}
+
+func BenchmarkOutput(b *testing.B) {
+	m := aMessage()
+	in := protocol.Input{Kind: protocol.InMessage, Msg: &m}
+	effects := []protocol.Effect{{Kind: protocol.FrameDrop}, {Kind: protocol.Send, Msg: m}}
+	r := newTestRecorder(b, b.TempDir(), 1)
+	for _, l := range []*Log{nil, r.Shard(0)} {
+		b.Run(fmt.Sprintf("on=%v", l != nil), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				l.Output(&in, effects, nil)
+			}
+		})
+	}
 }
 
 func BenchmarkContent(b *testing.B) {

@@ -1,0 +1,61 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// Change is what a conf record in the log of a shard holds: the segments from
+// here on. Members, slots and homes stay what the header says.
+type Change struct {
+	Epoch    uint64
+	Segments []protocol.Segment
+}
+
+// Configuration is what the node knew of the cluster when the log began: it has
+// no segments yet.
+func (h Header) Configuration() (*protocol.Configuration, error) {
+	conf := new(protocol.Configuration)
+	if err := decodeStrictly(h.Slots, conf); err != nil {
+		return nil, fmt.Errorf("slots: %w", err)
+	}
+	switch {
+	case len(conf.Members) != h.Nodes:
+		return nil, fmt.Errorf("slots: %d members, the cluster has %d nodes", len(conf.Members), h.Nodes)
+	case conf.Fanout < 2 || conf.Fanout > protocol.MaxFanout:
+		return nil, fmt.Errorf("slots: the fan-out is %d", conf.Fanout)
+	case len(conf.Slots) == 0:
+		return nil, fmt.Errorf("slots: there are none")
+	}
+	for i, s := range conf.Slots {
+		if int(s.Home) >= h.Nodes {
+			return nil, fmt.Errorf("slots: the home of slot %d is node %d of %d", i, s.Home, h.Nodes)
+		}
+	}
+	return conf, nil
+}
+
+// Configure is the configuration that a conf record makes of the one before it.
+func (r *Record) Configure(before *protocol.Configuration) (*protocol.Configuration, error) {
+	var c Change
+	if err := decodeStrictly(r.Conf, &c); err != nil {
+		return nil, fmt.Errorf("conf: %w", err)
+	}
+	for _, s := range c.Segments {
+		if s.Pages < 1 {
+			return nil, fmt.Errorf("conf: a segment of %d pages", s.Pages)
+		}
+	}
+	conf := before.WithSegments(c.Segments)
+	conf.Epoch = c.Epoch
+	return conf, nil
+}
+
+func decodeStrictly(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
