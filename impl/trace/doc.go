@@ -6,6 +6,7 @@
 //	Recorder, Log       the events of a node, one file per shard   recorder.go
 //	Read, File, Record  the same files, checked                    read.go
 //	Change              the configuration that a log tells of      configuration.go
+//	OpenRun, Run, Event all logs of a run, merged                  merge.go
 //	History             the operations of an application           history.go
 //	Now                 the clock of both                          clock.go
 //

@@ -31,6 +31,8 @@ var (
 	// ErrTruncated: the end is missing. What was read before is a prefix of
 	// what happened: the process died, or the disk was full.
 	ErrTruncated = errors.New("mome: truncated trace")
+	// ErrMissing: the log of a node or of a shard is not there.
+	ErrMissing = errors.New("mome: incomplete trace")
 	// ErrNoTrace: there is no log in the directory.
 	ErrNoTrace = errors.New("mome: no trace")
 )

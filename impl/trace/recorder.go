@@ -21,13 +21,15 @@ var errClosed = errors.New("mome: trace closed")
 
 // Header is the first line of a log: what one must know to read the rest.
 type Header struct {
-	// Format and Shard are set by the Recorder.
+	// Format, Shard and Shards are set by the Recorder.
 	Format int `json:"format"`
 	// Spec names the specification whose actions follow, for instance strong.
 	Spec        string           `json:"spec"`
 	Node        addr.NodeID      `json:"node"`
 	Incarnation addr.Incarnation `json:"incarnation"`
 	Shard       int              `json:"shard"`
+	// Shards is how many logs the node has, one for each shard.
+	Shards int `json:"shards"`
 	// Nodes is the number of nodes of the cluster.
 	Nodes    int `json:"nodes"`
 	PageSize int `json:"page_size"`
@@ -84,7 +86,7 @@ type Recorder struct {
 }
 
 // NewRecorder begins the logs of a node with so many shards, in a directory that
-// is created if needed. The header's Format and Shard are set here.
+// is created if needed. The header's Format, Shard and Shards are set here.
 func NewRecorder(dir string, h Header, shards int) (*Recorder, error) {
 	return newRecorder(dir, h, shards, bufferLimit)
 }
@@ -101,7 +103,7 @@ func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err erro
 			}
 		}
 	}()
-	h.Format = Format
+	h.Format, h.Shards = Format, shards
 	for h.Shard = range shards {
 		line, err := json.Marshal(h)
 		if err != nil {

@@ -125,7 +125,7 @@ func TestRoundTrip(t *testing.T) {
 
 	h, got := readOne(t, dir)
 	wantHeader := testHeader()
-	wantHeader.Format = Format
+	wantHeader.Format, wantHeader.Shards = Format, 1
 	if d := cmp.Diff(wantHeader, h); d != "" {
 		t.Fatal(d)
 	}
