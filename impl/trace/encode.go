@@ -140,6 +140,16 @@ func appendPage(b []byte, p addr.PageNum) []byte {
 	return strconv.AppendUint(b, uint64(p), 10)
 }
 
+// appendPhase appends the phase in which an action began, unless it is idle.
+func appendPhase(b []byte, ph protocol.Phase) []byte {
+	if ph == protocol.Idle {
+		return b
+	}
+	b = append(b, `,"phase":"`...)
+	b = append(b, ph.String()...)
+	return append(b, '"')
+}
+
 // appendTail ends the line of any record.
 func appendTail(b []byte, t int64) []byte {
 	b = append(b, `,"t":`...)

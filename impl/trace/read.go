@@ -42,7 +42,7 @@ type Kind uint8
 
 const (
 	kindInvalid   Kind = iota
-	KindAction         // Act, Page, Message, Post
+	KindAction         // Act, Page, Before, Message, Post
 	KindInput          // Act (the kind of the input), Page, Stamp, Message
 	KindConfigure      // Conf
 	KindContent        // Moment, Page, Digest
@@ -62,6 +62,7 @@ type Record struct {
 
 	Act     string
 	Page    addr.PageNum
+	Before  protocol.Phase    // of the manager, when the action began
 	From    *addr.Place       // the sender; nil for a local step
 	Message *protocol.Message // nil where there was none
 	Post    json.RawMessage
@@ -275,6 +276,7 @@ type rawRecord struct {
 	Out     string          `json:"out"`
 	End     *uint64         `json:"end"`
 	Page    *addr.PageNum   `json:"p"`
+	Phase   string          `json:"phase"`
 	From    *rawPlace       `json:"f"`
 	Message *rawMessage     `json:"m"`
 	Post    json.RawMessage `json:"post"`
@@ -345,6 +347,7 @@ var (
 	dsts    = namesOf[protocol.Dst]()
 	datas   = namesOf[protocol.DataKind]()
 	inputs  = namesOf[protocol.InputKind]()
+	phases  = namesOf[protocol.Phase]()
 	moments = namesOf[Moment]()
 )
 
@@ -464,11 +467,12 @@ func (r *rawRecord) record() (Record, error) {
 		return rec, errors.New("a record needs one of act, in, out, conf and content")
 	}
 	// allowed are the fields that the kind may have beside its own.
-	var page, message, from, post, stamp, digest, effects bool
+	var page, phase, message, from, post, stamp, digest, effects bool
 	switch rec.Kind {
 	case KindAction:
-		page, message, from, post = true, true, true, true
+		page, phase, message, from, post = true, true, true, true, true
 		rec.Act = r.Act
+		rec.Before = phases.of(r.Phase, &err)
 		if !identifier.MatchString(r.Act) {
 			err = fmt.Errorf("%q cannot be an action", r.Act)
 		}
@@ -496,8 +500,8 @@ func (r *rawRecord) record() (Record, error) {
 		return rec, errors.New("p belongs to act, in, out and content")
 	case post != (r.Post != nil):
 		return rec, errors.New("post belongs to act")
-	case !message && r.Message != nil, !from && r.From != nil, !stamp && r.Stamp != 0, !digest && r.Digest != "",
-		!effects && (r.Effects != nil || r.Refused != ""):
+	case !phase && r.Phase != "", !message && r.Message != nil, !from && r.From != nil, !stamp && r.Stamp != 0,
+		!digest && r.Digest != "", !effects && (r.Effects != nil || r.Refused != ""):
 		return rec, errors.New("a field that belongs to another kind of record")
 	}
 	if r.Page != nil {

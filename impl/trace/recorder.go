@@ -213,6 +213,7 @@ func (l *Log) action(e *protocol.Event, post State) {
 	b = append(b, e.Action.String()...)
 	b = append(b, '"')
 	b = appendPage(b, e.Page)
+	b = appendPhase(b, e.Before)
 	if e.Message != nil {
 		// A local step shows the message that it sent: that has no sender.
 		if e.Message.From != e.At {

@@ -108,7 +108,8 @@ func TestRoundTrip(t *testing.T) {
 	l.Input(&protocol.Input{Kind: protocol.InReadFault, Page: 9, Stamp: 4})
 	l.Action(&protocol.Event{Action: protocol.ActReadFault, At: leaf1, Page: 9, Lamport: 1}, states(`{"right":"none"}`))
 	l.Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m})
-	l.Action(&protocol.Event{Action: protocol.ActLeafRecvRecall, At: leaf1, Page: m.Page, Lamport: 5, Message: &m}, states(`{}`))
+	l.Action(&protocol.Event{Action: protocol.ActLeafRecvRecall, At: leaf1, Page: m.Page, Lamport: 5,
+		Before: protocol.RecalledClimbing, Message: &m}, states(`{}`))
 	effects := []protocol.Effect{{Kind: protocol.Send, Page: m.Page, Msg: m}, {Kind: protocol.FrameGrant, Page: m.Page, Right: protocol.Read}}
 	l.Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, effects, nil)
 	l.Content(Give, m.Page, leaf1, page)
@@ -140,7 +141,8 @@ func TestRoundTrip(t *testing.T) {
 		{Kind: KindInput, At: leaf1, Act: "ReadFault", Page: 9, Stamp: 4},
 		{Kind: KindAction, At: leaf1, Lamport: 1, Act: "ReadFault", Page: 9, Post: json.RawMessage(`{"right":"none"}`)},
 		{Kind: KindInput, At: leaf1, Lamport: 1, Act: "Message", Page: m.Page, Message: &m},
-		{Kind: KindAction, At: leaf1, Lamport: 5, Act: "LeafRecvRecall", Page: m.Page, From: &m.From, Message: &m, Post: json.RawMessage(`{}`)},
+		{Kind: KindAction, At: leaf1, Lamport: 5, Act: "LeafRecvRecall", Page: m.Page, Before: protocol.RecalledClimbing,
+			From: &m.From, Message: &m, Post: json.RawMessage(`{}`)},
 		{Kind: KindOutput, At: leaf1, Lamport: 5, Page: m.Page, Out: &output},
 		{Kind: KindContent, At: leaf1, Lamport: 5, Page: m.Page, Moment: Give, Digest: DigestOf(page)},
 		{Kind: KindInput, At: addr.Place{Node: 1, Tag: 4}, Lamport: 5, Act: "Message", Page: m.Page, Message: &elsewhere},
@@ -577,6 +579,8 @@ func TestReadErrors(t *testing.T) {
 		{"refused_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"refused":"x"`, 1)}, ErrMalformed, 2},
 		{"short_digest", []string{goodHeader, `{` + n + `,"seq":1,"content":"give","p":0,"digest":"00"}`}, ErrMalformed, 2},
 		{"digest_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"digest":"00"`, 1)}, ErrMalformed, 2},
+		{"odd_phase", []string{goodHeader, strings.Replace(action, `"t":1`, `"phase":"asleep"`, 1)}, ErrMalformed, 2},
+		{"phase_of_input", []string{goodHeader, `{` + n + `,"seq":1,"in":"Evict","p":0,"phase":"serving"}`}, ErrMalformed, 2},
 		{"odd_kind_of_message", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{"kind":"Rec"}`, 1)}, ErrMalformed, 2},
 		{"message_without_kind", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{}`, 1)}, ErrMalformed, 2},
 		{"odd_sender", []string{goodHeader, strings.Replace(action, `"t":1`, `"f":{"node":1},"m":{"kind":"Req"}`, 1)}, ErrMalformed, 2},
@@ -825,6 +829,7 @@ func appendRecord(b []byte, shard int, rec Record) []byte {
 	case KindAction:
 		b = append(b, `,"act":"`+rec.Act+`"`...)
 		b = appendPage(b, rec.Page)
+		b = appendPhase(b, rec.Before)
 	case KindInput:
 		b = append(b, `,"in":"`+rec.Act+`"`...)
 		b = appendPage(b, rec.Page)
