@@ -3,7 +3,9 @@ package main
 import "github.com/spf13/cobra"
 
 // traceCommands makes the subcommands of trace, in the order of the help.
-var traceCommands = []func(*bool) *cobra.Command{}
+var traceCommands = []func(*bool) *cobra.Command{
+	traceCoverageCommand,
+}
 
 func traceCommand() *cobra.Command {
 	cmd := &cobra.Command{

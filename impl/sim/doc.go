@@ -5,10 +5,10 @@
 //	World      nodes, processes, frames, homes, memory        world.go
 //	session    the links below the core, and how they break   session.go
 //	Random     the scheduler                                  schedule.go
-//	Snapshot   the spec's state of one page                   snapshot.go
-//	Invariants StrongInvs as Go functions                     invariants.go
-//	Coverage   which action ran at which level and phase      coverage.go
+//	snapshot   the spec's state of one page, and StrongInvs   invariants.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
+//
+// Which action ran at which level and phase is counted by impl/coverage.
 //
 // Real is impl/protocol. Simulated are: the links (session.go states which
 // rules of impl/wire it repeats), page contents (one word for a page),

@@ -102,23 +102,21 @@ func TestScenarios(t *testing.T) {
 // what is under way.
 func (w *World) printState(b *strings.Builder) {
 	s := w.snapshot(0)
-	for i, at := range s.Places {
+	for i, at := range s.places {
 		state := string(w.nodes[at.Node].shard.AppendState(nil, 0, at))
 		fresh := protocol.NewShard(at.Node, 1, 0, w.confs[0], nil)
 		if state != string(fresh.AppendState(nil, 0, at)) {
 			fmt.Fprintf(b, "%v %s\n", at, state)
 		}
-		for _, m := range s.Down[i] {
+		for _, m := range s.down[i] {
 			fmt.Fprintf(b, "  down: %s\n", message(m))
 		}
-		for _, m := range s.Up[i] {
+		for _, m := range s.up[i] {
 			fmt.Fprintf(b, "  up: %s\n", message(m))
 		}
 	}
-	for _, pk := range w.flight[0] {
-		if pk.msg.Kind == protocol.Data {
-			fmt.Fprintf(b, "%s\n", message(&pk.msg))
-		}
+	for _, d := range s.data {
+		fmt.Fprintf(b, "%s\n", message(&d.msg))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coverage"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -83,7 +84,7 @@ func (wd world) each(n int, do func(seed uint64)) {
 
 // TestRandomSchedules runs the suite and reports what it covered.
 func TestRandomSchedules(t *testing.T) {
-	total := make(Coverage)
+	total := coverage.New()
 	steps, duplicates, broken, removed, early, crashed := 0, 0, 0, 0, 0, 0
 	ran := 0
 	for _, wd := range suite {
@@ -115,7 +116,7 @@ func TestRandomSchedules(t *testing.T) {
 			t.Errorf("the suite covers no %s", what)
 		}
 	}
-	t.Logf("coverage:\n%s", total)
+	t.Logf("coverage:\n%v", total)
 	if *cover != "" {
 		if err := os.WriteFile(*cover, []byte(total.String()), 0o666); err != nil {
 			t.Error(err)

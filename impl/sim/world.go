@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coverage"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -78,7 +79,7 @@ type World struct {
 	lateral  []*packet   // Data, where Config.Lateral
 	flight   [][]*packet // by page: all that is under way, in the order of sending
 	held     []residence // in the order of their deadlines
-	trees    []*Topology // by page
+	trees    []*topology // by page
 
 	memory map[word]uint64 // the atomic memory that strong pages refine
 	next   uint64          // the next value to store: all are different
@@ -89,7 +90,7 @@ type World struct {
 	asked    map[word]int    // by page and node (generation is the node): grants when it asked
 	granted  map[word]uint64 // version of the root's last write grant
 
-	Coverage   Coverage
+	Coverage   *coverage.Coverage
 	Steps      int
 	Served     int // accesses that waited and were served
 	ServedBy   []int
@@ -129,9 +130,9 @@ func New(cfg Config) *World {
 		cfg.Residence = 100
 	}
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
-		flight: make([][]*packet, cfg.Pages), trees: make([]*Topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
+		flight: make([][]*packet, cfg.Pages), trees: make([]*topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
 		queued: make(map[turn]int), answered: make(map[addr.ManagerID]int), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
-		Coverage: make(Coverage), ServedBy: make([]int, cfg.Nodes)}
+		Coverage: coverage.New(), ServedBy: make([]int, cfg.Nodes)}
 	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
 	for i := range cfg.Nodes {
 		conf.Members = append(conf.Members, 1)
@@ -173,7 +174,7 @@ func (w *World) generation(n *node, p addr.PageNum) uint32 {
 
 // Observe implements protocol.Observer.
 func (w *World) Observe(e *protocol.Event) {
-	w.Coverage.count(e)
+	w.Coverage.Event(e, w.nodes[e.At.Node].shard.Right(e.Page))
 	mine := word{uint32(e.At.Node), e.Page}
 	switch e.Action {
 	case protocol.ActReadFault, protocol.ActWriteFault, protocol.ActWriteback:

@@ -1,0 +1,227 @@
+package coverage
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// Level is where a manager stands: at a leaf, k links above the leaves, or at
+// the root, however deep the tree is.
+type Level int
+
+// Levels that are not a number of links.
+const (
+	Leaf Level = 0
+	Root Level = -1
+)
+
+// LevelOf is the level of the managers with this tag.
+func LevelOf(tag addr.Tag) Level {
+	switch tag {
+	case addr.Root:
+		return Root
+	case addr.Leaf:
+		return Leaf
+	}
+	return Level(tag-addr.FirstIntermediate) + 1
+}
+
+func (l Level) String() string {
+	switch l {
+	case Leaf:
+		return "leaf"
+	case Root:
+		return "root"
+	}
+	return fmt.Sprintf("level%d", int(l))
+}
+
+// height orders levels from the leaves up.
+func (l Level) height() int {
+	if l == Root {
+		return 1 << 30
+	}
+	return int(l)
+}
+
+// Phases are all phases, in order.
+var Phases = []protocol.Phase{protocol.Idle, protocol.Serving, protocol.Climbing, protocol.Recalled, protocol.RecalledClimbing}
+
+// Cell is an action, the level of the manager that took it, and the phase in
+// which that began.
+type Cell struct {
+	Action string
+	Level  Level
+	Phase  protocol.Phase
+}
+
+// Case is an action and what its message asked for or answered: a branch of the
+// handler.
+type Case struct {
+	Action string
+	Kind   protocol.Kind
+	Op     protocol.Op     // Req, Grant
+	Have   protocol.Right  // Req
+	Source protocol.Source // Grant
+	Keep   protocol.Right  // Recall, Ack
+	Dst    protocol.Dst    // Recall
+	Hit    bool            // Ack
+	// Missed: a leaf was recalled for a copy that it had evicted.
+	Missed bool
+}
+
+// Message is what the message said, without who and where.
+func (c Case) Message() string {
+	switch c.Kind {
+	case protocol.Req:
+		return fmt.Sprintf("%v, have %v", c.Op, c.Have)
+	case protocol.Grant:
+		return fmt.Sprintf("%v, %v", c.Op, c.Source)
+	case protocol.Recall:
+		text := fmt.Sprintf("keep %v, to %v", c.Keep, c.Dst)
+		if c.Missed {
+			text += ", missed"
+		}
+		return text
+	case protocol.Ack:
+		if c.Hit {
+			return fmt.Sprintf("keep %v, sent", c.Keep)
+		}
+		return fmt.Sprintf("keep %v, not sent", c.Keep)
+	}
+	return "the page"
+}
+
+// Coverage counts actions. The zero value is not usable.
+type Coverage struct {
+	Cells map[Cell]int
+	Cases map[Case]int // actions with a message only
+}
+
+// New is a coverage of nothing.
+func New() *Coverage { return &Coverage{make(map[Cell]int), make(map[Case]int)} }
+
+// Event counts an action of the core. right is what the leaf has after it,
+// where a leaf took it.
+func (c *Coverage) Event(e *protocol.Event, right protocol.Right) {
+	c.count(e.Action.String(), e.At.Tag, e.Before, e.Message, right)
+}
+
+func (c *Coverage) count(action string, at addr.Tag, before protocol.Phase, m *protocol.Message, right protocol.Right) {
+	c.Cells[Cell{action, LevelOf(at), before}]++
+	if m == nil {
+		return
+	}
+	k := Case{Action: action, Kind: m.Kind}
+	switch m.Kind {
+	case protocol.Req:
+		k.Op, k.Have = m.Op, m.Have
+	case protocol.Grant:
+		k.Op, k.Source = m.Op, m.Source
+	case protocol.Recall:
+		k.Keep, k.Dst = m.Keep, m.Dst
+		k.Missed = m.Keep != protocol.None && at == addr.Leaf && right == protocol.None
+	case protocol.Ack:
+		k.Keep, k.Hit = m.Keep, m.Hit
+	}
+	c.Cases[k]++
+}
+
+// Add adds another run's.
+func (c *Coverage) Add(o *Coverage) {
+	for k, n := range o.Cells {
+		c.Cells[k] += n
+	}
+	for k, n := range o.Cases {
+		c.Cases[k] += n
+	}
+}
+
+// At is how often managers of the level took the action, in whatever phase.
+func (c *Coverage) At(action string, l Level) (n int) {
+	for _, ph := range Phases {
+		n += c.Cells[Cell{action, l, ph}]
+	}
+	return n
+}
+
+// Total is how many actions were taken.
+func (c *Coverage) Total() (n int) {
+	for _, k := range c.Cells {
+		n += k
+	}
+	return n
+}
+
+// Row is an action at a level: a line of the table.
+type Row struct {
+	Action string
+	Level  Level
+}
+
+// Rows are the actions that were taken, each with its levels: in the order of
+// the core's table, those of other specifications behind them by name.
+func (c *Coverage) Rows() []Row {
+	seen := make(map[Row]bool)
+	for k := range c.Cells {
+		seen[Row{k.Action, k.Level}] = true
+	}
+	return slices.SortedFunc(maps.Keys(seen), func(a, b Row) int {
+		return cmp.Or(compareActions(a.Action, b.Action), cmp.Compare(a.Level.height(), b.Level.height()))
+	})
+}
+
+// SortedCases are the cases, in the order of Rows.
+func (c *Coverage) SortedCases() []Case {
+	return slices.SortedFunc(maps.Keys(c.Cases), func(a, b Case) int {
+		return cmp.Or(compareActions(a.Action, b.Action), cmp.Compare(a.Message(), b.Message()))
+	})
+}
+
+func compareActions(a, b string) int {
+	return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a, b))
+}
+
+// order is the place of an action in the core's table, or behind it.
+func order(action string) int {
+	i := slices.IndexFunc(protocol.Actions(), func(a protocol.Action) bool { return a.String() == action })
+	if i < 0 {
+		return len(protocol.Actions())
+	}
+	return i
+}
+
+// String is a table: a line for each action and level, a column for each phase.
+// A dash is a cell that cannot be otherwise.
+func (c *Coverage) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-16s%-8s", "action", "level")
+	for _, p := range Phases {
+		fmt.Fprintf(&b, "%18v", p)
+	}
+	b.WriteByte('\n')
+	for _, r := range c.Rows() {
+		fmt.Fprintf(&b, "%-16v%-8v", r.Action, r.Level)
+		for _, p := range Phases {
+			fmt.Fprintf(&b, "%18s", c.Text(Cell{r.Action, r.Level, p}))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Text is the count of a cell, or a dash where it cannot be otherwise than zero.
+func (c *Coverage) Text(k Cell) string {
+	n := c.Cells[k]
+	if n == 0 && Impossible(k) != "" {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}

@@ -1,0 +1,176 @@
+package coverage
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// state is the post state of a recorded action.
+type state string
+
+func (s state) AppendState(b []byte, _ addr.PageNum, _ addr.Place) []byte { return append(b, s...) }
+
+// record writes the log of the only node of a run, and returns the directory.
+// Its tree is root and leaf.
+func record(t *testing.T, events ...protocol.Event) string {
+	t.Helper()
+	dir := t.TempDir()
+	r, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Incarnation: 1, Nodes: 1, PageSize: addr.PageSize,
+		Slots: []byte(`{"Epoch":1,"Members":[1],"Fanout":2,"Slots":[{"Home":0,"Term":1}],"Generation":0}`)}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range events {
+		post := state(`{"right":"none"}`)
+		if events[i].Message != nil && events[i].Message.Version > 0 {
+			post = `{"right":"read"}`
+		}
+		r.Shard(0).Action(&events[i], post)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var leafPlace, rootPlace = addr.Place{Tag: addr.Leaf}, addr.Place{Tag: addr.Root}
+
+// everything is one event of each action that a tree of root and leaf has.
+func everything() []protocol.Event {
+	read := &protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, From: leafPlace, To: rootPlace}
+	fetch := &protocol.Message{Kind: protocol.Recall, Keep: protocol.Read, Dst: protocol.ToHome, From: rootPlace, To: leafPlace}
+	kept := *fetch
+	kept.Version = 1 // record gives a state with a copy
+	return []protocol.Event{
+		{Action: protocol.ActReadFault, At: leafPlace, Message: read},
+		{Action: protocol.ActWriteFault, At: leafPlace, Before: protocol.Recalled},
+		{Action: protocol.ActWriteback, At: leafPlace},
+		{Action: protocol.ActEvict, At: leafPlace},
+		{Action: protocol.ActRecvData, At: leafPlace, Before: protocol.Climbing},
+		{Action: protocol.ActLeafRecvGrant, At: leafPlace, Before: protocol.Climbing},
+		{Action: protocol.ActLeafRecvRecall, At: leafPlace, Before: protocol.Recalled, Message: fetch},
+		{Action: protocol.ActLeafRecvRecall, At: leafPlace, Before: protocol.Recalled, Message: &kept},
+		{Action: protocol.ActRecvReq, At: rootPlace, Message: read},
+		{Action: protocol.ActRecvReq, At: rootPlace, Before: protocol.Serving, Message: read},
+		{Action: protocol.ActRecvAck, At: rootPlace, Before: protocol.Serving},
+		{Action: protocol.ActHomeRecvData, At: rootPlace, Before: protocol.Serving},
+	}
+}
+
+// TestRead: what was recorded is counted, of several runs together, and a leaf
+// that was recalled for an evicted copy has missed.
+func TestRead(t *testing.T) {
+	runs, err := Read(record(t, everything()...), record(t, everything()[8:10]...))
+	if err != nil || len(runs) != 1 {
+		t.Fatal(runs, err)
+	}
+	r := runs[0]
+	if r.Spec != "strong" || r.Logs != 2 || r.Nodes != 1 || r.Depth != 1 || r.Total() != 14 {
+		t.Errorf("%s, %d logs, %d nodes, depth %d, %d actions", r.Spec, r.Logs, r.Nodes, r.Depth, r.Total())
+	}
+	if never := r.Never(); never != nil {
+		t.Errorf("never: %v", never)
+	}
+	for _, k := range []Cell{{"RecvReq", Root, protocol.Idle}, {"RecvReq", Root, protocol.Serving},
+		{"LeafRecvRecall", Leaf, protocol.Recalled}} {
+		if n := r.Cells[k]; n != 2 {
+			t.Errorf("%+v: %d, want 2", k, n)
+		}
+	}
+	cases := make(map[string]int)
+	for _, k := range r.SortedCases() {
+		cases[k.Action+": "+k.Message()] = r.Cases[k]
+	}
+	want := map[string]int{"ReadFault: read, have none": 1, "RecvReq: read, have none": 4,
+		"LeafRecvRecall: keep read, to home": 1, "LeafRecvRecall: keep read, to home, missed": 1}
+	if d := cmp.Diff(want, cases); d != "" {
+		t.Error(d)
+	}
+	// A line for each of the ten actions, below the title.
+	if lines := strings.Split(strings.TrimSpace(r.String()), "\n"); len(lines) != 11 ||
+		strings.Join(strings.Fields(lines[8]), " ") != "RecvReq root 2 2 - - -" {
+		t.Errorf("the table is\n%v", r)
+	}
+}
+
+// TestNever: what a run leaves out is named.
+func TestNever(t *testing.T) {
+	all := everything()
+	for i, e := range all {
+		if e.Action == protocol.ActRecvReq || e.Action == protocol.ActLeafRecvRecall {
+			continue // there are two of them
+		}
+		runs, err := Read(record(t, append(append([]protocol.Event(nil), all[:i]...), all[i+1:]...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]Row{{e.Action.String(), LevelOf(e.At.Tag)}}, runs[0].Never()); d != "" {
+			t.Errorf("without %v: %s", e.Action, d)
+		}
+	}
+}
+
+// TestReadErrors: a part of a run is not counted.
+func TestReadErrors(t *testing.T) {
+	good := record(t, everything()...)
+	log := filepath.Join(good, "node00000-i1-s000.ndjson")
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, from, to string
+		want           error
+		where          string
+	}{
+		{"cut", `{"end":12}` + "\n", "", trace.ErrTruncated, ":14:"},
+		{"gap", `"seq":5,`, `"seq":6,`, trace.ErrGap, ":6:"},
+		{"format", `"format":2`, `"format":1`, trace.ErrFormat, ":1:"},
+		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, trace.ErrMalformed, ":9:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			bad := strings.Replace(string(text), c.from, c.to, 1)
+			if bad == string(text) {
+				t.Fatalf("the log has no %s", c.from)
+			}
+			if err := os.WriteFile(filepath.Join(dir, filepath.Base(log)), []byte(bad), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			runs, err := Read(good, dir)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), c.where) {
+				t.Errorf("%v, %v; want %v at %s", runs, err, c.want, c.where)
+			}
+		})
+	}
+	if _, err := Read(t.TempDir()); !errors.Is(err, trace.ErrNoTrace) {
+		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// TestImpossible: the levels and the reasons are of actions that there are, and
+// leave something to be done by each.
+func TestImpossible(t *testing.T) {
+	for _, a := range protocol.Actions() {
+		for _, l := range Levels(a, 4) {
+			possible := 0
+			for _, ph := range Phases {
+				if Impossible(Cell{a.String(), l, ph}) == "" {
+					possible++
+				}
+			}
+			if possible == 0 {
+				t.Errorf("%v at %v is never possible", a, l)
+			}
+		}
+	}
+}
