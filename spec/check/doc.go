@@ -9,8 +9,7 @@
 //
 // # TLC
 //
-// TLC comes from the file that TLA2TOOLS_JAR names, else from spec/.tlc, which
-// Maven fills from the pinned spec/pom.xml when it is empty. Every run works on
+// spec/tlc finds TLC, which is kept in spec/.tlc, and runs it. Every run works on
 // a copy of its folder with one worker and a fixed fingerprint, so that the
 // counts repeat. Modules of other folders of spec/ are found by name. The whole
 // output is kept in spec/.tlc/log.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mome-dsm/mome/spec/tlc"
 )
 
 // task is one run of TLC: a model, or a mutant on a model.
@@ -37,7 +39,7 @@ type verdict struct {
 	Log       string  `json:"log,omitempty"`
 	State     string  `json:"state,omitempty"`
 
-	outcome Outcome
+	outcome tlc.Outcome
 }
 
 type summary struct {
@@ -186,7 +188,7 @@ func runTasks(ctx context.Context, c *checker, tasks []task, jobs int, asJSON, u
 	}()
 
 	var sum summary
-	counts := make(map[string]Outcome)
+	counts := make(map[string]tlc.Outcome)
 	for v := range results {
 		if ctx.Err() != nil {
 			continue
@@ -199,7 +201,7 @@ func runTasks(ctx context.Context, c *checker, tasks []task, jobs int, asJSON, u
 			sum.Mutants++
 		} else {
 			sum.Models++
-			if v.Pass && v.Expected == resultOK {
+			if v.Pass && v.Expected == tlc.OK {
 				counts[v.Name] = v.outcome
 			}
 		}
@@ -244,7 +246,7 @@ func judge(ctx context.Context, c *checker, t task, update bool) verdict {
 	}
 	switch {
 	case err != nil:
-		v.Result, v.Reason = resultError, err.Error()
+		v.Result, v.Reason = tlc.Error, err.Error()
 	case t.mutant != nil:
 		v.Reason = mutantReason(t.mutant, o)
 	default:
@@ -258,13 +260,13 @@ func judge(ctx context.Context, c *checker, t task, update bool) verdict {
 }
 
 // mutantReason says why a mutant's run fails, or nothing.
-func mutantReason(m *Mutant, o Outcome) string {
+func mutantReason(m *Mutant, o tlc.Outcome) string {
 	switch {
 	case m.killedBy(o):
 		return ""
-	case o.Result == resultOK:
+	case o.Result == tlc.OK:
 		return "the mutant survived"
-	case o.Result == resultError:
+	case o.Result == tlc.Error:
 		return "TLC could not judge the mutant: " + o.Error
 	default:
 		return "the mutant died of something else"
@@ -272,14 +274,14 @@ func mutantReason(m *Mutant, o Outcome) string {
 }
 
 // modelReason says why a model's run fails, or nothing.
-func modelReason(m *Model, o Outcome, update bool) string {
-	if o.Result == resultError {
+func modelReason(m *Model, o tlc.Outcome, update bool) string {
+	if o.Result == tlc.Error {
 		return o.Error
 	}
-	if !o.meets(m.Expect) {
+	if !meets(o, m.Expect) {
 		return "another result than expected"
 	}
-	if m.Expect != resultOK || update {
+	if m.Expect != tlc.OK || update {
 		return ""
 	}
 	if m.Distinct == 0 {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/mome-dsm/mome/spec/tlc"
 )
 
 // Model is one row of the manifest: one run of TLC and what must come of it.
@@ -82,7 +84,7 @@ func parseManifest(text []byte) (*Manifest, error) {
 
 func checkExpect(expect string) error {
 	name, violation := strings.CutPrefix(expect, "violation:")
-	if expect == resultOK || expect == resultDeadlock || violation && name != "" {
+	if expect == tlc.OK || expect == tlc.Deadlock || violation && name != "" {
 		return nil
 	}
 	return fmt.Errorf("expect %q is none of ok, deadlock, violation:NAME", expect)
@@ -124,7 +126,7 @@ func (m *Manifest) format() ([]byte, error) {
 
 // updateManifest records the counts of the given models in the manifest of
 // root. Rows that others changed in the meantime stay as they are.
-func updateManifest(root string, counts map[string]Outcome) error {
+func updateManifest(root string, counts map[string]tlc.Outcome) error {
 	m, err := readManifest(root)
 	if err != nil {
 		return err
@@ -191,4 +193,12 @@ func findRoot() (string, error) {
 		}
 		dir = up
 	}
+}
+
+// meets says whether an outcome is what a row of the manifest expects.
+func meets(o tlc.Outcome, expect string) bool {
+	if name, ok := strings.CutPrefix(expect, "violation:"); ok {
+		return o.Result == tlc.Violation && o.Is(name)
+	}
+	return o.Result == expect
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/mome-dsm/mome/spec/tlc"
 )
 
 // Mutant is one textual change of a module that a model must notice.
@@ -165,11 +167,11 @@ func (m *Mutant) apply(dir string) error {
 }
 
 // killedBy says whether an outcome is one that the mutant had to cause.
-func (m *Mutant) killedBy(o Outcome) bool {
-	if o.Result != resultDeadlock && o.Result != resultViolation {
+func (m *Mutant) killedBy(o tlc.Outcome) bool {
+	if o.Result != tlc.Deadlock && o.Result != tlc.Violation {
 		return false
 	}
 	return slices.ContainsFunc(m.Expect, func(name string) bool {
-		return name == "any" || o.is(name)
+		return name == "any" || o.Is(name)
 	})
 }

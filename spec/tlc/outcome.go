@@ -1,4 +1,4 @@
-package main
+package tlc
 
 import (
 	"regexp"
@@ -9,10 +9,10 @@ import (
 
 // Results of a run of TLC.
 const (
-	resultOK        = "ok"
-	resultDeadlock  = "deadlock"
-	resultViolation = "violation"
-	resultError     = "error"
+	OK        = "ok"
+	Deadlock  = "deadlock"
+	Violation = "violation"
+	Error     = "error" // TLC came to no verdict
 )
 
 // Outcome is what one run of TLC came to.
@@ -46,9 +46,9 @@ var (
 	blankStateRE = regexp.MustCompile(`\n\s*\n`)
 )
 
-// parseOutcome reads TLC's output. properties are the temporal properties that
+// ParseOutcome reads TLC's output. properties are the temporal properties that
 // the run checked.
-func parseOutcome(out string, properties []string) Outcome {
+func ParseOutcome(out string, properties []string) Outcome {
 	var o Outcome
 	if all := countsRE.FindAllStringSubmatch(out, -1); all != nil {
 		last := all[len(all)-1]
@@ -67,12 +67,12 @@ func parseOutcome(out string, properties []string) Outcome {
 	o.LastState = lastState(out)
 	switch {
 	case deadlockRE.MatchString(out):
-		o.Result = resultDeadlock
+		o.Result = Deadlock
 	case invariantRE.MatchString(out):
-		o.Result = resultViolation
+		o.Result = Violation
 		o.Violated = []string{invariantRE.FindStringSubmatch(out)[1]}
 	case actionRE.MatchString(out):
-		o.Result = resultViolation
+		o.Result = Violation
 		name := actionRE.FindStringSubmatch(out)[1]
 		if slices.Contains(properties, name) {
 			o.Violated = []string{name}
@@ -81,39 +81,31 @@ func parseOutcome(out string, properties []string) Outcome {
 			o.Violated = properties
 		}
 	case temporalRE.MatchString(out):
-		o.Result = resultViolation
+		o.Result = Violation
 		o.Violated = properties
 	case o.Error != "":
-		o.Result = resultError
+		o.Result = Error
 	case completedRE.MatchString(out) && finishedRE.MatchString(out):
-		o.Result = resultOK
+		o.Result = OK
 	default:
-		o.Result = resultError
+		o.Result = Error
 		o.Error = "TLC stopped without a verdict"
 	}
 	return o
 }
 
-// is says whether the outcome is the failure of the invariant or property
+// Is says whether the outcome is the failure of the invariant or property
 // name, or a deadlock.
-func (o Outcome) is(name string) bool {
-	if name == resultDeadlock {
-		return o.Result == resultDeadlock
+func (o Outcome) Is(name string) bool {
+	if name == Deadlock {
+		return o.Result == Deadlock
 	}
-	return o.Result == resultViolation && slices.Contains(o.Violated, name)
-}
-
-// meets says whether the outcome is what a manifest row expects.
-func (o Outcome) meets(expect string) bool {
-	if name, ok := strings.CutPrefix(expect, "violation:"); ok {
-		return o.Result == resultViolation && o.is(name)
-	}
-	return o.Result == expect
+	return o.Result == Violation && slices.Contains(o.Violated, name)
 }
 
 // String is the result as the manifest would write it.
 func (o Outcome) String() string {
-	if o.Result == resultViolation {
+	if o.Result == Violation {
 		return o.Result + ":" + strings.Join(o.Violated, "|")
 	}
 	return o.Result
@@ -162,8 +154,8 @@ func lastState(out string) string {
 	return strings.TrimRight(rest, "\n")
 }
 
-// cfgProperties lists the temporal properties of a configuration.
-func cfgProperties(cfg string) []string {
+// Properties lists the temporal properties of a configuration.
+func Properties(cfg string) []string {
 	keywords := []string{
 		"CONSTANT", "CONSTANTS", "INIT", "NEXT", "SPECIFICATION", "INVARIANT", "INVARIANTS",
 		"CONSTRAINT", "CONSTRAINTS", "ACTION_CONSTRAINT", "ACTION_CONSTRAINTS", "SYMMETRY", "VIEW",
