@@ -1,6 +1,10 @@
 package trace
 
 import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,10 +19,58 @@ func Now() int64 {
 	return o.mono + int64(time.Since(o.at))
 }
 
+// Clock says what the times of a history are.
+type Clock struct {
+	// Name is the clock that they are read from, see ClockName.
+	Name string `json:"clock"`
+	// Reference is the clock that Offset leads to: at the time t of Name it
+	// shows t + Offset, give or take Bound. Histories with one reference can be
+	// put together.
+	Reference string `json:"clock_reference"`
+	Offset    int64  `json:"clock_offset_ns"`
+	Bound     int64  `json:"clock_bound_ns"`
+}
+
+// LocalClock is the clock of Now, which is its own reference. Its bound is how
+// far Now can be from the machine's clock, as measured when it was first asked
+// for; all processes of one machine are compared by it.
+func LocalClock() Clock {
+	name := ClockName()
+	return Clock{Name: name, Reference: name, Bound: int64(origin().within)}
+}
+
+// cover is the clock with an offset and a bound that allow for its own and for
+// another reading: the offset of two clocks that run at nearly the same rate
+// goes from one to the other.
+func (c Clock) cover(offset, bound int64) Clock {
+	low := min(c.Offset-c.Bound, offset-bound)
+	high := max(c.Offset+c.Bound, offset+bound)
+	c.Offset = low + (high-low)/2
+	c.Bound = max(high-c.Offset, c.Offset-low)
+	return c
+}
+
+// ClockName names the monotonic clock that this process reads: that of one boot
+// of one machine, and there of one time namespace. Network namespaces and most
+// containers share it.
+var ClockName = sync.OnceValue(func() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		boot = []byte("unknown-" + strconv.FormatUint(rand.Uint64(), 16))
+	}
+	name := strings.TrimSpace(string(boot))
+	var stat unix.Stat_t
+	if unix.Stat("/proc/self/ns/time", &stat) == nil {
+		name += "/" + strconv.FormatUint(stat.Ino, 10)
+	}
+	return name
+})
+
 // An instant on the machine's clock and on this process's.
 type instant struct {
-	mono int64
-	at   time.Time
+	mono   int64
+	at     time.Time
+	within time.Duration // the two readings were taken
 }
 
 // origin ties Go's reading of the monotonic clock, which has an unknown start
@@ -33,7 +85,7 @@ var origin = sync.OnceValue(func() instant {
 			panic(err) // the clock exists on every Linux
 		}
 		if took := time.Since(before); took < best {
-			best, o = took, instant{ts.Nano(), before.Add(took / 2)}
+			best, o = took, instant{ts.Nano(), before.Add(took / 2), took}
 		}
 	}
 	return o

@@ -2,16 +2,14 @@ package trace
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"sync"
 )
 
 // HistoryFormat is the version of the histories.
-const HistoryFormat = 1
+const HistoryFormat = 2
 
 // HistoryHeader is the first line of a history.
 type HistoryHeader struct {
@@ -21,22 +19,38 @@ type HistoryHeader struct {
 	Model string `json:"model"`
 	Seed  uint64 `json:"seed"`
 	Build string `json:"build"`
+	// Run is the cluster that was shared. Histories of one run are judged
+	// together, those of different runs have nothing to do with each other.
+	Run string `json:"run"`
+	// Process tells the histories of a run apart.
+	Process string `json:"process"`
+	// Rank is the number of the process among the Ranks of its Program, so that
+	// it is seen if the history of one is missing. Zero Ranks: it is not known.
+	Program string `json:"program"`
+	Rank    int    `json:"rank"`
+	Ranks   int    `json:"ranks"`
+	Clock
 }
 
-// Operation is what one client did to one word, or to one lock.
-//
-//	read     Value: what was read
-//	write    Value: what was written
-//	cas      Old: what was expected; Value: what was to be written instead;
-//	         Result: 1 if it was, else 0
-//	add      Value: what was added; Result: the sum
-//
-// Other names of operations are up to those who record and check them.
+// The operations that the checkers know.
+const (
+	OpRead    = "read"    // Value: what was read
+	OpWrite   = "write"   // Value: what was written
+	OpCAS     = "cas"     // Old: what was expected; Value: what was to be written instead; Result: 1 if it was, else 0
+	OpAdd     = "add"     // Value: what was added; Result: the sum
+	OpAcquire = "acquire" // Value: the fence, 0 if the lock was not granted; Old: 1 if the holder before had died
+	OpRelease = "release" // Value: the fence; Result: 1 if the lock was given up, 0 if it was not held
+)
+
+// Operation is what one client did to one word, or to one lock. Other names of
+// operations are up to those who record and check them.
 type Operation struct {
 	Client int    `json:"client"`
 	Op     string `json:"op"`
-	// Word is the word's address, counted in words from the begin of its
-	// segment, or the number of a lock.
+	// Object is what has the word: a segment in one of its lives, or a lock,
+	// whose word is 0.
+	Object string `json:"object,omitempty"`
+	// Word is the word's place in its segment, counted in words of 64 bits.
 	Word   uint64 `json:"word"`
 	Value  uint64 `json:"value"`
 	Old    uint64 `json:"old,omitempty"`
@@ -53,6 +67,7 @@ type History struct {
 	out    *buffer
 	writer *writer
 	count  uint64 // of operations; guarded by out.mu
+	clock  Clock  // as the header has it
 
 	closeOnce sync.Once
 	closeErr  error
@@ -74,7 +89,7 @@ func NewHistory(path string, h HistoryHeader) (*History, error) {
 	b.pending = append(line, '\n')
 	w.buffers = []*buffer{b}
 	go w.run()
-	return &History{out: b, writer: w}, nil
+	return &History{out: b, writer: w, clock: h.Clock}, nil
 }
 
 // Record adds an operation. Op must be letters and digits.
@@ -99,7 +114,11 @@ func appendOperation(b []byte, o *Operation) []byte {
 	b = strconv.AppendInt(b, int64(o.Client), 10)
 	b = append(b, `,"op":"`...)
 	b = append(b, o.Op...)
-	b = append(b, `","word":`...)
+	b = append(b, '"')
+	if o.Object != "" {
+		b = appendString(append(b, `,"object":`...), o.Object)
+	}
+	b = append(b, `,"word":`...)
 	b = strconv.AppendUint(b, o.Word, 10)
 	b = append(b, `,"value":`...)
 	b = strconv.AppendUint(b, o.Value, 10)
@@ -112,6 +131,18 @@ func appendOperation(b []byte, o *Operation) []byte {
 	return append(b, '}', '\n')
 }
 
+// appendString appends a string that has no control characters.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
+}
+
 // Flush writes out everything that was recorded before the call.
 func (h *History) Flush() error {
 	if h == nil {
@@ -120,8 +151,17 @@ func (h *History) Flush() error {
 	return h.writer.drain()
 }
 
-// Close completes the history; what is recorded later is dropped.
+// Close completes the history; what is recorded later is dropped. The clock of
+// the header is taken to have kept its offset.
 func (h *History) Close() error {
+	if h == nil {
+		return nil
+	}
+	return h.CloseAt(h.clock)
+}
+
+// CloseAt is Close with another reading of the clock that the header has.
+func (h *History) CloseAt(clock Clock) error {
 	if h == nil {
 		return nil
 	}
@@ -129,71 +169,16 @@ func (h *History) Close() error {
 		if h.out.lock() {
 			b := append(h.out.pending, `{"end":`...)
 			b = strconv.AppendUint(b, h.count, 10)
+			if clock != h.clock {
+				b = append(b, `,"clock_offset_ns":`...)
+				b = strconv.AppendInt(b, clock.Offset, 10)
+				b = append(b, `,"clock_bound_ns":`...)
+				b = strconv.AppendInt(b, clock.Bound, 10)
+			}
 			h.out.pending = append(b, '}', '\n')
 			h.out.unlock()
 		}
 		h.closeErr = h.writer.close()
 	})
 	return h.closeErr
-}
-
-// ReadHistory reads a history that NewHistory wrote. With an ErrTruncated come
-// the operations before the cut.
-func ReadHistory(path string) (HistoryHeader, []Operation, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return HistoryHeader{}, nil, fmt.Errorf("history: %w", err)
-	}
-	defer file.Close()
-	return ReadHistoryFrom(path, file)
-}
-
-// ReadHistoryFrom reads a history from a stream; name stands for it in errors.
-func ReadHistoryFrom(name string, r io.Reader) (HistoryHeader, []Operation, error) {
-	l := newLines(name, r)
-	var h HistoryHeader
-	if err := l.first(HistoryFormat, &h); err != nil {
-		return HistoryHeader{}, nil, err
-	}
-	var all []Operation
-	for {
-		line, err := l.next()
-		if err == io.EOF {
-			err = l.errorf(ErrTruncated, "the history ends after %d operations without its last line", len(all))
-		}
-		if errors.Is(err, ErrTruncated) {
-			return h, all, err
-		}
-		if err != nil {
-			return h, nil, err
-		}
-		var raw struct {
-			Operation
-			End *uint64 `json:"end"`
-		}
-		if err := l.decode(line, &raw); err != nil {
-			return h, nil, err
-		}
-		if raw.End == nil {
-			o := raw.Operation
-			switch {
-			case !identifier.MatchString(o.Op):
-				return h, nil, l.errorf(ErrMalformed, "%q cannot be an operation", o.Op)
-			case o.Return != 0 && o.Return < o.Call:
-				return h, nil, l.errorf(ErrMalformed, "it returns at %d and is called at %d", o.Return, o.Call)
-			}
-			all = append(all, o)
-			continue
-		}
-		if raw.Operation != (Operation{}) {
-			return h, nil, l.errorf(ErrMalformed, "a last line that says more than that")
-		}
-		if *raw.End != uint64(len(all)) {
-			return h, nil, l.errorf(ErrGap, "the history has %d operations, %d are here", *raw.End, len(all))
-		}
-		if _, err := l.next(); err != io.EOF {
-			return h, nil, l.errorf(ErrMalformed, "there is something after the history's last line")
-		}
-		return h, all, nil
-	}
 }

@@ -730,7 +730,7 @@ func TestHistory(t *testing.T) {
 }
 
 func TestReadHistoryErrors(t *testing.T) {
-	const header, op = `{"format":1}`, `{"client":1,"op":"read","word":1,"value":1,"call_ns":5,"return_ns":6}`
+	const header, op = `{"format":2}`, `{"client":1,"op":"read","word":1,"value":1,"call_ns":5,"return_ns":6}`
 	for _, c := range []struct {
 		name  string
 		lines []string
@@ -867,13 +867,13 @@ func appendRecord(b []byte, shard int, rec Record) []byte {
 }
 
 func FuzzReadHistory(f *testing.F) {
-	f.Add([]byte("{\"format\":1}\n{\"client\":1,\"op\":\"cas\",\"word\":1,\"value\":1,\"old\":2,\"result\":1,\"call_ns\":5,\"return_ns\":6}\n{\"end\":1}\n"))
+	f.Add([]byte("{\"format\":2}\n{\"client\":1,\"op\":\"cas\",\"word\":1,\"value\":1,\"old\":2,\"result\":1,\"call_ns\":5,\"return_ns\":6}\n{\"end\":1}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		_, ops, err := ReadHistoryFrom("fuzz", bytes.NewReader(text))
 		if err != nil {
 			return
 		}
-		again := []byte("{\"format\":1}\n")
+		again := []byte("{\"format\":2}\n")
 		for i := range ops {
 			again = appendOperation(again, &ops[i])
 		}

@@ -1,0 +1,217 @@
+package linearizability
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// Verdict is what is known of a history.
+type Verdict uint8
+
+const (
+	Linearizable Verdict = iota
+	Undecided            // nothing is known, which counts as a failure
+	Violation            // it cannot have happened
+)
+
+func (v Verdict) String() string {
+	return [...]string{"linearizable", "cannot decide", "violation"}[v]
+}
+
+// The checkers, as reports name them.
+const (
+	checkerZone   = "zone"
+	checkerChain  = "chain"
+	checkerSearch = "search"
+)
+
+// Limits are those of the search, which takes over where neither zones nor
+// chains decide. It takes exponential time at worst.
+type Limits struct {
+	// Operations of one word that are searched at most; 0 is 2000.
+	Operations int
+	// Time for each word; 0 is ten seconds.
+	Time time.Duration
+}
+
+// Result is the verdict on one word or lock.
+type Result struct {
+	Key        Key
+	Model      string
+	Checker    string
+	Operations int
+	Verdict    Verdict
+	// Why says, of a violation, what cannot be, and of an undecided word what
+	// would have to be different.
+	Why string
+	// Contradiction is operations that cannot all have happened, given those
+	// that must be in between.
+	Contradiction []*Operation
+	// Confirmed says that Porcupine has found the same violation.
+	Confirmed bool
+
+	picture *picture
+}
+
+// ModelReport sums up the words of one model.
+type ModelReport struct {
+	Model        string
+	Operations   int
+	Words        int
+	Clients      int
+	Linearizable int
+	Violations   int
+	Undecided    int
+	Checkers     map[string]int // words by the checker that decided
+	Time         time.Duration
+
+	clients map[int]bool
+}
+
+// Report is the verdict on a history.
+type Report struct {
+	Models []ModelReport
+	// Findings are the words that are not linearizable, and those that are
+	// undecided.
+	Findings []*Result
+	Verdict  Verdict
+}
+
+// Check judges a history word by word.
+func Check(history []Operation, limits Limits) *Report {
+	limits.Operations = cmp.Or(limits.Operations, MaxWindow)
+	limits.Time = cmp.Or(limits.Time, 10*time.Second)
+	r := new(Report)
+	models := make(map[string]*ModelReport)
+	keys, parts := byKey(history)
+	for _, k := range keys {
+		begin := time.Now()
+		ops := parts[k]
+		one := checkWord(k, ops, limits)
+		m := models[one.Model]
+		if m == nil {
+			m = &ModelReport{Model: one.Model, Checkers: make(map[string]int), clients: make(map[int]bool)}
+			models[one.Model] = m
+		}
+		m.add(one, ops, time.Since(begin))
+		if one.Verdict != Linearizable {
+			r.Findings = append(r.Findings, one)
+			r.Verdict = max(r.Verdict, one.Verdict)
+		}
+	}
+	for _, m := range models {
+		m.Clients = len(m.clients)
+		r.Models = append(r.Models, *m)
+	}
+	order := []string{modelRegister, modelCAS, modelCounter, modelWord, modelLock}
+	slices.SortFunc(r.Models, func(a, b ModelReport) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Model), slices.Index(order, b.Model)), cmp.Compare(a.Model, b.Model))
+	})
+	return r
+}
+
+func (m *ModelReport) add(r *Result, ops []*Operation, took time.Duration) {
+	m.Words++
+	m.Operations += len(ops)
+	m.Time += took
+	m.Checkers[r.Checker]++
+	for _, o := range ops {
+		m.clients[o.Client] = true
+	}
+	switch r.Verdict {
+	case Linearizable:
+		m.Linearizable++
+	case Violation:
+		m.Violations++
+	case Undecided:
+		m.Undecided++
+	}
+}
+
+func checkWord(k Key, ops []*Operation, limits Limits) *Result {
+	r := &Result{Key: k, Operations: len(ops)}
+	var model *porcupine.Model
+	var odd *Operation
+	if r.Model, model, odd = modelOf(k, ops); odd != nil {
+		r.Verdict, r.Contradiction = Undecided, []*Operation{odd}
+		r.Why = fmt.Sprintf("no model has the operation %q", odd.Op)
+		return r
+	}
+	c, decided := r.fast(ops)
+	if !decided {
+		r.search(ops, model, limits)
+		return r
+	}
+	if c == nil {
+		return r
+	}
+	r.Verdict, r.Why, r.Contradiction = Violation, c.why, c.ops
+	if err := r.secondOpinion(c, ops, model, limits.Time); err != nil {
+		r.Verdict, r.Why = Undecided, err.Error()
+	}
+	return r
+}
+
+// fast judges without a search, if it can.
+func (r *Result) fast(ops []*Operation) (c *conflict, decided bool) {
+	if r.Key.Lock {
+		r.Checker = checkerChain
+		return byFences(ops)
+	}
+	c, r.Checker, decided = byValues(ops)
+	return c, decided
+}
+
+// search judges by Porcupine alone.
+func (r *Result) search(ops []*Operation, model *porcupine.Model, limits Limits) {
+	r.Checker = checkerSearch
+	if len(ops) > limits.Operations {
+		r.Verdict = Undecided
+		r.Why = fmt.Sprintf("values come more than once, and %d operations are too many to search (the limit is %d): let every write store another value", len(ops), limits.Operations)
+		return
+	}
+	verdict, info := porcupine.CheckOperationsVerbose(*model, forPorcupine(ops), limits.Time)
+	switch verdict {
+	case porcupine.Ok:
+		r.Verdict = Linearizable
+	case porcupine.Unknown:
+		r.Verdict = Undecided
+		r.Why = fmt.Sprintf("values come more than once, and the search of %d operations has not ended after %v: let every write store another value", len(ops), limits.Time)
+	case porcupine.Illegal:
+		r.Verdict, r.Confirmed = Violation, true
+		r.Why = "no order of the operations explains their answers"
+		r.Contradiction = stuck(ops, &info)
+		r.picture = &picture{*model, info, len(ops)}
+	}
+}
+
+// stuck is the operation that returns first of those which have no place after
+// the longest order that explains a part of them.
+func stuck(ops []*Operation, info *porcupine.LinearizationInfo) []*Operation {
+	longest := make(map[*Operation]bool)
+	for _, partition := range info.PartialLinearizationsOperations() {
+		for _, order := range partition {
+			if len(order) <= len(longest) {
+				continue
+			}
+			clear(longest)
+			for _, o := range order {
+				longest[o.Input.(*Operation)] = true
+			}
+		}
+	}
+	var first *Operation
+	for _, o := range ops {
+		if !longest[o] && (first == nil || o.Return < first.Return) {
+			first = o
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return []*Operation{first}
+}

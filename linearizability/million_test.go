@@ -1,0 +1,103 @@
+package linearizability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// writeRegisters writes a linearizable history of reads and writes of some
+// words by some clients, and says where one of the reads stands.
+func writeRegisters(t testing.TB, path string, operations, words, clients int) {
+	t.Helper()
+	h, err := trace.NewHistory(path, trace.HistoryHeader{Model: "strong", Run: "made", Process: path, Clock: trace.LocalClock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	values := make([]uint64, words)
+	free := make([]int64, clients) // when a client's last operation has returned
+	now := int64(1000)
+	for i := range operations {
+		client, word := rng.IntN(clients), rng.IntN(words)
+		now += rng.Int64N(100)
+		o := trace.Operation{Client: client, Op: trace.OpRead, Object: "words", Word: uint64(word)}
+		// It takes effect now; it was called up to ten operations ago.
+		o.Call = max(free[client]+1, now-rng.Int64N(500))
+		now = max(now, o.Call)
+		o.Return = now + rng.Int64N(500)
+		free[client] = o.Return
+		if rng.IntN(2) == 0 {
+			o.Op = trace.OpWrite
+			values[word] = uint64(i + 1)
+		}
+		o.Value = values[word]
+		h.Record(&o)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkCheck reads a history and judges it.
+func BenchmarkCheck(b *testing.B) {
+	for _, c := range []struct{ operations, words int }{{1_000_000, 1}, {1_000_000, 1000}} {
+		b.Run(fmt.Sprintf("ops=%d/words=%d", c.operations, c.words), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "history.ndjson")
+			writeRegisters(b, path, c.operations, c.words, 8)
+			for b.Loop() {
+				h, err := Read(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if r := Check(h.Operations, Limits{}); r.Verdict != Linearizable {
+					b.Fatal(r.Verdict, r.Findings[0].Why)
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/history")
+		})
+	}
+}
+
+// TestManyOperations: one wrong read among many is found, in a history that is
+// far too long to search.
+func TestManyOperations(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.ndjson")
+	writeRegisters(t, path, 20_000, 3, 8)
+	h, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := Check(h.Operations, Limits{}); r.Verdict != Linearizable {
+		t.Fatal(r.Verdict, r.Findings[0].Why)
+	}
+	var old, wrong *Operation
+	for i := range h.Operations {
+		o := &h.Operations[i]
+		if o.Word != 1 {
+			continue
+		}
+		if i > 5_000 && old == nil && o.Op == trace.OpWrite {
+			old = o
+		}
+		if i > 15_000 && o.Op == trace.OpRead {
+			wrong = o
+			break
+		}
+	}
+	wrong.Value = old.Value
+	r := Check(h.Operations, Limits{})
+	if r.Verdict != Violation || len(r.Findings) != 1 || r.Findings[0].Key.Word != 1 || !r.Findings[0].Confirmed {
+		t.Fatalf("%v %+v", r.Verdict, r.Findings)
+	}
+	found := false
+	for _, o := range r.Findings[0].Contradiction {
+		found = found || o == wrong
+	}
+	if !found {
+		t.Errorf("line %d is not among the operations that contradict each other: %v", wrong.Line, r.Findings[0].Contradiction)
+	}
+}

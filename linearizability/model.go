@@ -1,0 +1,142 @@
+package linearizability
+
+import (
+	"fmt"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// The sequential specifications, for Porcupine. An input is an *Operation, with
+// its answer. The state of a word is its value, 0 to begin with.
+//
+// Porcupine must place every operation. One without an answer can always take
+// its place at the end, where nobody sees what it does.
+var (
+	Register    = wordModel(trace.OpRead, trace.OpWrite)
+	CASRegister = wordModel(trace.OpRead, trace.OpWrite, trace.OpCAS)
+	Counter     = wordModel(trace.OpRead, trace.OpAdd)
+	Word        = wordModel(trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd)
+
+	// Lock is a lock with fences: each turn's is higher than all before.
+	Lock = porcupine.Model{
+		Init:              func() any { return lockState{} },
+		Step:              func(s, in, _ any) (bool, any) { return stepLock(s.(lockState), in.(*Operation)) },
+		DescribeOperation: func(in, _ any) string { return in.(*Operation).String() },
+		DescribeState: func(s any) string {
+			if l := s.(lockState); l.holder != 0 {
+				return fmt.Sprintf("held, fence %d", l.holder)
+			}
+			return "free"
+		},
+		DescribeOperationMetadata: func(at any) string { return at.(string) },
+	}
+)
+
+func wordModel(ops ...string) porcupine.Model {
+	may := make(map[string]bool)
+	for _, op := range ops {
+		may[op] = true
+	}
+	return porcupine.Model{
+		Init: func() any { return uint64(0) },
+		Step: func(s, in, _ any) (bool, any) {
+			o := in.(*Operation)
+			if !may[o.Op] {
+				return false, s
+			}
+			return stepWord(s.(uint64), o)
+		},
+		Hash:                      func(s any) uint64 { return s.(uint64) },
+		DescribeOperation:         func(in, _ any) string { return in.(*Operation).String() },
+		DescribeState:             func(s any) string { return fmt.Sprint(s) },
+		DescribeOperationMetadata: func(at any) string { return at.(string) },
+	}
+}
+
+func stepWord(value uint64, o *Operation) (bool, uint64) {
+	switch o.Op {
+	case trace.OpRead:
+		return o.open() || value == o.Value, value
+	case trace.OpWrite:
+		return true, o.Value
+	case trace.OpCAS:
+		equal := value == o.Old
+		if equal && (o.open() || o.Result != 0) {
+			return true, o.Value
+		}
+		return o.open() || o.Result == 0 && !equal, value
+	case trace.OpAdd:
+		sum := value + o.Value
+		return o.open() || o.Result == sum, sum
+	}
+	return false, value
+}
+
+// unknownFence is that of a holder that was never told.
+const unknownFence = ^uint64(0)
+
+type lockState struct {
+	holder uint64 // its fence; 0: free
+	last   uint64 // the highest fence there was
+}
+
+// stepLock: a lock that was not granted says nothing, since TryAcquire gives up
+// where somebody else of its process asks, too. After the death of an owner the
+// lock is granted over its turn, and its late release frees nothing. An acquire
+// without an answer may have got a turn whose fence nobody knows, and which only
+// such a death can end.
+func stepLock(s lockState, o *Operation) (bool, lockState) {
+	switch o.Op {
+	case trace.OpAcquire:
+		switch {
+		case o.open():
+			return true, lockState{unknownFence, s.last}
+		case o.Value == 0:
+			return true, s
+		}
+		return (s.holder == 0 || o.Old != 0) && o.Value > s.last, lockState{o.Value, o.Value}
+	case trace.OpRelease:
+		held := o.Value != 0 && s.holder == o.Value
+		if held && (o.open() || o.Result != 0) {
+			return true, lockState{0, s.last}
+		}
+		return o.open() || o.Result == 0 && !held, s
+	}
+	return false, s
+}
+
+// The names of the models, in the order of reports.
+const (
+	modelRegister = "register"
+	modelCAS      = "cas register"
+	modelCounter  = "counter"
+	modelWord     = "word" // reads, writes, cas and add together
+	modelLock     = "lock"
+)
+
+// modelOf finds the smallest model that has the operations, or an operation
+// that none has.
+func modelOf(k Key, ops []*Operation) (name string, model *porcupine.Model, unknown *Operation) {
+	has := make(map[string]bool)
+	for _, o := range ops {
+		has[o.Op] = true
+		switch o.Op {
+		case trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd, trace.OpAcquire, trace.OpRelease:
+		default:
+			return o.Op, nil, o
+		}
+	}
+	switch add := has[trace.OpAdd]; {
+	case k.Lock:
+		return modelLock, &Lock, nil
+	case add && (has[trace.OpWrite] || has[trace.OpCAS]):
+		return modelWord, &Word, nil
+	case add:
+		return modelCounter, &Counter, nil
+	case has[trace.OpCAS]:
+		return modelCAS, &CASRegister, nil
+	}
+	return modelRegister, &Register, nil
+}
