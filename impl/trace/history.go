@@ -131,18 +131,6 @@ func appendOperation(b []byte, o *Operation) []byte {
 	return append(b, '}', '\n')
 }
 
-// appendString appends a string that has no control characters.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, s[i])
-	}
-	return append(b, '"')
-}
-
 // Flush writes out everything that was recorded before the call.
 func (h *History) Flush() error {
 	if h == nil {
