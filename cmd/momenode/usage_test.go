@@ -89,6 +89,11 @@ func TestBadCommandLines(t *testing.T) {
 		{"segment create a 99999999999999999999999999", 2, []string{"16 TiB (2^32 pages)"}},
 		{"segment create a 1 --home moon", 2, []string{`"moon"`, "spread or block"}},
 		{"segment remove", 2, []string{"NAME is missing"}},
+		{"trace bogus", 2, []string{`no command "bogus"`, "momenode trace --help"}},
+		{"trace replay", 2, []string{"DIR is missing"}},
+		{"trace replay a b", 2, []string{`"b"`}},
+		{"trace replay " + file, 1, []string{"no trace in " + file}},
+		{"trace replay /nope", 1, []string{"no trace in /nope"}},
 		{"doctor extra", 2, []string{`"extra"`}},
 	} {
 		t.Run(tc.args, func(t *testing.T) {

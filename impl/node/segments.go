@@ -128,7 +128,7 @@ func (n *Node) apply(v *coord.View) error {
 		s.removed.Store(true)
 	}
 	for i := range n.shards {
-		n.shards[i].traceConfiguration(v.Epoch, cores)
+		n.shards[i].traceConfiguration(conf, cores)
 		n.shards[i].core.Configure(conf)
 		for _, s := range gone {
 			n.shards[i].forget(s)

@@ -33,11 +33,11 @@ func (n *Node) startTrace(conf *protocol.Configuration) error {
 }
 
 // traceConfiguration records the segments that a shard is about to learn.
-func (s *shard) traceConfiguration(epoch uint64, segments []protocol.Segment) {
+func (s *shard) traceConfiguration(conf *protocol.Configuration, segments []protocol.Segment) {
 	if s.log == nil {
 		return
 	}
-	line, err := json.Marshal(trace.Change{Epoch: epoch, Segments: segments})
+	line, err := json.Marshal(trace.Change{Epoch: conf.Epoch, Generation: conf.Generation, Segments: segments})
 	if err != nil {
 		panic(fmt.Sprintf("mome: a configuration as JSON: %v", err))
 	}

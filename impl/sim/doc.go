@@ -6,6 +6,7 @@
 //	session    the links below the core, and how they break   session.go
 //	Random     the scheduler                                  schedule.go
 //	snapshot   the spec's state of one page, and StrongInvs   invariants.go
+//	Record     the logs of a run, as real nodes write them    record.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
 //
 // Which action ran at which level and phase is counted by impl/coverage.

@@ -9,6 +9,7 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/coverage"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // Config is what a run is made of.
@@ -47,6 +48,7 @@ type node struct {
 	home   []uint64
 	procs  []*process
 	again  []addr.PageNum // faults to be raised again
+	log    *trace.Log     // nil: off
 }
 
 // residence is a recall that is held back.
@@ -103,6 +105,7 @@ type World struct {
 	batch      protocol.Batch
 	out        []outgoing
 	trace      uint64
+	recorders  []*trace.Recorder // by node, while Record is on
 }
 
 type outgoing struct {
@@ -174,7 +177,9 @@ func (w *World) generation(n *node, p addr.PageNum) uint32 {
 
 // Observe implements protocol.Observer.
 func (w *World) Observe(e *protocol.Event) {
-	w.Coverage.Event(e, w.nodes[e.At.Node].shard.Right(e.Page))
+	n := w.nodes[e.At.Node]
+	w.Coverage.Event(e, n.shard.Right(e.Page))
+	n.log.Action(e, n.shard)
 	mine := word{uint32(e.At.Node), e.Page}
 	switch e.Action {
 	case protocol.ActReadFault, protocol.ActWriteFault, protocol.ActWriteback:
@@ -212,7 +217,10 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 	w.batch.Reset()
 	w.out = w.out[:0]
 	in.Stamp = uint32(w.Steps)
-	if err := w.stepCore(n, in); err != nil {
+	n.log.Input(&in)
+	err := w.stepCore(n, in)
+	n.log.Output(&in, w.batch.Effects, err)
+	if err != nil {
 		switch {
 		case errors.Is(err, protocol.ErrForeign):
 			w.fail("ErrForeign", "node %d: %v", n.id, err)
@@ -234,6 +242,7 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 			w.cfg.Effects(n.id, &w.batch.Effects[i])
 		}
 		w.effect(n, &w.batch.Effects[i], content)
+		w.recordContent(n, &w.batch.Effects[i])
 	}
 	for _, o := range w.out {
 		w.send(n.id, o.to, o.packets)
@@ -492,6 +501,7 @@ func (w *World) Configure(id addr.NodeID) bool {
 	}
 	old := n.conf
 	n.conf += 1 + w.rng.IntN(left)
+	w.recordConfiguration(n)
 	n.shard.Configure(w.confs[n.conf])
 	for i := range w.cfg.Pages {
 		p := addr.PageNum(i)

@@ -11,8 +11,9 @@ import (
 // Change is what a conf record in the log of a shard holds: the segments from
 // here on. Members, slots and homes stay what the header says.
 type Change struct {
-	Epoch    uint64
-	Segments []protocol.Segment
+	Epoch      uint64
+	Generation uint32 // of the segment created last, removed or not
+	Segments   []protocol.Segment
 }
 
 // Configuration is what the node knew of the cluster when the log began: it has
@@ -50,7 +51,7 @@ func (r *Record) Configure(before *protocol.Configuration) (*protocol.Configurat
 		}
 	}
 	conf := before.WithSegments(c.Segments)
-	conf.Epoch = c.Epoch
+	conf.Epoch, conf.Generation = c.Epoch, max(conf.Generation, c.Generation)
 	return conf, nil
 }
 

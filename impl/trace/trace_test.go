@@ -642,14 +642,14 @@ func TestConfiguration(t *testing.T) {
 		t.Fatalf("%+v, %v, want %+v", got, err, want)
 	}
 	segments := []protocol.Segment{{First: 64, Pages: 64, Generation: 5}}
-	conf, err := json.Marshal(Change{Epoch: 4, Segments: segments})
+	conf, err := json.Marshal(Change{Epoch: 4, Generation: 6, Segments: segments})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := Record{Conf: conf}
 	got, err = r.Configure(got)
 	want = want.WithSegments(segments)
-	want.Epoch = 4
+	want.Epoch, want.Generation = 4, 6
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%+v, %v, want %+v", got, err, want)
 	}

@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// Record makes every node write a log of what it does from here on into the
+// directory, as a real node does with --trace. EndRecord completes the logs.
+//
+// Preconditions: nothing has happened yet.
+func (w *World) Record(dir string) error {
+	conf := w.confs[0]
+	slots, err := json.Marshal(conf)
+	if err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	for _, n := range w.nodes {
+		rec, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: n.id, Incarnation: conf.Member(n.id),
+			Nodes: w.cfg.Nodes, PageSize: addr.PageSize, Slots: slots, Seed: w.cfg.Seed, Build: "sim"}, 1)
+		if err != nil {
+			return fmt.Errorf("sim: %w", err)
+		}
+		w.recorders = append(w.recorders, rec)
+		n.log = rec.Shard(0)
+		w.recordConfiguration(n)
+	}
+	return nil
+}
+
+// EndRecord completes the logs.
+func (w *World) EndRecord() error {
+	var first error
+	for i, rec := range w.recorders {
+		w.nodes[i].log = nil
+		if err := rec.Close(); err != nil && first == nil {
+			first = fmt.Errorf("sim: %w", err)
+		}
+	}
+	w.recorders = nil
+	return first
+}
+
+// recordConfiguration records the configuration that the node is about to have.
+func (w *World) recordConfiguration(n *node) {
+	if n.log == nil {
+		return
+	}
+	conf := w.confs[n.conf]
+	change := trace.Change{Epoch: conf.Epoch, Generation: conf.Generation}
+	for p := 0; p < w.cfg.Pages; p++ {
+		if s := conf.Segment(addr.PageNum(p)); s != nil {
+			change.Segments = append(change.Segments, *s)
+			p += int(s.Pages) - 1
+		}
+	}
+	line, err := json.Marshal(change)
+	if err != nil {
+		panic(fmt.Sprintf("sim: a configuration as JSON: %v", err))
+	}
+	n.log.Configure(line)
+}
+
+// recordContent records what a frame or a home has after an effect that brings
+// content, or before one that ends the right to change it.
+func (w *World) recordContent(n *node, e *protocol.Effect) {
+	if n.log == nil {
+		return
+	}
+	leaf, root := addr.Place{Node: n.id, Tag: addr.Leaf}, addr.Place{Node: n.id, Tag: addr.Root}
+	switch e.Kind {
+	case protocol.FrameProtect:
+		n.log.Content(trace.Give, e.Page, leaf, page(n.frame[e.Page]))
+	case protocol.FrameFill, protocol.HomeToFrame:
+		n.log.Content(trace.Take, e.Page, leaf, page(n.frame[e.Page]))
+	case protocol.HomeFill, protocol.FrameToHome:
+		n.log.Content(trace.Take, e.Page, root, page(n.home[e.Page]))
+	}
+}
+
+// page is the whole page that a word of content stands for: a virgin one is all
+// zeros, as the digests of a real node have it.
+func page(word uint64) []byte {
+	return binary.LittleEndian.AppendUint64(make([]byte, 0, addr.PageSize), word)[:addr.PageSize]
+}

@@ -1,0 +1,355 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/sim"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// worlds are simulated runs. Between them every action is taken, messages come
+// too early, and every mistake of the core makes a difference.
+var worlds = []sim.Config{
+	{Seed: 3, Nodes: 2, Fanout: 64, Pages: 2, Processes: 2, Breaks: true},
+	{Seed: 3, Nodes: 4, Fanout: 2, Pages: 3, Breaks: true, Residence: 5},
+	{Seed: 3, Nodes: 4, Fanout: 64, Pages: 1, Greedy: true, Lateral: true},
+	{Seed: 7, Nodes: 6, Fanout: 2, Pages: 1, Lateral: true},
+	{Seed: 3, Nodes: 10, Fanout: 2, Pages: 1, Lateral: true},
+	{Seed: 3, Nodes: 3, Fanout: 2, Pages: 2, Recreate: true, Lateral: true, Breaks: true},
+}
+
+// record runs a world and returns the directory with its logs.
+func record(t testing.TB, cfg sim.Config, steps int) string {
+	t.Helper()
+	dir := t.TempDir()
+	w := sim.New(cfg)
+	if err := w.Record(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range steps {
+		w.Random()
+	}
+	w.Settle()
+	if err := w.EndRecord(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A run replays exactly, and every record is counted.
+func TestAgrees(t *testing.T) {
+	for _, cfg := range worlds {
+		t.Run(fmt.Sprintf("nodes=%d,fanout=%d,pages=%d", cfg.Nodes, cfg.Fanout, cfg.Pages), func(t *testing.T) {
+			dir := record(t, cfg, 4000)
+			got, err := Run(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, err := trace.Read(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Summary{Nodes: cfg.Nodes, Logs: len(files)}
+			for _, f := range files {
+				for rec, err := range f.Records() {
+					if err != nil {
+						t.Fatal(err)
+					}
+					switch rec.Kind {
+					case trace.KindConfigure:
+						want.Configurations++
+					case trace.KindInput:
+						want.Steps++
+					case trace.KindAction:
+						want.Actions++
+					case trace.KindOutput:
+						want.Effects += len(rec.Out.Effects)
+						if rec.Out.Refused != "" {
+							want.Refused++
+						}
+					}
+				}
+			}
+			if got != want {
+				t.Errorf("%+v was replayed, the logs have %+v", got, want)
+			}
+			if got.Steps == 0 || got.Actions == 0 || cfg.Recreate && (got.Refused == 0 || got.Configurations <= got.Logs) {
+				t.Errorf("the run has too little in it: %+v", got)
+			}
+		})
+	}
+}
+
+// A message that no node sends is refused again, in the same words.
+func TestForeign(t *testing.T) {
+	dir := t.TempDir()
+	conf := []byte(`{"Epoch":1,"Members":[1],"Fanout":2,"Slots":[{"Home":0,"Term":1}],"Generation":0}`)
+	rec, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: 0, Incarnation: 1, Nodes: 1, Slots: conf}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := rec.Shard(0)
+	h := trace.Header{Nodes: 1, Slots: conf}
+	c, err := h.Configuration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := protocol.NewShard(0, 1, 0, c, nil)
+	in := protocol.Input{Kind: protocol.InMessage, Msg: &protocol.Message{Kind: protocol.Grant, Page: 7}}
+	var b protocol.Batch
+	log.Input(&in)
+	refused := core.Step(in, &b)
+	if !errors.Is(refused, protocol.ErrForeign) {
+		t.Fatal(refused)
+	}
+	log.Output(&in, nil, refused)
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Run(dir); err != nil || got.Refused != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	edit(t, dir, 0, func(lines []string) []string {
+		lines[2] = strings.Replace(lines[2], "ill-formed", "well-formed", 1)
+		return lines
+	})
+	wantDifference(t, dir, 3, "refusal")
+}
+
+// logFile is the log of a node in a simulated run.
+func logFile(dir string, node int) string {
+	return filepath.Join(dir, fmt.Sprintf("node%05d-i1-s000.ndjson", node))
+}
+
+// edit changes the lines of a node's log.
+func edit(t testing.TB, dir string, node int, change func([]string) []string) {
+	t.Helper()
+	text, err := os.ReadFile(logFile(dir, node))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	text = []byte(strings.Join(change(lines), ""))
+	if err := os.WriteFile(logFile(dir, node), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantDifference(t testing.TB, dir string, line int, what string) {
+	t.Helper()
+	_, err := Run(dir)
+	var d *Difference
+	if !errors.As(err, &d) || d.Line != line || d.Then == d.Now || !strings.HasPrefix(d.What, what) {
+		t.Fatalf("%v, want a difference of the %s in line %d", err, what, line)
+	}
+	if text := err.Error(); strings.Contains(text, "\n") || !strings.Contains(text, fmt.Sprintf(":%d, step %d (", line, d.Step)) {
+		t.Errorf("the error does not name its place in one line: %s", text)
+	}
+}
+
+// find is the first line from a place on that has all the texts.
+func find(t testing.TB, lines []string, from int, texts ...string) int {
+	t.Helper()
+next:
+	for i := from; i < len(lines); i++ {
+		for _, text := range texts {
+			if !strings.Contains(lines[i], text) {
+				continue next
+			}
+		}
+		return i
+	}
+	t.Fatalf("no line with %q", texts)
+	return 0
+}
+
+// A log in which one thing is not as it was is rejected, at that place.
+func TestRejects(t *testing.T) {
+	replace := func(old, new string, texts ...string) func(testing.TB, []string) ([]string, int) {
+		return func(t testing.TB, lines []string) ([]string, int) {
+			i := find(t, lines, len(lines)/2, append(texts, old)...)
+			lines[i] = strings.Replace(lines[i], old, new, 1)
+			return lines, i + 1
+		}
+	}
+	// The sequence is made whole again, so that only the core can tell.
+	drop := func(kind string) func(testing.TB, []string) ([]string, int) {
+		return func(t testing.TB, lines []string) ([]string, int) {
+			i := find(t, lines, len(lines)/2, kind)
+			lines = append(lines[:i:i], lines[i+1:]...)
+			return renumber(lines), i + 1
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(testing.TB, []string) (changed []string, line int)
+		what   string
+		below  int // how many lines below the change the difference is
+	}{
+		{"state", replace(`"version":`, `"version":9`, `"act"`), "state after", 0},
+		{"clock", replace(`{"lc":`, `{"lc":9999`, `"act":"LeafRecvGrant"`), "clock of LeafRecvGrant", 0},
+		{"action", replace(`"act":"RecvReq"`, `"act":"RecvAck"`), "action", 0},
+		{"message", replace(`"ver":`, `"ver":9`, `"act":"LeafRecvGrant"`), "message of LeafRecvGrant", 0},
+		{"phase", replace(`"phase":"climbing"`, `"phase":"serving"`, `"act":"LeafRecvGrant"`), "phase before LeafRecvGrant", 0},
+		{"page", replace(`"p":1`, `"p":0`, `"act"`), "action", 0},
+		{"input", replace(`"in":"ReadFault"`, `"in":"WriteFault"`), "action", 1},
+		{"input_message", replace(`"ver":`, `"ver":9`, `"in"`, `"kind":"Ack"`), "message of RecvAck", 1},
+		{"digest", replaceDigest, "batch", 0},
+		{"effects", replace(`"effects":["`, `"effects":["FrameDrop","`), "batch", 0},
+		{"refusal", replace(`"effects":`, `"refused":"no","effects":`), "refusal", 0},
+		{"no_action", drop(`"act"`), "action", 0},
+		{"configuration", func(t testing.TB, lines []string) ([]string, int) {
+			i := find(t, lines, 0, `"conf"`)
+			lines[i] = strings.ReplaceAll(lines[i], `"Generation":1`, `"Generation":2`)
+			return lines, i + 1
+		}, "message", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 3, Seed: 5}, 3000)
+			var line int
+			edit(t, dir, 1, func(lines []string) []string {
+				lines, line = c.change(t, lines)
+				return lines
+			})
+			wantDifference(t, dir, line+c.below, c.what)
+		})
+	}
+}
+
+func replaceDigest(t testing.TB, lines []string) ([]string, int) {
+	i := find(t, lines, len(lines)/2, `"out":"`, `"effects"`)
+	at := strings.Index(lines[i], `"out":"`) + len(`"out":"`)
+	digit := "0"
+	if lines[i][at] == '0' {
+		digit = "1"
+	}
+	lines[i] = lines[i][:at] + digit + lines[i][at+1:]
+	return lines, i + 1
+}
+
+// renumber makes the sequence of a log whole.
+func renumber(lines []string) []string {
+	n := 0
+	for i := 1; i < len(lines); i++ {
+		if before, after, ok := strings.Cut(lines[i], `"seq":`); ok {
+			n++
+			lines[i] = before + fmt.Sprintf(`"seq":%d`, n) + strings.TrimLeft(after, "0123456789")
+		} else if strings.HasPrefix(lines[i], `{"end":`) {
+			lines[i] = fmt.Sprintf("{\"end\":%d}\n", n)
+		}
+	}
+	return lines
+}
+
+// What cannot be replayed is an error that names the place, and no verdict.
+func TestNoVerdict(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(testing.TB, []string) []string
+		want   error
+		says   string
+	}{
+		{"truncated", func(_ testing.TB, lines []string) []string { return lines[:len(lines)/2] }, trace.ErrTruncated, "steps before it agree"},
+		{"killed", func(_ testing.TB, lines []string) []string { return lines[:len(lines)-2] }, trace.ErrTruncated, "steps before it agree"},
+		{"dropped", func(_ testing.TB, lines []string) []string { return append(lines[:40:40], lines[41:]...) }, trace.ErrGap, ":41:"},
+		{"no_out", func(t testing.TB, lines []string) []string {
+			i := find(t, lines, 40, `"out"`)
+			return renumber(append(lines[:i:i], lines[i+1:]...))
+		}, trace.ErrMalformed, "has no out record"},
+		{"no_in", func(t testing.TB, lines []string) []string {
+			i := find(t, lines, 40, `"in"`)
+			return renumber(append(lines[:i:i], lines[i+1:]...))
+		}, trace.ErrMalformed, "no in record has begun a step"},
+		{"ends_in_a_step", func(t testing.TB, lines []string) []string {
+			i := find(t, lines, 40, `"in"`)
+			return renumber(append(lines[:i+1:i+1], "{\"end\":0}\n"))
+		}, trace.ErrMalformed, "before the log's end"},
+		{"other_out", func(t testing.TB, lines []string) []string {
+			i := find(t, lines, 40, `"out"`, `"p":1`)
+			lines[i] = strings.Replace(lines[i], `"p":1`, `"p":0`, 1)
+			return lines
+		}, trace.ErrMalformed, "the output is of page 0"},
+		{"other_input", func(t testing.TB, lines []string) []string {
+			i := find(t, lines, 40, `"in":"Message"`, `"p":1`)
+			lines[i] = strings.Replace(lines[i], `"p":1`, `"p":0`, 1)
+			return lines
+		}, trace.ErrMalformed, "an input of page 0"},
+		{"odd_configuration", func(t testing.TB, lines []string) []string {
+			i := find(t, lines, 0, `"conf"`)
+			lines[i] = strings.Replace(lines[i], `"Segments"`, `"Parts"`, 1)
+			return lines
+		}, trace.ErrMalformed, ":2:"},
+		{"odd_slots", func(t testing.TB, lines []string) []string {
+			lines[0] = strings.Replace(lines[0], `"Fanout":2`, `"Fanout":0`, 1)
+			return lines
+		}, trace.ErrMalformed, ":1:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 3, Seed: 5}, 1000)
+			edit(t, dir, 2, func(lines []string) []string { return c.change(t, lines) })
+			_, err := Run(dir)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), logFile(dir, 2)) {
+				t.Errorf("%v", err)
+			}
+			var d *Difference
+			if errors.As(err, &d) {
+				t.Error("that is a verdict")
+			}
+		})
+	}
+	if _, err := Run(t.TempDir()); !errors.Is(err, trace.ErrNoTrace) {
+		t.Errorf("an empty directory: %v", err)
+	}
+	dir := record(t, worlds[0], 10)
+	for node := range 2 {
+		edit(t, dir, node, func(lines []string) []string {
+			lines[0] = strings.Replace(lines[0], `"strong"`, `"weak"`, 1)
+			return lines
+		})
+	}
+	if _, err := Run(dir); err == nil || !strings.Contains(err.Error(), `no core for the specification "weak"`) {
+		t.Errorf("a log of another specification: %v", err)
+	}
+}
+
+// FuzzReplay: whatever a log says, the replay comes to a result and does not
+// panic.
+func FuzzReplay(f *testing.F) {
+	dir := record(f, sim.Config{Nodes: 4, Fanout: 2, Pages: 3, Seed: 5, Recreate: true}, 60)
+	text, err := os.ReadFile(logFile(dir, 1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		h, _, err := trace.ReadLog("fuzz", bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		path := filepath.Join(t.TempDir(), "log")
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = File(&trace.File{Path: path, Header: h})
+	})
+}
+
+func BenchmarkReplay(b *testing.B) {
+	dir := record(b, sim.Config{Nodes: 4, Fanout: 2, Pages: 3, Seed: 5}, 5000)
+	steps := 0
+	for b.Loop() {
+		sum, err := Run(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		steps += sum.Steps
+	}
+	b.ReportMetric(float64(steps)/b.Elapsed().Seconds(), "steps/s")
+}
