@@ -83,3 +83,41 @@ func ExampleLock_Acquire() {
 	}
 	_ = update
 }
+
+// A program that records what it does can be judged afterwards:
+//
+//	momenode cluster --nodes 4 --trace DIR -- program
+//	momenode trace check DIR
+//
+// Without --trace, Record returns nil, and nothing is recorded.
+func ExampleRecord() {
+	ctx := context.Background()
+	node, err := mome.Connect(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	recorder, err := mome.Record(node)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer recorder.Close()
+
+	segment, err := node.OpenOrCreate(ctx, "tickets", 4096)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := recorder.Client() // of this goroutine
+	tickets, err := mome.WordsOf[int64](client, segment, 0, 1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	lock := node.Lock("printer")
+	if _, err := client.Acquire(ctx, lock); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("ticket", tickets.Add(0, 1))
+	if err := client.Release(lock); err != nil {
+		log.Fatal(err)
+	}
+}

@@ -15,11 +15,13 @@ import (
 	"github.com/mome-dsm/mome/impl/memory"
 )
 
-// Environment variables that Connect reads. "momenode cluster" sets them.
+// Environment variables that Connect and Record read. "momenode cluster" sets
+// them.
 const (
-	EnvSocket = "MOME_SOCKET" // path of the node's socket
-	EnvRank   = "MOME_RANK"   // number of this process among the program's, from 0
-	EnvNodes  = "MOME_NODES"  // how many processes the program has
+	EnvSocket  = "MOME_SOCKET"  // path of the node's socket
+	EnvRank    = "MOME_RANK"    // number of this process among the program's, from 0
+	EnvNodes   = "MOME_NODES"   // how many processes the program has
+	EnvHistory = "MOME_HISTORY" // directory of the histories that Record writes, or unset
 )
 
 // Node is a process's attachment to its node. All methods are safe for

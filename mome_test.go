@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	os.Unsetenv(EnvSocket)
 	os.Unsetenv(EnvRank)
 	os.Unsetenv(EnvNodes)
+	os.Unsetenv(EnvHistory)
 	goleak.VerifyTestMain(m)
 }
 

@@ -1,0 +1,271 @@
+package mome
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// Recorder writes a history: what the goroutines of this process have done to
+// words of shared memory and to locks, when they began, when they had the
+// answer, and what it was. "momenode trace check" judges whether the histories of
+// all processes of a run can have happened under the memory's model.
+//
+//	recorder, err := mome.Record(node)
+//	...
+//	defer recorder.Close()
+//	client := recorder.Client() // one per goroutine
+//	ledger, err := mome.WordsOf[int64](client, segment, 0, 8)
+//	...
+//	ledger.Add(3, 100)           // as atomic.AddInt64, and recorded
+//	_, err = client.Acquire(ctx, lock)
+//
+// A nil *Recorder is off, as are its clients: then their operations are those of
+// sync/atomic and of Lock at the cost of one comparison.
+//
+// The checker takes what is recorded for all that happens: a word that is used
+// in any other way as well, by whatever process, is judged wrongly. It expects
+// that words are 0 before the first operation, and it judges histories of any
+// length if no value comes back to a word that had it before (up to 2,000
+// operations of a word otherwise).
+type Recorder struct {
+	history *trace.History
+
+	mu      sync.Mutex
+	clients []*Client
+}
+
+// Record begins a history in the directory that MOME_HISTORY names, which
+// "momenode cluster --trace DIR" sets. It returns nil, which is off, if it is not
+// set.
+func Record(n *Node) (*Recorder, error) {
+	dir := os.Getenv(EnvHistory)
+	if dir == "" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("mome: record: %s: %w", EnvHistory, err)
+	}
+	process := fmt.Sprintf("%d-%08x", os.Getpid(), rand.Uint32())
+	build := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		build = info.Main.Version
+	}
+	h, err := trace.NewHistory(filepath.Join(dir, fmt.Sprintf("history-rank%03d-%s.ndjson", n.Rank(), process)), trace.HistoryHeader{
+		Model: Strong.String(), Build: build, Run: n.Cluster(), Process: process,
+		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Nodes(), Clock: trace.LocalClock(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mome: record: %w", err)
+	}
+	return &Recorder{history: h}, nil
+}
+
+// Client is who operations are recorded for: a goroutine.
+func (r *Recorder) Client() *Client {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := &Client{history: r.history, number: len(r.clients)}
+	r.clients = append(r.clients, c)
+	return c
+}
+
+// Close completes the history. Operations that have not ended are recorded
+// without an answer, later ones are not recorded. A history that was not closed,
+// since its process was killed, is truncated, and nobody judges it.
+func (r *Recorder) Close() error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.clients {
+		c.close()
+	}
+	return wrap(r.history.Close(), "mome: record")
+}
+
+// Client is one thread of control in a history: it does one thing at a time. A
+// nil *Client records nothing.
+type Client struct {
+	history *trace.History
+	number  int
+
+	mu      sync.Mutex
+	running *trace.Operation // nil between operations; guarded by mu
+	closed  bool             // guarded by mu
+	op      trace.Operation  // what running points to
+}
+
+// begin notes an operation that is to be done now.
+func (c *Client) begin(o trace.Operation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running != nil {
+		panic("mome: a Client begins an operation and has not ended one: each goroutine needs its own, and a new one after a fault")
+	}
+	o.Client = c.number
+	c.op = o
+	c.running = &c.op
+	c.op.Call = trace.Now()
+}
+
+// end records the operation with its answer. Where there is none it is recorded
+// as open.
+func (c *Client) end(answered bool, answer func(*trace.Operation)) {
+	now := trace.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.running
+	c.running = nil
+	if c.closed {
+		return
+	}
+	if answered {
+		o.Return = now
+		answer(o)
+	}
+	c.history.Record(o)
+}
+
+func (c *Client) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed && c.running != nil {
+		c.history.Record(c.running)
+	}
+	c.closed = true
+}
+
+// Acquire is [Lock.Acquire], recorded.
+func (c *Client) Acquire(ctx context.Context, l *Lock) (fence uint64, err error) {
+	return c.acquire(l, func() (uint64, error) { return l.Acquire(ctx) })
+}
+
+// TryAcquire is [Lock.TryAcquire], recorded.
+func (c *Client) TryAcquire(ctx context.Context, l *Lock) (fence uint64, err error) {
+	return c.acquire(l, func() (uint64, error) { return l.TryAcquire(ctx) })
+}
+
+func (c *Client) acquire(l *Lock, acquire func() (uint64, error)) (fence uint64, err error) {
+	if c == nil {
+		return acquire()
+	}
+	c.begin(trace.Operation{Op: trace.OpAcquire, Object: l.name})
+	fence, err = acquire()
+	died := errors.Is(err, ErrOwnerDied)
+	refused := errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	c.end(err == nil || died || refused, func(o *trace.Operation) {
+		o.Value = fence
+		if died {
+			o.Old = 1
+		}
+	})
+	return fence, err
+}
+
+// Release is [Lock.Release], recorded.
+func (c *Client) Release(l *Lock) error {
+	if c == nil {
+		return l.Release()
+	}
+	l.mu.Lock()
+	fence := l.fence
+	l.mu.Unlock()
+	c.begin(trace.Operation{Op: trace.OpRelease, Object: l.name, Value: fence})
+	err := l.Release()
+	c.end(err == nil || errors.Is(err, ErrNotOwner), func(o *trace.Operation) { o.Result = truth(err == nil) })
+	return err
+}
+
+// Words is a slice of 64-bit words in a segment, for one client. Its operations
+// are those of sync/atomic.
+type Words[T int64 | uint64] struct {
+	client *Client
+	words  []uint64
+	object string // the segment, in this life
+	first  uint64 // number of the first word in the segment
+}
+
+// WordsOf is n words of the segment from byte off on, see [SliceOf], whose
+// operations are recorded for the client.
+func WordsOf[T int64 | uint64](c *Client, s *Segment, off int64, n int) (Words[T], error) {
+	words, err := SliceOf[uint64](s, off, n)
+	if err != nil {
+		return Words[T]{}, err
+	}
+	return Words[T]{c, words, fmt.Sprintf("%s@%d", s.Name(), s.mapping.key.generation), uint64(off / 8)}, nil
+}
+
+// Len is the number of words.
+func (w Words[T]) Len() int { return len(w.words) }
+
+func (w Words[T]) begin(op string, i int, value, old T) {
+	w.client.begin(trace.Operation{Op: op, Object: w.object, Word: w.first + uint64(i), Value: uint64(value), Old: uint64(old)})
+}
+
+// Load returns word i.
+func (w Words[T]) Load(i int) T {
+	at := &w.words[i]
+	if w.client == nil {
+		return T(atomic.LoadUint64(at))
+	}
+	w.begin(trace.OpRead, i, 0, 0)
+	v := atomic.LoadUint64(at)
+	w.client.end(true, func(o *trace.Operation) { o.Value = v })
+	return T(v)
+}
+
+// Store stores word i.
+func (w Words[T]) Store(i int, v T) {
+	at := &w.words[i]
+	if w.client == nil {
+		atomic.StoreUint64(at, uint64(v))
+		return
+	}
+	w.begin(trace.OpWrite, i, v, 0)
+	atomic.StoreUint64(at, uint64(v))
+	w.client.end(true, func(*trace.Operation) {})
+}
+
+// CompareAndSwap stores v to word i if it is old, and says whether it was.
+func (w Words[T]) CompareAndSwap(i int, old, v T) bool {
+	at := &w.words[i]
+	if w.client == nil {
+		return atomic.CompareAndSwapUint64(at, uint64(old), uint64(v))
+	}
+	w.begin(trace.OpCAS, i, v, old)
+	swapped := atomic.CompareAndSwapUint64(at, uint64(old), uint64(v))
+	w.client.end(true, func(o *trace.Operation) { o.Result = truth(swapped) })
+	return swapped
+}
+
+// Add adds to word i and returns the sum.
+func (w Words[T]) Add(i int, delta T) T {
+	at := &w.words[i]
+	if w.client == nil {
+		return T(atomic.AddUint64(at, uint64(delta)))
+	}
+	w.begin(trace.OpAdd, i, delta, 0)
+	sum := atomic.AddUint64(at, uint64(delta))
+	w.client.end(true, func(o *trace.Operation) { o.Result = sum })
+	return T(sum)
+}
+
+func truth(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

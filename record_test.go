@@ -1,0 +1,220 @@
+//go:build linux
+
+package mome
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/linearizability"
+)
+
+// record begins a history of the only rank of a program.
+func record(t *testing.T) (n *Node, r *Recorder, dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "histories")
+	t.Setenv(EnvHistory, dir)
+	t.Setenv(EnvRank, "0")
+	t.Setenv(EnvNodes, "1")
+	n, _ = connect(t)
+	r, err := Record(n)
+	if err != nil || r == nil {
+		t.Fatal(r, err)
+	}
+	return n, r, dir
+}
+
+func theHistory(t *testing.T, dir string) string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "history-*.ndjson"))
+	if err != nil || len(paths) != 1 {
+		t.Fatal(paths, err)
+	}
+	return paths[0]
+}
+
+// TestRecord checks what stands in the history for each operation.
+func TestRecord(t *testing.T) {
+	n, r, dir := record(t)
+	ctx := t.Context()
+	s := create(t, n, "words", addr.PageSize)
+	c := r.Client()
+	w, err := WordsOf[int64](c, s, 64, 4)
+	if err != nil || w.Len() != 4 {
+		t.Fatal(w.Len(), err)
+	}
+	lock, same := n.Lock("l"), n.Lock("l")
+	w.Store(1, -2)
+	if w.Load(1) != -2 || w.Add(1, 5) != 3 || w.CompareAndSwap(1, 4, 5) || !w.CompareAndSwap(1, 3, 7) {
+		t.Error("the operations are not those of sync/atomic")
+	}
+	fence, err := c.Acquire(ctx, lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.TryAcquire(ctx, same); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := c.Acquire(gone, same); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	// One that has no answer when the history is closed.
+	waiting, asked := r.Client(), make(chan error)
+	go func() {
+		_, err := waiting.Acquire(ctx, same)
+		asked <- err
+	}()
+	for {
+		waiting.mu.Lock()
+		running := waiting.running != nil
+		waiting.mu.Unlock()
+		if running {
+			break
+		}
+		runtime.Gosched()
+	}
+	if err := errors.Join(c.Release(lock), <-asked, c.Release(same)); err != nil {
+		t.Error(err)
+	}
+	if err := c.Release(lock); !errors.Is(err, ErrNotOwner) {
+		t.Error(err)
+	}
+	waiting.begin(trace.Operation{Op: trace.OpRead, Object: "never"})
+	if err := errors.Join(r.Close(), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.Store(0, 1) // not recorded
+	waiting.end(true, func(*trace.Operation) {})
+
+	header, ops, err := trace.ReadHistory(theHistory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	minus := func(v int64) uint64 { return uint64(v) }
+	want := []trace.Operation{
+		{Op: "write", Object: "words@1", Word: 9, Value: minus(-2)},
+		{Op: "read", Object: "words@1", Word: 9, Value: minus(-2)},
+		{Op: "add", Object: "words@1", Word: 9, Value: 5, Result: 3},
+		{Op: "cas", Object: "words@1", Word: 9, Old: 4, Value: 5},
+		{Op: "cas", Object: "words@1", Word: 9, Old: 3, Value: 7, Result: 1},
+		{Op: "acquire", Object: "l", Value: fence},
+		{Op: "acquire", Object: "l"},
+		{Op: "acquire", Object: "l"},
+		{Op: "acquire", Object: "l", Value: fence + 1, Client: 1},
+		{Op: "release", Object: "l", Value: fence, Result: 1},
+		{Op: "release", Object: "l", Value: fence + 1, Result: 1},
+		{Op: "release", Object: "l"},
+		{Op: "read", Object: "never", Client: 1},
+	}
+	for i := range ops {
+		if open := ops[i].Object == "never"; ops[i].Call == 0 || (ops[i].Return == 0) != open {
+			t.Errorf("%+v", ops[i])
+		}
+		ops[i].Call, ops[i].Return = 0, 0
+	}
+	order := cmpopts.SortSlices(func(a, b trace.Operation) bool {
+		return a.Op+a.Object < b.Op+b.Object || a.Op+a.Object == b.Op+b.Object && a.Value < b.Value
+	})
+	if d := cmp.Diff(want, ops, order); d != "" {
+		t.Error(d)
+	}
+	if header.Run != "test" || header.Ranks != 1 || header.Clock.Name != trace.ClockName() || header.Model != "strong" {
+		t.Errorf("%+v", header)
+	}
+}
+
+// TestRecordIsLinearizable has goroutines use the same words at once.
+func TestRecordIsLinearizable(t *testing.T) {
+	n, r, dir := record(t)
+	s := create(t, n, "words", addr.PageSize)
+	var wg sync.WaitGroup
+	const goroutines, each = 4, 500
+	for g := range goroutines {
+		w, err := WordsOf[uint64](r.Client(), s, 0, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			for i := range each {
+				w.Add(0, 1)
+				w.Store(1, uint64(1+g*each+i))
+				w.Load(1)
+				old := w.Load(2)
+				w.CompareAndSwap(2, old, old+1)
+			}
+		})
+	}
+	wg.Wait()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h, err := linearizability.Read(theHistory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := linearizability.Check(h.Operations, linearizability.Limits{}); v.Verdict != linearizability.Linearizable || len(h.Operations) != 5*goroutines*each {
+		t.Errorf("%v: %d operations, %+v", v.Verdict, len(h.Operations), v.Findings)
+	}
+}
+
+// TestRecordOff: without MOME_HISTORY nothing is recorded, allocated or counted.
+func TestRecordOff(t *testing.T) {
+	n, _ := connect(t)
+	r, err := Record(n)
+	if r != nil || err != nil {
+		t.Fatal(r, err)
+	}
+	c := r.Client()
+	s := create(t, n, "words", addr.PageSize)
+	w, err := WordsOf[uint64](c, s, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if allocs := testing.AllocsPerRun(100, func() {
+		v := w.Add(0, 1)
+		w.CompareAndSwap(0, v, v+1)
+		w.Store(0, w.Load(0))
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	lock := n.Lock("l")
+	if _, err := c.Acquire(t.Context(), lock); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(c.Release(lock), r.Close()); err != nil {
+		t.Error(err)
+	}
+	t.Setenv(EnvHistory, filepath.Join(os.DevNull, "x"))
+	if _, err := Record(n); err == nil {
+		t.Error("a directory that cannot be was accepted")
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	words := make([]uint64, 1)
+	h, err := trace.NewHistory(filepath.Join(b.TempDir(), "h"), trace.HistoryHeader{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	for name, c := range map[string]*Client{"off": nil, "on": {history: h}} {
+		b.Run("record="+name, func(b *testing.B) {
+			w := Words[uint64]{client: c, words: words, object: "words@1"}
+			for b.Loop() {
+				w.Store(0, w.Load(0)+1)
+			}
+		})
+	}
+}
