@@ -46,6 +46,9 @@ marked with the rank: standard output goes to standard output, standard error to
 standard error. Their standard input is empty. If a copy fails, the others are
 ended after --grace: they may wait for it for ever.
 
+With --trace the programs find the directory in MOME_HISTORY, so that those which
+call mome.Record leave their histories there, beside the logs of the nodes.
+
 The exit status is the worst of the copies', 128+n for one that signal n killed;
 1 if a node fails, 128+n if cluster itself is ended by signal n.
 
@@ -474,6 +477,13 @@ func (c *cluster) startCopy(i int, m *member, path string, args []string, out, e
 	cmd.Args[0] = args[0]
 	cmd.Env = append(os.Environ(),
 		mome.EnvSocket+"="+m.socket, mome.EnvRank+"="+strconv.Itoa(i), mome.EnvNodes+"="+strconv.Itoa(len(c.nodes)))
+	if c.trace != "" {
+		dir, err := filepath.Abs(c.trace)
+		if err != nil {
+			return err
+		}
+		cmd.Env = append(cmd.Env, mome.EnvHistory+"="+dir)
+	}
 	prefix := fmt.Sprintf("%*d| ", len(strconv.Itoa(len(c.nodes)-1)), i)
 	p := &rank{}
 	for _, stream := range []struct {

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) int {
-	for _, name := range []string{mome.EnvSocket, mome.EnvRank, mome.EnvNodes} {
+	for _, name := range []string{mome.EnvSocket, mome.EnvRank, mome.EnvNodes, mome.EnvHistory} {
 		os.Unsetenv(name)
 	}
 	// Not below TMPDIR: the paths of sockets are short.
@@ -87,6 +87,35 @@ var children = map[string]func(){
 			}()
 		}
 		both.Wait()
+	},
+	// tickets draws numbers under a lock, and records that.
+	"tickets": func() {
+		ctx := context.Background()
+		check := func(err error) {
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
+		n, err := mome.Connect(ctx)
+		check(err)
+		recorder, err := mome.Record(n)
+		check(err)
+		s, err := n.OpenOrCreate(ctx, "tickets", 4096)
+		check(err)
+		c := recorder.Client()
+		w, err := mome.WordsOf[int64](c, s, 0, 2)
+		check(err)
+		lock := n.Lock("tickets")
+		for range 50 {
+			w.Add(0, 1)
+			_, err := c.Acquire(ctx, lock)
+			check(err)
+			w.Store(1, w.Load(1)+1)
+			check(c.Release(lock))
+		}
+		check(recorder.Close())
+		check(n.Close())
 	},
 	// share writes a word per rank, reads all of them, and stays.
 	"share": func() {

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// writeHistory writes a history of which operation i goes from 10i to 10i+5.
+func writeHistory(t *testing.T, path string, h trace.HistoryHeader, ops ...trace.Operation) {
+	t.Helper()
+	file, err := trace.NewHistory(path, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range ops {
+		o.Object = "x@1"
+		o.Call += int64(10*i + 10)
+		o.Return = o.Call + 5
+		file.Record(&o)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writes(value uint64) trace.Operation { return trace.Operation{Op: trace.OpWrite, Value: value} }
+func reads(value uint64) trace.Operation  { return trace.Operation{Op: trace.OpRead, Value: value} }
+
+// TestTraceCheck: a verdict, or one line that says why there is none, at which
+// file and line.
+func TestTraceCheck(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	h := trace.HistoryHeader{Model: "strong", Run: "r", Process: "1", Program: "p", Rank: 0, Ranks: 1}
+	writeHistory(t, at("good"), h, writes(1), reads(1), writes(2), reads(2))
+	writeHistory(t, at("stale"), h, writes(1), writes(2), reads(1))
+	var again []trace.Operation
+	for range 30 {
+		again = append(again, writes(1), reads(1))
+	}
+	writeHistory(t, at("again"), h, again...)
+	two := h
+	two.Ranks = 2
+	writeHistory(t, at("half"), two, reads(1))
+	two.Rank, two.Process = 1, "2"
+	early := writes(1)
+	early.Call = -5
+	writeHistory(t, at("other half"), two, early)
+	text, err := os.ReadFile(at("good"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	for name, text := range map[string]string{
+		"truncated":      strings.Join(lines[:4], ""),
+		"gap":            strings.Join(append(append([]string{}, lines[:2]...), lines[3:]...), ""),
+		"other version":  strings.Replace(string(text), `"format":2`, `"format":1`, 1),
+		"no history":     "hello\n",
+		"half an object": strings.Replace(string(text), `"client":0,"op":"write","object"`, `"client":0,"op":"write","objec`, 1),
+	} {
+		if err := os.WriteFile(at(name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	picture := at("violation.html")
+	for _, c := range []struct {
+		files  []string
+		status int
+		says   []string // on standard error
+		prints []string
+	}{
+		{[]string{"good"}, 0, nil, []string{"4 operations of 1 clients in 1 histories", "register", "zone 1", "linearizable"}},
+		{[]string{"half", "other half"}, 0, nil, []string{"2 operations of 2 clients in 2 histories"}},
+		{[]string{"stale"}, 1, []string{"violation: 1 words", `word 0 of "x@1"`, at("stale") + ":2"},
+			[]string{at("stale") + ":4: client 0: read -> 1", at("stale") + ":3: client 0: write 2", "the value 1 must come before the value 2", picture}},
+		{[]string{"again"}, 0, nil, []string{"search 1"}},
+		{[]string{"again", "--search", "59"}, 1, []string{"cannot decide", "60 operations are too many"}, []string{"cannot decide"}},
+		{[]string{"half"}, 1, []string{"cannot decide: the history of rank 1 of p is missing"}, nil},
+		{[]string{"good", "good"}, 1, []string{"cannot decide", "named twice"}, nil},
+		{[]string{"good", "stale"}, 1, []string{"cannot decide", "of the same process"}, nil},
+		{[]string{"truncated"}, 1, []string{"truncated", at("truncated") + ":5"}, nil},
+		{[]string{"gap"}, 1, []string{"gap", at("gap") + ":5"}, nil},
+		{[]string{"other version"}, 1, []string{"another format", at("other version") + ":1"}, nil},
+		{[]string{"no history"}, 1, []string{"malformed", at("no history") + ":1"}, nil},
+		{[]string{"half an object"}, 1, []string{"malformed", at("half an object") + ":2"}, nil},
+	} {
+		t.Run(strings.Join(c.files, ","), func(t *testing.T) {
+			args := []string{"trace", "check", "--picture", picture}
+			for _, f := range c.files {
+				if _, err := os.Stat(at(f)); err == nil {
+					f = at(f)
+				}
+				args = append(args, f)
+			}
+			status, stdout, stderr := run(t, args...)
+			if c.status == 0 {
+				if status != 0 || stderr != "" {
+					t.Fatalf("status %d: %s", status, stderr)
+				}
+			} else {
+				failure(t, status, stderr, c.status, c.says...)
+			}
+			for _, want := range c.prints {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("no %q in\n%s", want, stdout)
+				}
+			}
+			if c.prints == nil && stdout != "" {
+				t.Errorf("a verdict without a history: %s", stdout)
+			}
+		})
+	}
+	if page, err := os.ReadFile(picture); err != nil || !strings.Contains(string(page), "<html") || !strings.Contains(string(page), "stale:3") {
+		t.Errorf("the picture: %d bytes, %v", len(page), err)
+	}
+	status, stdout, _ := run(t, "trace", "check", "--json", "--picture", "", at("stale"))
+	var r checkReport
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || status != 1 || r.Verdict != "violation" ||
+		len(r.Findings) != 1 || !r.Findings[0].Confirmed || r.Findings[0].Contradiction[0].Line == 0 {
+		t.Errorf("status %d, %v, %s", status, err, stdout)
+	}
+}
+
+// TestClusterHistory records a program's operations in a cluster and judges them;
+// then one answer is changed.
+func TestClusterHistory(t *testing.T) {
+	needNode(t)
+	dir := t.TempDir()
+	status, _, stderr := run(t, "cluster", "--nodes", "2", "--trace", dir, "--", childProgram(t, "tickets"))
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	status, stdout, stderr := run(t, "trace", "check", dir)
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d: %s\n%s", status, stderr, stdout)
+	}
+	for _, want := range []string{"500 operations of 2 clients in 2 histories", "counter", "register", "lock"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	paths, err := histories([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(paths[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines {
+		var o trace.Operation
+		if json.Unmarshal([]byte(line), &o) == nil && o.Op == trace.OpAdd && o.Result > 1 {
+			was := fmt.Sprintf(`"result":%d`, o.Result)
+			lines[i] = strings.Replace(line, was, fmt.Sprintf(`"result":%d`, o.Result-1), 1)
+			break
+		}
+	}
+	if err := os.WriteFile(paths[1], []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr = run(t, "trace", "check", "--picture", filepath.Join(dir, "v.html"), dir)
+	failure(t, status, stderr, 1, "violation", `word 0 of "tickets@`)
+	if !strings.Contains(stdout, "was replaced 2 times") {
+		t.Error(stdout)
+	}
+}
