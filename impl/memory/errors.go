@@ -68,8 +68,11 @@ func (e *PageError) Error() string {
 
 func (e *PageError) Unwrap() error { return e.Err }
 
+// pageError is what the kernel's answer about a page means; nil where it is 0.
 func pageError(op string, p addr.PageNum, errno unix.Errno) error {
 	switch errno {
+	case 0:
+		return nil
 	case unix.ESRCH:
 		return ErrGone
 	case unix.ENOENT:

@@ -26,6 +26,7 @@ import (
 type Mapping struct {
 	segment *Segment
 	name    string
+	number  uint64
 	life    lifetime // of uffd
 	uffd    int
 
@@ -64,13 +65,13 @@ func (s *Segment) Attach(uffd int, name string) (*Mapping, error) {
 }
 
 func (s *Segment) attach(uffd int, name string) (*Mapping, error) {
-	m := &Mapping{segment: s, name: name, uffd: uffd}
+	m := &Mapping{segment: s, name: name, number: s.attached.Add(1), uffd: uffd}
 	// Un-protecting a page that is not there changes nothing, but says whether
 	// it is registered for write protection.
 	for _, p := range [2]addr.PageNum{s.first, s.first + addr.PageNum(s.pages-1)} {
-		if err := m.Unprotect(p, 1); err != nil {
+		if errno := m.writeprotect(p.Addr(), p.Addr()+addr.PageSize, 0); errno != 0 {
 			m.Close()
-			return nil, fmt.Errorf("%w: %w", ErrNotUserfaultfd, err)
+			return nil, fmt.Errorf("%w: %w", ErrNotUserfaultfd, pageError("unprotect", p, errno))
 		}
 	}
 	s.add(m)
@@ -173,11 +174,8 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 		return ErrGone
 	}
 	defer m.leave()
-	mode := uint64(modeContinueWP)
-	if writable {
-		mode = 0
-	}
 	var (
+		mode    = protected(modeContinueWP, writable)
 		b       backoff
 		at      = p.Addr()
 		end     = at + uintptr(n)<<addr.PageShift
@@ -188,6 +186,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 	for at < end {
 		done, errno := uffdFill(m.uffd, ioctlContinue, at, stretch(at, end, single), mode)
 		if done > 0 {
+			m.observe(OpContinue, at, uint64(done), writable, nil, 0)
 			m.wake(wake, at)
 			at += uintptr(done)
 			wake, b = at, backoff{}
@@ -195,10 +194,13 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 		}
 		switch errno {
 		case unix.EEXIST:
+			m.observe(OpContinue, at, addr.PageSize, writable, nil, errno)
 			if writable && !granted {
-				to := at + uintptr(stretch(at, end, single))
-				if err := m.writeprotect("install", at, to, modeWriteprotectDontWake); err != nil {
-					return err
+				size := stretch(at, end, single)
+				errno := m.writeprotect(at, at+uintptr(size), modeWriteprotectDontWake)
+				m.observe(OpUnprotect, at, size, true, nil, errno)
+				if errno != 0 {
+					return pageError("install", pageAt(at), errno)
 				}
 				granted = !single
 			}
@@ -207,6 +209,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 			continue
 		case unix.ENOENT:
 			if single {
+				m.observe(OpContinue, at, addr.PageSize, writable, nil, errno)
 				m.wake(wake, at)
 				at += addr.PageSize
 				wake = at
@@ -218,6 +221,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 				continue
 			}
 		}
+		m.observe(OpContinue, at, addr.PageSize, writable, nil, errno)
 		m.wake(wake, at)
 		if errno == unix.EFAULT {
 			return &PageError{"install", pageAt(at), ErrHole}
@@ -240,7 +244,8 @@ func stretch(at, end uintptr, single bool) uint64 {
 
 func (m *Mapping) wake(from, to uintptr) {
 	if from < to {
-		uffdWake(m.uffd, from, uint64(to-from))
+		errno := uffdWake(m.uffd, from, uint64(to-from))
+		m.observe(OpWake, from, uint64(to-from), false, nil, errno)
 	}
 }
 
@@ -254,11 +259,7 @@ func pageAt(address uintptr) addr.PageNum {
 // already (ErrExists, after waking) or not present (ErrHole).
 func (m *Mapping) Continue(p addr.PageNum, n int64, writable bool) (int64, error) {
 	m.segment.offset(p, n)
-	mode := uint64(modeContinueWP)
-	if writable {
-		mode = 0
-	}
-	return m.fill("continue", ioctlContinue, p, n, nil, mode)
+	return m.fill(OpContinue, p, n, nil, writable)
 }
 
 // Copy fills holes of the segment with src, whose length is a multiple of the
@@ -271,11 +272,7 @@ func (m *Mapping) Copy(p addr.PageNum, src []byte, writable bool) (int64, error)
 	}
 	n := int64(len(src)) >> addr.PageShift
 	m.segment.offset(p, n)
-	mode := uint64(modeCopyWP)
-	if writable {
-		mode = 0
-	}
-	return m.fill("copy", ioctlCopy, p, n, src, mode)
+	return m.fill(OpCopy, p, n, src, writable)
 }
 
 // zeros is a source of zeros for pages that must stay protected. Nobody writes
@@ -286,14 +283,14 @@ var zeros [256 << addr.PageShift]byte
 func (m *Mapping) Zero(p addr.PageNum, n int64, writable bool) (int64, error) {
 	m.segment.offset(p, n)
 	if writable {
-		return m.fill("zero", ioctlZeropage, p, n, nil, 0)
+		return m.fill(OpZeroPage, p, n, nil, true)
 	}
 	// ZEROPAGE cannot protect what it maps, and protecting it afterwards would
 	// let stores through in between.
 	var done int64
 	for done < n {
 		chunk := min(n-done, int64(len(zeros))>>addr.PageShift)
-		k, err := m.fill("zero", ioctlCopy, p+addr.PageNum(done), chunk, zeros[:chunk<<addr.PageShift], modeCopyWP)
+		k, err := m.fill(OpCopy, p+addr.PageNum(done), chunk, zeros[:chunk<<addr.PageShift], false)
 		done += k
 		if err != nil {
 			return done, err
@@ -303,8 +300,8 @@ func (m *Mapping) Zero(p addr.PageNum, n int64, writable bool) (int64, error) {
 }
 
 // fill runs one of the ioctls that map pages until all are done or one is
-// refused. src is for ioctlCopy only.
-func (m *Mapping) fill(op string, request uintptr, p addr.PageNum, n int64, src []byte, mode uint64) (int64, error) {
+// refused. src is for OpCopy only.
+func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool) (int64, error) {
 	if !m.enter() {
 		return 0, ErrGone
 	}
@@ -316,17 +313,23 @@ func (m *Mapping) fill(op string, request uintptr, p addr.PageNum, n int64, src 
 	)
 	for total < n {
 		var (
-			at    = p.Addr() + uintptr(total)<<addr.PageShift
-			size  = stretch(at, p.Addr()+uintptr(n)<<addr.PageShift, single)
-			done  int64
-			errno unix.Errno
+			at      = p.Addr() + uintptr(total)<<addr.PageShift
+			size    = stretch(at, p.Addr()+uintptr(n)<<addr.PageShift, single)
+			content []byte
+			done    int64
+			errno   unix.Errno
 		)
-		if request == ioctlCopy {
-			done, errno = uffdCopy(m.uffd, at, src[total<<addr.PageShift:][:size], mode)
-		} else {
-			done, errno = uffdFill(m.uffd, request, at, size, mode)
+		switch op {
+		case OpCopy:
+			content = src[total<<addr.PageShift:]
+			done, errno = uffdCopy(m.uffd, at, content[:size], protected(modeCopyWP, writable))
+		case OpZeroPage:
+			done, errno = uffdFill(m.uffd, ioctlZeropage, at, size, 0)
+		default:
+			done, errno = uffdFill(m.uffd, ioctlContinue, at, size, protected(modeContinueWP, writable))
 		}
 		if done > 0 {
+			m.observe(op, at, uint64(done), writable, content, 0)
 			total += done >> addr.PageShift
 			b = backoff{}
 			continue
@@ -336,23 +339,36 @@ func (m *Mapping) fill(op string, request uintptr, p addr.PageNum, n int64, src 
 			if b.wait() {
 				continue
 			}
-		case unix.EEXIST:
-			// Whoever made the page present woke those who waited then; who
-			// came later would wait forever.
-			m.wake(at, at+addr.PageSize)
 		case unix.ENOENT:
 			if !single {
 				single = true
 				continue
 			}
-		case unix.EFAULT:
-			if request == ioctlContinue {
-				return total, &PageError{op, pageAt(at), ErrHole}
-			}
 		}
-		return total, pageError(op, pageAt(at), errno)
+		m.observe(op, at, addr.PageSize, writable, content, errno)
+		if errno == unix.EEXIST {
+			// Whoever made the page present woke those who waited then; who
+			// came later would wait forever.
+			m.wake(at, at+addr.PageSize)
+		}
+		if errno == unix.EFAULT && op == OpContinue {
+			return total, &PageError{opTexts[op], pageAt(at), ErrHole}
+		}
+		return total, pageError(opTexts[op], pageAt(at), errno)
 	}
 	return total, nil
+}
+
+// opTexts are the operations in errors.
+var opTexts = [...]string{OpContinue: "continue", OpCopy: "copy", OpZeroPage: "zero"}
+
+// protected is the mode of a filling ioctl: a page that may not be stored to
+// is mapped with protection.
+func protected(mode uint64, writable bool) uint64 {
+	if writable {
+		return 0
+	}
+	return mode
 }
 
 // Protect takes the right to store to pages from this mapping alone. Pages
@@ -370,12 +386,15 @@ func (m *Mapping) Protect(p addr.PageNum, n int64) error {
 // own: the kernel passes over gaps, but stops at a mapping that is not
 // registered, and would leave what lies behind it unprotected.
 func (m *Mapping) protect(p addr.PageNum, n int64) error {
-	start := p.Addr()
-	err := m.writeprotect("protect", start, start+uintptr(n)<<addr.PageShift, modeWriteprotectWP)
-	if pe, ok := err.(*PageError); !ok || pe.Err != ErrUnmapped {
-		return err
+	start, size := p.Addr(), uint64(n)<<addr.PageShift
+	errno := m.writeprotect(start, start+uintptr(size), modeWriteprotectWP)
+	if errno != unix.ENOENT || n == 1 {
+		m.observe(OpProtect, start, size, false, nil, errno)
 	}
-	if n == 1 {
+	switch {
+	case errno != unix.ENOENT:
+		return pageError("protect", p, errno)
+	case n == 1:
 		return nil
 	}
 	half := n / 2
@@ -393,22 +412,26 @@ func (m *Mapping) Unprotect(p addr.PageNum, n int64) error {
 		return ErrGone
 	}
 	defer m.leave()
-	start := p.Addr()
-	return m.writeprotect("unprotect", start, start+uintptr(n)<<addr.PageShift, 0)
+	start, size := p.Addr(), uint64(n)<<addr.PageShift
+	errno := m.writeprotect(start, start+uintptr(size), 0)
+	m.observe(OpUnprotect, start, size, true, nil, errno)
+	if errno == 0 {
+		m.observe(OpWake, start, size, false, nil, 0)
+	}
+	return pageError("unprotect", p, errno)
 }
 
-func (m *Mapping) writeprotect(op string, start, end uintptr, mode uint64) error {
+// writeprotect sets or ends protection, and tries again while the kernel is
+// busy with the mapping.
+func (m *Mapping) writeprotect(start, end uintptr, mode uint64) unix.Errno {
 	if start == end {
-		return nil
+		return 0
 	}
 	var b backoff
 	for {
 		errno := uffdWriteprotect(m.uffd, start, uint64(end-start), mode)
-		if errno == 0 {
-			return nil
-		}
-		if (errno != unix.EAGAIN && errno != unix.EINTR) || !b.wait() {
-			return pageError(op, pageAt(start), errno)
+		if errno != unix.EAGAIN && errno != unix.EINTR || !b.wait() {
+			return errno
 		}
 	}
 }
@@ -424,10 +447,10 @@ func (m *Mapping) Wake(p addr.PageNum, n int64) error {
 		return ErrGone
 	}
 	defer m.leave()
-	if errno := uffdWake(m.uffd, p.Addr(), uint64(n)<<addr.PageShift); errno != 0 {
-		return pageError("wake", p, errno)
-	}
-	return nil
+	size := uint64(n) << addr.PageShift
+	errno := uffdWake(m.uffd, p.Addr(), size)
+	m.observe(OpWake, p.Addr(), size, false, nil, errno)
+	return pageError("wake", p, errno)
 }
 
 // Poison makes every access to pages of this mapping a SIGBUS and wakes
@@ -457,6 +480,7 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 	for at < end {
 		done, errno := uffdFill(m.uffd, ioctlPoison, at, stretch(at, end, single), 0)
 		if done > 0 {
+			m.observe(OpPoison, at, uint64(done), false, nil, 0)
 			at += uintptr(done)
 			b = backoff{}
 			continue
@@ -468,17 +492,19 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 			// overwrite with poison.
 			if cleared != at {
 				cleared = at
-				if err := m.writeprotect("poison", at, at+addr.PageSize, modeWriteprotectDontWake); err != nil {
-					return err
+				if errno := m.writeprotect(at, at+addr.PageSize, modeWriteprotectDontWake); errno != 0 {
+					return pageError("poison", pageAt(at), errno)
 				}
 				continue
 			}
+			m.observe(OpPoison, at, addr.PageSize, false, nil, errno)
 			passed = true
 			m.wake(at, at+addr.PageSize)
 			at += addr.PageSize
 			continue
 		case unix.ENOENT:
 			if single {
+				m.observe(OpPoison, at, addr.PageSize, false, nil, errno)
 				at += addr.PageSize
 			}
 			single = true
@@ -488,6 +514,7 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 				continue
 			}
 		}
+		m.observe(OpPoison, at, addr.PageSize, false, nil, errno)
 		return pageError("poison", pageAt(at), errno)
 	}
 	if passed {

@@ -31,6 +31,9 @@ type Segment struct {
 	base  uintptr
 	mem   []byte
 
+	observer func(*Step) // nil: off
+
+	attached atomic.Uint64 // how many mappings there were, ever
 	mu       sync.Mutex
 	mappings atomic.Pointer[[]*Mapping] // replaced under mu, read without
 }
@@ -196,10 +199,12 @@ func (s *Segment) Punch(p addr.PageNum, n int64) error {
 		err := unix.Fallocate(s.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n<<addr.PageShift)
 		switch err {
 		case nil:
+			s.observe(OpPunch, p, n, nil, nil)
 			return nil
 		case unix.EINTR:
 			continue
 		}
+		s.observe(OpPunch, p, n, nil, err)
 		return &PageError{"punch", p, err}
 	}
 }
@@ -260,16 +265,19 @@ func (s *Segment) Fill(p addr.PageNum, src []byte) error {
 	if len(src)%addr.PageSize != 0 {
 		panic(fmt.Sprintf("mome: memory: fill with %d bytes, which are not pages", len(src)))
 	}
-	off := s.offset(p, int64(len(src))>>addr.PageShift)
-	for len(src) > 0 {
-		n, err := unix.Pwrite(s.fd, src, off)
+	n := int64(len(src)) >> addr.PageShift
+	off := s.offset(p, n)
+	for rest := src; len(rest) > 0; {
+		done, err := unix.Pwrite(s.fd, rest, off)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
+			s.observe(OpFill, p, n, src, err)
 			return &PageError{"fill", p, err}
 		}
-		src, off = src[n:], off+int64(n)
+		rest, off = rest[done:], off+int64(done)
 	}
+	s.observe(OpFill, p, n, src, nil)
 	return nil
 }

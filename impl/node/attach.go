@@ -16,7 +16,9 @@ import (
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // maxOutstanding bounds the requests of one application that wait for their
@@ -154,7 +156,10 @@ func (a *application) unmap(m *mapping) {
 	m.seg.mu.Lock()
 	delete(m.seg.mappings, m)
 	m.seg.mu.Unlock()
-	m.uffd.Detach()
+	a.node.changeMappings(m.seg, trace.Exit, func() *memory.Mapping {
+		m.uffd.Detach()
+		return m.uffd
+	})
 	_ = m.uffd.Close()
 }
 
@@ -408,7 +413,12 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 		unix.Close(uffd)
 		return fmt.Errorf("%w: segment %q: Registered must follow Map, once", client.ErrInvalid, r.Segment.Name)
 	}
-	u, err := seg.frame.Attach(uffd, a.title())
+	var u *memory.Mapping
+	var err error
+	a.node.changeMappings(seg, trace.Attach, func() *memory.Mapping {
+		u, err = seg.frame.Attach(uffd, a.title())
+		return u
+	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // mapping is one process's mapping of a segment.
@@ -55,6 +56,7 @@ func (s *shard) fault(e *errand) {
 	if e.write {
 		kind = protocol.InWriteFault
 	}
+	s.traceStep(trace.TakeFault, e.page, e.mapping, e.write)
 	s.wait(e.page, waiter{mapping: e.mapping, write: e.write})
 	s.give(protocol.Input{Kind: kind, Page: e.page})
 }

@@ -100,7 +100,7 @@ type inbox struct {
 }
 
 // errand is one thing to do under the lock of a shard: a fault, or pages to be
-// fetched, or the end of a residence.
+// fetched, or the end of a residence, or a process to be woken.
 type errand struct {
 	kind    errandKind
 	write   bool
@@ -116,6 +116,7 @@ const (
 	errandFault errandKind = iota
 	errandFetch
 	errandResidence
+	errandWake
 )
 
 // post does the errand, now if the shard is free, else as soon as it is.
@@ -158,6 +159,8 @@ func (s *shard) run(e *errand) {
 		if s.node.segment(e.page) != nil {
 			s.give(protocol.Input{Kind: protocol.InResidenceOver, Page: e.page})
 		}
+	case errandWake:
+		s.wake(e.mapping, e.page)
 	}
 }
 
@@ -469,16 +472,17 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 		s.grant(e, r)
 	case protocol.FrameToHome:
 		seg := s.node.segment(p)
+		s.traceSend(p, seg.frame.Page(p))
 		if err := seg.home.Fill(p, seg.frame.Page(p)); err != nil {
 			s.node.failMemory(err)
 		}
 		s.log.Content(trace.Take, p, s.node.root(), seg.home.Page(p))
 	case protocol.HomeToFrame:
 		seg := s.node.segment(p)
+		s.log.Content(trace.Take, p, s.node.leaf(), seg.home.Page(p))
 		if err := seg.frame.Fill(p, seg.home.Page(p)); err != nil {
 			s.node.failMemory(err)
 		}
-		s.log.Content(trace.Take, p, s.node.leaf(), seg.frame.Page(p))
 	case protocol.HomeDrop:
 		if err := s.node.segment(p).home.Punch(p, 1); err != nil {
 			s.node.fail(fmt.Errorf("node %d cannot free a page: %w", s.node.id, err))
@@ -532,13 +536,18 @@ func (s *shard) askAgain(p addr.PageNum) {
 	delete(s.waiters, p)
 	for _, w := range waiters {
 		if w.mapping != nil {
-			if err := w.mapping.uffd.Wake(p, 1); err == memory.ErrBusy {
-				s.node.residences.retry(w.mapping, p, 1)
-			}
+			s.wake(w.mapping, p)
 		}
 		if w.fetched != nil {
 			w.fetched()
 		}
+	}
+}
+
+// wake makes a process that waits for the page fault again, if need be later.
+func (s *shard) wake(m *mapping, p addr.PageNum) {
+	if err := m.uffd.Wake(p, 1); errors.Is(err, memory.ErrBusy) {
+		s.node.residences.retry(m, p, 1)
 	}
 }
 
@@ -553,8 +562,12 @@ func (s *shard) sendPage(e *protocol.Effect) {
 		page = seg.frame.Page(e.Page)
 		if e.Msg.From.Tag == addr.Root {
 			page = seg.home.Page(e.Page)
+		} else {
+			s.traceSend(e.Page, page)
 		}
 		seg.stats.pagesOut.Add(1)
+	} else if e.Msg.Kind == protocol.Ack && e.Msg.From.Tag == addr.Leaf {
+		s.traceStep(trace.SendAck, e.Page, nil, false)
 	}
 	l.Append(&e.Msg, page)
 	s.touched.add(l)

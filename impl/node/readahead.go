@@ -7,6 +7,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // Read-ahead finds processes that access pages one after the other and asks for
@@ -214,6 +215,8 @@ func (s *shard) fetch(e *errand) {
 		w := waiter{mapping: e.mapping, write: e.write, fetched: s.node.fetched}
 		if e.trigger && i == 0 {
 			w.mapping = nil
+		} else {
+			s.traceStep(trace.Expect, p, e.mapping, e.write)
 		}
 		s.wait(p, w)
 		if err := s.input(protocol.Input{Kind: kind, Page: p}, nil); err != nil {

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mome-dsm/mome/impl/addr"
-	"github.com/mome-dsm/mome/impl/memory"
 )
 
 // residences holds recalls back for the rest of a page's residence: a page
@@ -124,8 +123,6 @@ func (r *residences) do(d due) {
 	}
 	// The right may have gone meanwhile: the process asks again.
 	for p := d.page; p < d.page+addr.PageNum(d.n); p++ {
-		if err := d.mapping.uffd.Wake(p, 1); err == memory.ErrBusy {
-			r.retry(d.mapping, p, 1)
-		}
+		r.node.shardOf(p).post(errand{kind: errandWake, mapping: d.mapping, page: p})
 	}
 }

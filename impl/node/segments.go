@@ -106,6 +106,7 @@ func (n *Node) apply(v *coord.View) error {
 			if s, err = newSegment(info); err != nil {
 				return fmt.Errorf("segment %q: %w", info.Name, err)
 			}
+			n.traceFrames(s)
 		}
 		table = append(table, s)
 		cores = append(cores, s.core)

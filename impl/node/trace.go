@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -42,4 +45,91 @@ func (s *shard) traceConfiguration(conf *protocol.Configuration, segments []prot
 		panic(fmt.Sprintf("mome: a configuration as JSON: %v", err))
 	}
 	s.log.Configure(line)
+}
+
+// frameSteps are the names of the memory layer's steps in a log.
+var frameSteps = [...]trace.FrameStep{
+	memory.OpContinue:  trace.Continue,
+	memory.OpUnprotect: trace.Unprotect,
+	memory.OpPoison:    trace.Poison,
+	memory.OpWake:      trace.Wake,
+	memory.OpFill:      trace.Fill,
+	memory.OpCopy:      trace.Copy,
+	memory.OpZeroPage:  trace.ZeroPage,
+	memory.OpProtect:   trace.Protect,
+	memory.OpPunch:     trace.Punch,
+}
+
+// traceFrames records every step on the segment's frames, if the node is to
+// record: under the lock of the page's shard, which whoever does a step holds.
+// Only the steps by which a removed segment is taken away are under no lock,
+// and they are on no page of the protocol any more.
+func (n *Node) traceFrames(seg *segment) {
+	if n.trace == nil {
+		return
+	}
+	seg.frame.Observe(func(m *memory.Step) {
+		if seg.removed.Load() {
+			return
+		}
+		s := trace.Step{Step: frameSteps[m.Op], Write: m.Writable}
+		if m.Mapping != nil {
+			s.Process = m.Mapping.Number()
+		}
+		if m.Errno != 0 {
+			s.Answer = unix.ErrnoName(m.Errno)
+		}
+		log := n.shardOf(m.Page).log
+		for i := range m.Pages {
+			s.Page = m.Page + addr.PageNum(i)
+			if m.Content != nil {
+				s.Digest = trace.DigestOf(m.Content[i<<addr.PageShift:][:addr.PageSize])
+			}
+			log.Step(&s)
+		}
+	})
+}
+
+// traceStep records a step on a page that is the node's own and not the memory
+// layer's.
+// Preconditions: s.mu is held.
+func (s *shard) traceStep(step trace.FrameStep, p addr.PageNum, m *mapping, write bool) {
+	if s.log == nil {
+		return
+	}
+	record := trace.Step{Step: step, Page: p, Write: write}
+	if m != nil {
+		record.Process = m.uffd.Number()
+	}
+	s.log.Step(&record)
+}
+
+// traceSend records that the content of a frame goes out.
+// Preconditions: s.mu is held.
+func (s *shard) traceSend(p addr.PageNum, content []byte) {
+	if s.log != nil {
+		s.log.Step(&trace.Step{Step: trace.SendData, Page: p, Digest: trace.DigestOf(content)})
+	}
+}
+
+// changeMappings attaches or detaches a mapping. If the node records, no shard
+// is at work meanwhile, and each log tells between which of its steps it was.
+func (n *Node) changeMappings(seg *segment, step trace.FrameStep, change func() *memory.Mapping) {
+	if n.trace == nil {
+		change()
+		return
+	}
+	for i := range n.shards {
+		n.shards[i].mu.Lock()
+	}
+	m := change()
+	for i := range n.shards {
+		s := &n.shards[i]
+		if m != nil && !seg.removed.Load() {
+			s.log.Step(&trace.Step{Step: step, Page: seg.core.First, Pages: seg.core.Pages, Process: m.Number()})
+		}
+	}
+	for i := range n.shards {
+		n.shards[i].unlock()
+	}
 }

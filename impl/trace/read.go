@@ -47,6 +47,7 @@ const (
 	KindConfigure      // Conf
 	KindContent        // Moment, Page, Digest
 	KindOutput         // Page, Out
+	KindStep           // Page, Step
 	kindEnd
 )
 
@@ -71,6 +72,7 @@ type Record struct {
 	Moment  Moment
 	Digest  Digest
 	Out     *Output
+	Step    *Step
 }
 
 // File is one log.
@@ -285,6 +287,7 @@ type rawRecord struct {
 	Effects []string        `json:"effects"`
 	Refused string          `json:"refused"`
 	T       int64           `json:"t"`
+	rawStep
 }
 
 type rawPlace struct {
@@ -463,8 +466,9 @@ func (r *rawRecord) record() (Record, error) {
 	is(KindConfigure, r.Conf != nil)
 	is(KindContent, r.Content != "")
 	is(KindOutput, r.Out != "")
+	is(KindStep, r.rawStep.Step != "")
 	if kinds != 1 {
-		return rec, errors.New("a record needs one of act, in, out, conf and content")
+		return rec, errors.New("a record needs one of act, in, out, conf, content and step")
 	}
 	// allowed are the fields that the kind may have beside its own.
 	var page, phase, message, from, post, stamp, digest, effects bool
@@ -493,19 +497,28 @@ func (r *rawRecord) record() (Record, error) {
 		page, effects = true, true
 		rec.Out = &Output{Digest: parseDigest(r.Out, &err), Effects: r.Effects, Refused: r.Refused}
 	}
+	if rec.Kind == KindStep {
+		page = true
+		rec.Step = r.step(&err)
+		digest = rec.Step.Step.carriesContent()
+	}
 	switch {
 	case err != nil:
 		return rec, err
 	case page != (r.Page != nil):
-		return rec, errors.New("p belongs to act, in, out and content")
+		return rec, errors.New("p belongs to act, in, out, content and step")
 	case post != (r.Post != nil):
 		return rec, errors.New("post belongs to act")
 	case !phase && r.Phase != "", !message && r.Message != nil, !from && r.From != nil, !stamp && r.Stamp != 0,
-		!digest && r.Digest != "", !effects && (r.Effects != nil || r.Refused != ""):
+		!digest && r.Digest != "", !effects && (r.Effects != nil || r.Refused != ""),
+		rec.Kind != KindStep && r.rawStep != (rawStep{}):
 		return rec, errors.New("a field that belongs to another kind of record")
 	}
 	if r.Page != nil {
 		rec.Page = *r.Page
+	}
+	if rec.Step != nil {
+		rec.Step.Page = rec.Page
 	}
 	if r.Message != nil {
 		if rec.Message, err = r.Message.message(); err != nil {

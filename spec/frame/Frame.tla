@@ -25,6 +25,8 @@ CONSTANTS
   Owner(_),   \* the process of a thread
   Late,       \* the processes that attach and exit while the node runs
   Reclaimed,  \* the processes whose entries the kernel may drop
+  Ahead,      \* the processes that the daemon may serve ahead of a fault, with
+              \* less than they ask for, or not at all
   Op,         \* the accesses that threads make: read, write, call
   Value,      \* contents of a page
   Zero,       \* the content of a page that was never written
@@ -194,13 +196,42 @@ Request(p) ==
   /\ asked' = want[p]
   /\ UNCHANGED <<cache, pte, attached, thread, right, want, job, fix, sent, loaded>>
 
+(* Read-ahead: p is going to fault, and is served as if it had.  A fault that
+   was answered with another one of its process, between the reading of its
+   event and the handling of it, looks the same. *)
+Expect(p, w) ==
+  /\ p \in Ahead
+  /\ want' = [want EXCEPT ![p] = Stronger(@, w)]
+  /\ UNCHANGED <<cache, pte, attached, thread, right, asked, job, fix, sent, loaded>>
+
+(* Read-ahead: the leaf asks for a page that no process is to be given yet. *)
+Fetch(w) ==
+  /\ Ahead # {}
+  /\ job.kind # "install"
+  /\ asked = "none"
+  /\ right # "lost"
+  /\ ~Covers(right, w)
+  /\ asked' = w
+  /\ UNCHANGED <<cache, pte, attached, thread, right, want, job, fix, sent, loaded>>
+
+(* A process is made to try again: it asked while the page was being written
+   back, or its mapping was changing and took no page. *)
+Again(p) ==
+  /\ p \in Ahead
+  /\ job = NoJob
+  /\ fix = NoFix
+  /\ want' = [want EXCEPT ![p] = "none"]
+  /\ fix' = [process |-> p, step |-> "wake"]
+  /\ UNCHANGED <<cache, pte, attached, thread, right, asked, job, sent, loaded>>
+
 (* The right covers a fault (or never will): its entry in the table is
-   cleared before anything that may wake the process. *)
+   cleared before anything that may wake the process.  A grant may serve all
+   who wait, also those who want more than there is: they fault again. *)
 Serve(p) ==
   /\ job = NoJob
   /\ fix = NoFix
   /\ want[p] # "none"
-  /\ right = "lost" \/ Covers(right, want[p])
+  /\ right = "lost" \/ Covers(right, want[p]) \/ (p \in Ahead /\ right \in Readable)
   /\ want' = [want EXCEPT ![p] = "none"]
   /\ fix' = [process |-> p, step |-> IF right = "lost" THEN "poison" ELSE "continue"]
   /\ UNCHANGED <<cache, pte, attached, thread, right, asked, job, sent, loaded>>
@@ -399,6 +430,8 @@ Daemon ==
   \/ \E t \in Thread : TakeFault(t)
   \/ \E p \in Process :
        \/ Request(p)
+       \/ \E w \in {"read", "write"} : Expect(p, w)
+       \/ Again(p)
        \/ Serve(p)
        \/ Continue(p)
        \/ Unprotect(p)
@@ -407,6 +440,7 @@ Daemon ==
        \/ Copy(p)
        \/ ZeroPage(p)
        \/ Protect(p)
+  \/ \E w \in {"read", "write"} : Fetch(w)
   \/ FillBegin
   \/ FillEnd
   \/ ProtectEnd
