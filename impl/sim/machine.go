@@ -8,15 +8,20 @@ import (
 
 // Machine is a property: whatever order the actions of Strong.tla come in, the
 // invariants hold after each, and everything comes to an end. Its actions carry
-// the spec's names; Store and the loss of connections are beside them. It
-// serves rapid.Check and rapid.MakeFuzz.
+// the spec's names. Beside them are what links do (Transfer, Acknowledge, Dial),
+// what befalls a node (Crash of a process, Recreate of a segment, Configure),
+// and Again, a fault that was not answered in full. It serves rapid.Check and
+// rapid.MakeFuzz.
 func Machine(t *rapid.T) {
+	pages := rapid.IntRange(1, 2).Draw(t, "pages")
 	w := New(Config{
 		Nodes:     rapid.IntRange(1, 6).Draw(t, "nodes"),
 		Fanout:    rapid.IntRange(2, 4).Draw(t, "fanout"),
-		Pages:     rapid.IntRange(1, 2).Draw(t, "pages"),
+		Pages:     pages,
+		Segments:  rapid.IntRange(1, pages).Draw(t, "segments"),
 		Processes: rapid.IntRange(1, 2).Draw(t, "processes"),
 		Lateral:   rapid.Bool().Draw(t, "lateral"),
+		Recreate:  rapid.Bool().Draw(t, "recreate"),
 		Breaks:    true,
 		Replay:    "the fail file above, -seed",
 	})
@@ -47,6 +52,14 @@ func Machine(t *rapid.T) {
 		}
 	}
 	recall := receive(protocol.Recall, true)
+	// link is one of those with something under way.
+	link := func(do func(*rapid.T, *session)) func(*rapid.T) {
+		return func(t *rapid.T) {
+			if len(w.active) > 0 {
+				do(t, w.active[rapid.IntRange(0, len(w.active)-1).Draw(t, "link")])
+			}
+		}
+	}
 	t.Repeat(map[string]func(*rapid.T){
 		"ReadFault":     access(false),
 		"WriteFault":    access(true),
@@ -69,12 +82,27 @@ func Machine(t *rapid.T) {
 		"Again": func(t *rapid.T) {
 			w.raiseOne(w.nodes[node(t)])
 		},
-		"Dial": func(t *rapid.T) {
-			if len(w.active) == 0 {
-				return
+		"Transfer": link(func(t *rapid.T, s *session) {
+			if inFlight := s.inFlight(); len(inFlight) > 0 {
+				w.transfer(s, inFlight[rapid.IntRange(0, len(inFlight)-1).Draw(t, "connection")])
 			}
-			s := w.active[rapid.IntRange(0, len(w.active)-1).Draw(t, "link")]
-			w.dial(s, rapid.Bool().Draw(t, "breaks"))
+		}),
+		"Acknowledge": link(func(_ *rapid.T, s *session) { s.acknowledge() }),
+		"Dial":        link(func(t *rapid.T, s *session) { w.dial(s, rapid.Bool().Draw(t, "breaks")) }),
+		"Crash": func(t *rapid.T) {
+			w.Crash(node(t), rapid.IntRange(0, w.cfg.Processes-1).Draw(t, "process"))
+		},
+		"Recreate": func(t *rapid.T) {
+			// Rarely: what a page has come to ends with its segment.
+			if w.cfg.Recreate && rapid.IntRange(0, 7).Draw(t, "rarely") == 0 {
+				w.Recreate(page(t))
+			}
+		},
+		"Configure": func(t *rapid.T) {
+			n := w.nodes[node(t)]
+			if left := w.newer(n); left > 0 {
+				w.configure(n, rapid.IntRange(1, left).Draw(t, "configurations"))
+			}
 		},
 		"": func(t *rapid.T) {
 			for p := range w.cfg.Pages {
@@ -108,16 +136,19 @@ func (w *World) heads(which func(*protocol.Message) bool) []func() {
 	for i, pk := range w.lateral {
 		if which(&pk.msg) {
 			all = append(all, func() {
-				w.take(pk)
-				w.lateral = append(w.lateral[:i:i], w.lateral[i+1:]...)
+				if w.take(pk) {
+					w.lateral = append(w.lateral[:i:i], w.lateral[i+1:]...)
+				}
 			})
 		}
 	}
 	return all
 }
 
+// takeHead takes the first message of a link, unless it is too early for it.
 func (w *World) takeHead(s *session) {
-	w.take(s.inbox[0])
-	s.inbox = s.inbox[1:]
-	w.note(s)
+	if w.take(s.inbox[0]) {
+		s.inbox = s.inbox[1:]
+		w.note(s)
+	}
 }

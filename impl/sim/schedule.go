@@ -43,12 +43,7 @@ func (w *World) Deliver() bool {
 
 // advance is one step of a link that is not idle.
 func (w *World) advance(s *session) {
-	var inFlight []int
-	for i, c := range s.conns {
-		if len(c) > 0 {
-			inFlight = append(inFlight, i)
-		}
-	}
+	inFlight := s.inFlight()
 	if len(inFlight) > 0 && (len(s.inbox) == 0 || w.rng.IntN(2) == 0) {
 		w.transfer(s, inFlight[w.rng.IntN(len(inFlight))])
 		return

@@ -46,6 +46,16 @@ func (w *World) session(from, to addr.NodeID) *session {
 	return s
 }
 
+// inFlight are the connections that carry something.
+func (s *session) inFlight() (conns []int) {
+	for i, c := range s.conns {
+		if len(c) > 0 {
+			conns = append(conns, i)
+		}
+	}
+	return conns
+}
+
 // idle says whether nothing is under way.
 func (s *session) idle() bool {
 	for _, c := range s.conns {

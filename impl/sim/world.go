@@ -495,12 +495,21 @@ func (w *World) Recreate(p addr.PageNum) {
 // one. It may skip some.
 func (w *World) Configure(id addr.NodeID) bool {
 	n := w.nodes[id]
-	left := len(w.confs) - 1 - n.conf
+	left := w.newer(n)
 	if left == 0 {
 		return false
 	}
+	w.configure(n, 1+w.rng.IntN(left))
+	return true
+}
+
+// newer is how many configurations a node has not taken yet.
+func (w *World) newer(n *node) int { return len(w.confs) - 1 - n.conf }
+
+// configure lets a node take the configuration so many behind its own.
+func (w *World) configure(n *node, next int) {
 	old := n.conf
-	n.conf += 1 + w.rng.IntN(left)
+	n.conf += next
 	w.recordConfiguration(n)
 	n.shard.Configure(w.confs[n.conf])
 	for i := range w.cfg.Pages {
@@ -515,7 +524,6 @@ func (w *World) Configure(id addr.NodeID) bool {
 			pr.right[p], pr.wants[p] = protocol.None, protocol.None
 		}
 	}
-	return true
 }
 
 // Trace is a digest of all that was sent and granted so far.
