@@ -42,6 +42,7 @@ type shape struct {
 	repair time.Duration // 0: long enough for a busy machine
 	proxy  bool          // the nodes reach each other through proxies
 	quiet  bool          // no read-ahead
+	trace  string        // the nodes record into this directory; empty: they do not
 }
 
 func (s shape) String() string {
@@ -246,7 +247,7 @@ func (c *cluster) found() {
 	for i := range c.shape.nodes {
 		public, private := c.reserve()
 		cfg := nodeConfig{Listen: private, Advertise: public, Join: first, Transport: c.transport,
-			Socket: c.socket(i), Repair: repair, NoReadAhead: c.shape.quiet}
+			Socket: c.socket(i), Repair: repair, NoReadAhead: c.shape.quiet, Trace: c.shape.trace}
 		if first == "" {
 			first = public
 			cfg.Directory = filepath.Join(c.dir, "store")
@@ -368,8 +369,23 @@ func (c *cluster) rank(node, rank, ranks int, name string, args ...any) *app {
 	for _, a := range args {
 		argv = append(argv, fmt.Sprint(a))
 	}
-	p, err := spawn(fmt.Sprintf("%s, rank %d on node %d", name, rank, node), "program",
-		[]string{mome.EnvSocket + "=" + c.node(node), fmt.Sprintf("%s=%d", mome.EnvRank, rank), fmt.Sprintf("%s=%d", mome.EnvNodes, ranks)}, argv...)
+	return c.adopt(spawn(fmt.Sprintf("%s, rank %d on node %d", name, rank, node), "program", c.environment(node, rank, ranks), argv...))
+}
+
+// binary starts one of the processes of a program that is a binary of its own.
+func (c *cluster) binary(node, rank, ranks int, path string, args ...string) *app {
+	c.t.Helper()
+	return c.adopt(command(fmt.Sprintf("%s, rank %d on node %d", filepath.Base(path), rank, node), path, c.environment(node, rank, ranks), args...))
+}
+
+// environment is what tells a program its node and its rank.
+func (c *cluster) environment(node, rank, ranks int) []string {
+	return []string{mome.EnvSocket + "=" + c.node(node), fmt.Sprintf("%s=%d", mome.EnvRank, rank), fmt.Sprintf("%s=%d", mome.EnvNodes, ranks)}
+}
+
+// adopt makes a process that has been started a program of the test.
+func (c *cluster) adopt(p *process, err error) *app {
+	c.t.Helper()
 	if err != nil {
 		c.t.Fatal(err)
 	}

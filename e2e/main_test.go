@@ -33,6 +33,7 @@ type nodeConfig struct {
 	Transport               string
 	Repair                  time.Duration
 	NoReadAhead             bool
+	Trace                   string
 }
 
 func TestMain(m *testing.M) {
@@ -62,7 +63,7 @@ func nodeMain() int {
 	}
 	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Directory: c.Directory,
 		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Repair: c.Repair,
-		NoReadAhead: c.NoReadAhead, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		NoReadAhead: c.NoReadAhead, Trace: c.Trace, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

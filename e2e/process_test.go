@@ -52,10 +52,15 @@ func (l *tail) String() string {
 
 // spawn starts this binary again in a role.
 func spawn(title, role string, env []string, args ...string) (*process, error) {
+	return command(title, "/proc/self/exe", append(env, roleVariable+"="+role), args...)
+}
+
+// command starts a binary.
+func command(title, path string, env []string, args ...string) (*process, error) {
 	p := &process{title: title, done: make(chan struct{})}
 	p.more.L = &p.mu
-	p.cmd = exec.Command("/proc/self/exe", args...)
-	p.cmd.Env = append(os.Environ(), append(env, roleVariable+"="+role)...)
+	p.cmd = exec.Command(path, args...)
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.log
 	p.cmd.WaitDelay = 5 * time.Second // a child of its own may hold the pipe
 	var err error
