@@ -64,8 +64,16 @@ spec: install ## TLC on the specifications, and their mutants
 spec-nightly: install ## the larger models
 	$(GO) run ./spec/check -class nightly
 
-fuzz: ## every fuzz target for T (make fuzz T=10m)
-	scripts/fuzz $(T)
+coverage: ## recorded clusters have taken every action of the specification, at every level
+	@$(REAL) $(GO) test ./e2e -count 1 -run '^TestCoverage$$' -v >.coverage.log || { cat .coverage.log; exit 1; }
+	@sed -n 's/.*\(coverage: .*\)/\1; every action at every level/p' .coverage.log; rm .coverage.log
+
+fuzz: ## every fuzz target for its share of T (make fuzz T=10m), with a row for each
+	@scripts/fuzz $(T)
+
+fuzz-short: ## the same for two seconds each; the state machines against the mutants that their fail files were found with
+	@$(GO) test -tags mutants ./fuzz
+	@scripts/fuzz 30s
 
 bench: build ## latency and throughput beside their floors
 	bin/momenode bench --nodes 2
