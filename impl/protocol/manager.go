@@ -153,6 +153,14 @@ func (s *Shard) begin(p addr.PageNum, at addr.Place) *manager {
 // end runs the decision and stores the manager.
 func (m *manager) end() {
 	m.decide()
+	m.store()
+	if invariantsOn {
+		m.check()
+	}
+}
+
+// store puts the manager back into the tables, where an idle page costs little.
+func (m *manager) store() {
 	if m.transaction.idle() {
 		delete(m.transactions, m.id)
 		m.freeTransaction(m.transaction)
@@ -170,9 +178,6 @@ func (m *manager) end() {
 		delete(m.directories, m.id)
 	} else {
 		m.directories[m.id] = d
-	}
-	if invariantsOn {
-		m.check()
 	}
 }
 

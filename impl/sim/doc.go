@@ -5,7 +5,8 @@
 //	World      nodes, processes, frames, homes, memory        world.go
 //	session    the links below the core, and how they break   session.go
 //	Random     the scheduler                                  schedule.go
-//	snapshot   the spec's state of one page, and StrongInvs   invariants.go
+//	Snapshot   the spec's state of one page                   snapshot.go
+//	Invariants StrongInvs as Go functions                     invariants.go
 //	Record     the logs of a run, as real nodes write them    record.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
 //

@@ -16,10 +16,10 @@ func (w *World) state() string {
 	var b strings.Builder
 	for p := range w.cfg.Pages {
 		s := w.snapshot(addr.PageNum(p))
-		for i, at := range s.places {
+		for i, at := range s.Places {
 			sh := w.nodes[at.Node].shard
 			b.Write(sh.AppendState(nil, addr.PageNum(p), at))
-			if i < s.leaves {
+			if i < s.Leaves {
 				l := sh.Leaf(addr.PageNum(p))
 				fmt.Fprint(&b, l.Arrived, l.Grant, l.Recall)
 			}

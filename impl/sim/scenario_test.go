@@ -102,21 +102,23 @@ func TestScenarios(t *testing.T) {
 // what is under way.
 func (w *World) printState(b *strings.Builder) {
 	s := w.snapshot(0)
-	for i, at := range s.places {
+	for i, at := range s.Places {
 		state := string(w.nodes[at.Node].shard.AppendState(nil, 0, at))
 		fresh := protocol.NewShard(at.Node, 1, 0, w.confs[0], nil)
 		if state != string(fresh.AppendState(nil, 0, at)) {
 			fmt.Fprintf(b, "%v %s\n", at, state)
 		}
-		for _, m := range s.down[i] {
+		for _, m := range s.Down[i] {
 			fmt.Fprintf(b, "  down: %s\n", message(m))
 		}
-		for _, m := range s.up[i] {
+		for _, m := range s.Up[i] {
 			fmt.Fprintf(b, "  up: %s\n", message(m))
 		}
 	}
-	for _, d := range s.data {
-		fmt.Fprintf(b, "%s\n", message(&d.msg))
+	for _, pk := range w.flight[0] {
+		if pk.msg.Kind == protocol.Data {
+			fmt.Fprintf(b, "%s\n", message(&pk.msg))
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ type World struct {
 	lateral  []*packet   // Data, where Config.Lateral
 	flight   [][]*packet // by page: all that is under way, in the order of sending
 	held     []residence // in the order of their deadlines
-	trees    []*topology // by page
+	trees    []*Topology // by page
 
 	memory map[word]uint64 // the atomic memory that strong pages refine
 	next   uint64          // the next value to store: all are different
@@ -133,7 +133,7 @@ func New(cfg Config) *World {
 		cfg.Residence = 100
 	}
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
-		flight: make([][]*packet, cfg.Pages), trees: make([]*topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
+		flight: make([][]*packet, cfg.Pages), trees: make([]*Topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
 		queued: make(map[turn]int), answered: make(map[addr.ManagerID]int), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
 		Coverage: coverage.New(), ServedBy: make([]int, cfg.Nodes)}
 	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
