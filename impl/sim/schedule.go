@@ -10,7 +10,7 @@ func (w *World) take(pk *packet) bool {
 	n := w.nodes[pk.msg.To.Node]
 	if m := &pk.msg; m.Kind == protocol.Data && m.To.Tag == addr.Leaf && m.Generation == w.generation(n, m.Page) &&
 		n.shard.Right(m.Page) != protocol.None && n.frame[m.Page] != pk.word {
-		w.fail("DataFreshInv", "node %d gets %d for %v and has %d", n.id, pk.word, m.Page, n.frame[m.Page])
+		w.wrong("DataFreshInv", "node %d gets %d for %v and has %d", n.id, pk.word, m.Page, n.frame[m.Page])
 	}
 	// Under way until the core has it: but the invariants after the step must
 	// not see it twice.

@@ -53,20 +53,7 @@ var suite = []world{
 func play(wd world, seed uint64, replay string) (w *World, f *Failure) {
 	wd.cfg.Seed, wd.cfg.Replay = seed, replay
 	w = New(wd.cfg)
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case *Failure:
-			f = r
-		default:
-			panic(r)
-		}
-	}()
-	for range wd.steps {
-		w.Random()
-	}
-	w.Settle()
-	return w, nil
+	return w, w.Play(wd.steps)
 }
 
 func (wd world) each(n int, do func(seed uint64)) {

@@ -106,6 +106,7 @@ type World struct {
 	out        []outgoing
 	trace      uint64
 	recorders  []*trace.Recorder // by node, while Record is on
+	history    *History          // nil: off
 }
 
 type outgoing struct {
@@ -206,7 +207,7 @@ func (w *World) answers(g *protocol.Message) {
 	w.answered[m]++
 	waited := w.answered[m] - w.queued[turn{m, g.To}] - 1
 	if waited > w.cfg.Fanout || waited > w.cfg.Nodes {
-		w.fail("FaultServedProp", "%v waited for %v at %v while %d others were answered", g.To, g.Page, g.From, waited)
+		w.wrong("FaultServedProp", "%v waited for %v at %v while %d others were answered", g.To, g.Page, g.From, waited)
 	}
 }
 
@@ -291,7 +292,7 @@ func (w *World) effect(n *node, e *protocol.Effect, content uint64) {
 		n.frame[p], n.filled[p] = 0, true
 	case protocol.FrameGrant:
 		if !n.filled[p] {
-			w.fail("GrantHasContentInv", "node %d grants %v, which is a hole", n.id, p)
+			w.wrong("GrantHasContentInv", "node %d grants %v, which is a hole", n.id, p)
 		}
 		w.frameGrant(n, p, e.Right)
 	case protocol.FrameToHome:
@@ -317,7 +318,7 @@ func (w *World) sendMessage(n *node, e *protocol.Effect) {
 			pk.word = n.home[p]
 		} else {
 			if !n.filled[p] {
-				w.fail("SendHasContentInv", "node %d sends %v, which is a hole", n.id, p)
+				w.wrong("SendHasContentInv", "node %d sends %v, which is a hole", n.id, p)
 			}
 			pk.word = n.frame[p]
 		}
@@ -328,7 +329,7 @@ func (w *World) sendMessage(n *node, e *protocol.Effect) {
 	if m := &e.Msg; m.Kind == protocol.Grant && m.Op == protocol.OpWrite && m.From.Tag == addr.Root {
 		k := word{m.Generation, p}
 		if m.Version <= w.granted[k] {
-			w.fail("VersionInv", "the root grants write of %v with version %d again", p, m.Version)
+			w.wrong("VersionInv", "the root grants write of %v with version %d again", p, m.Version)
 		}
 		w.granted[k] = m.Version
 	}
@@ -378,9 +379,9 @@ func (w *World) frameGrant(n *node, p addr.PageNum, right protocol.Right) {
 		want := pr.wants[p]
 		pr.wants[p] = protocol.None
 		if want == protocol.Write {
-			w.store(n, pr, i, p)
+			w.store(n, i, p, true)
 		} else {
-			w.load(n, pr, i, p)
+			w.load(n, i, p, true)
 		}
 	}
 }
@@ -395,23 +396,33 @@ func (w *World) raiseAgain(n *node, p addr.PageNum) {
 	n.again = append(n.again, p)
 }
 
-// load is a process's load, checked against the atomic memory.
-func (w *World) load(n *node, pr *process, i int, p addr.PageNum) {
+// load is a process's load, checked against the atomic memory; waited says that
+// it has faulted.
+func (w *World) load(n *node, i int, p addr.PageNum, waited bool) {
+	last := w.fresh(n, i, p)
+	w.history.done(w, n, i, p, waited, false, n.frame[p], last)
+}
+
+// fresh checks that a process sees what the atomic memory has, which it
+// returns.
+func (w *World) fresh(n *node, i int, p addr.PageNum) uint64 {
 	last := w.memory[word{w.generation(n, p), p}]
 	if n.frame[p] != last {
-		w.fail("DataValueInv", "process %d of node %d reads %d of %v, the last store was %d", i, n.id, n.frame[p], p, last)
+		w.wrong("DataValueInv", "process %d of node %d reads %d of %v, the last store was %d", i, n.id, n.frame[p], p, last)
 	}
+	return last
 }
 
 // store is a process's store, checked against the atomic memory.
-func (w *World) store(n *node, pr *process, i int, p addr.PageNum) {
+func (w *World) store(n *node, i int, p addr.PageNum, waited bool) {
 	g := w.generation(n, p)
 	for _, o := range w.nodes {
 		if o != n && o.shard.Right(p) != protocol.None && w.generation(o, p) == g {
-			w.fail("SingleWriterInv", "node %d stores to %v, node %d has %v", n.id, p, o.id, o.shard.Right(p))
+			w.wrong("SingleWriterInv", "node %d stores to %v, node %d has %v", n.id, p, o.id, o.shard.Right(p))
 		}
 	}
-	w.load(n, pr, i, p)
+	last := w.fresh(n, i, p)
+	w.history.done(w, n, i, p, waited, true, w.next, last)
 	n.frame[p] = w.next
 	w.memory[word{g, p}] = w.next
 	w.next++
@@ -431,11 +442,14 @@ func (w *World) Access(id addr.NodeID, proc int, p addr.PageNum, write bool) {
 	}
 	if pr.right[p] >= want {
 		if write {
-			w.store(n, pr, proc, p)
+			w.store(n, proc, p, false)
 		} else {
-			w.load(n, pr, proc, p)
+			w.load(n, proc, p, false)
 		}
 		return
+	}
+	if pr.wants[p] == protocol.None {
+		w.history.called(id, proc, p)
 	}
 	pr.wants[p] = max(pr.wants[p], want)
 	w.raise(n, p)
