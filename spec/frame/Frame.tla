@@ -184,17 +184,19 @@ TakeFault(t) ==
   /\ want' = [want EXCEPT ![Owner(t)] = Stronger(@, Need(thread[t].op))]
   /\ UNCHANGED <<cache, pte, attached, right, asked, job, fix, sent, loaded>>
 
-(* The right does not cover a fault, nor will the one that is being installed:
-   the leaf asks its parent.  A stale fault may ask for nobody; that does no
-   harm.  (One request at a time is a matter of the leaf's protocol.) *)
-Request(p) ==
+(* The leaf asks its parent for what its right does not cover, nor will the one
+   that is being installed.  (One request at a time is a matter of the leaf's
+   protocol.) *)
+Ask(w) ==
   /\ job.kind # "install"
   /\ asked = "none"
   /\ right # "lost"
-  /\ want[p] # "none"
-  /\ ~Covers(right, want[p])
-  /\ asked' = want[p]
+  /\ ~Covers(right, w)
+  /\ asked' = w
   /\ UNCHANGED <<cache, pte, attached, thread, right, want, job, fix, sent, loaded>>
+
+(* ... for a fault.  A stale one may ask for nobody; that does no harm. *)
+Request(p) == want[p] # "none" /\ Ask(want[p])
 
 (* Read-ahead: p is going to fault, and is served as if it had.  A fault that
    was answered with another one of its process, between the reading of its
@@ -205,14 +207,7 @@ Expect(p, w) ==
   /\ UNCHANGED <<cache, pte, attached, thread, right, asked, job, fix, sent, loaded>>
 
 (* Read-ahead: the leaf asks for a page that no process is to be given yet. *)
-Fetch(w) ==
-  /\ Ahead # {}
-  /\ job.kind # "install"
-  /\ asked = "none"
-  /\ right # "lost"
-  /\ ~Covers(right, w)
-  /\ asked' = w
-  /\ UNCHANGED <<cache, pte, attached, thread, right, want, job, fix, sent, loaded>>
+Fetch(w) == Ahead # {} /\ Ask(w)
 
 (* A process is made to try again: it asked while the page was being written
    back, or its mapping was changing and took no page. *)
