@@ -142,6 +142,7 @@ var children = map[string]func(){
 		fmt.Println("sum", sum)
 		select {}
 	},
+	"tuned": tuned,
 }
 
 // childProgram is the command line of a program above; the environment names it.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -335,7 +334,7 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	takeProcessors()
+	tuneThreads()
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -365,16 +364,4 @@ func explainStart(err error, cfg node.Config) error {
 		return fmt.Errorf("%w; %s is not an address of this machine: choose another --listen", err, cfg.Listen)
 	}
 	return err
-}
-
-// minProcs is how many threads of the daemon may run Go code at a time, on a
-// machine with fewer processors too. The daemon's threads mostly sleep in the
-// kernel; one that comes back finds a place to run without the scheduler's help
-// (on two processors: 0.4 instead of 2.5 futex calls for each fault).
-const minProcs = 8
-
-func takeProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(minProcs, runtime.GOMAXPROCS(0)))
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"golang.org/x/sys/unix"
@@ -22,33 +23,47 @@ type Config struct {
 	// the process when the watch hangs up. Required. Close closes the watch.
 	Guard func(watch int) error
 
-	// Event is called with each event, by the reading goroutine: it must not
-	// wait for a reply. Nil drops events.
+	// Event is called with each event, by a goroutine that reads replies: it
+	// must not wait for one. Nil drops events.
 	Event func(*attachpb.Reply)
 
-	// Hangup is called once, by the reading goroutine, if the connection ends
-	// after Dial has returned it, and other than by Close: which it must not
-	// call. Nil drops the news.
+	// Hangup is called once, by a goroutine that reads replies, if the
+	// connection ends after Dial has returned it, and other than by Close: which
+	// it must not call. Nil drops the news.
 	Hangup func(error)
 }
 
 // Client is the application's end of a connection. It owns the connection and
 // the watch.
+//
+// Whoever waits for a reply reads, for all who wait: so a reply wakes the thread
+// that it is for, and no other. While nobody waits, a goroutine looks for events
+// and for the end of the connection now and then.
 type Client struct {
 	socket  *socket
 	config  Config
 	welcome *attachpb.Welcome
 	watch   int
-	done    chan struct{} // closed when the reading goroutine has ended
+
+	// reader is a token: who has taken it reads replies.
+	reader chan struct{}
+	quit   chan struct{} // closed by Close
+	idle   sync.WaitGroup
 
 	mu      sync.Mutex
 	lastID  uint64
 	waiting map[uint64]chan answer // by request id; nil once the connection ended
 	ended   error                  // why waiting is nil
 	closed  bool                   // Close was called
+	// interrupt is an eventfd that ends the reader's sleep where the context of
+	// its call ends; negative once it is closed.
+	interrupt int
 
 	attached bool // Dial succeeded: from now on Hangup is told
 }
+
+// idleTime is how often events are looked for while nobody waits for a reply.
+const idleTime = 100 * time.Millisecond
 
 type answer struct {
 	reply *attachpb.Reply
@@ -77,13 +92,21 @@ func Dial(ctx context.Context, path string, config Config) (*Client, error) {
 		return nil, fmt.Errorf("mome: attach to %s: %w", path, err)
 	}
 	c := &Client{
-		socket:  newSocket(conn.(*net.UnixConn)),
 		config:  config,
 		watch:   -1,
-		done:    make(chan struct{}),
+		reader:  make(chan struct{}, 1),
+		quit:    make(chan struct{}),
 		waiting: make(map[uint64]chan answer),
 	}
-	go c.read()
+	c.reader <- struct{}{}
+	if c.socket, err = newSocket(conn.(*net.UnixConn)); err != nil {
+		return nil, fmt.Errorf("mome: attach to %s: %w", path, err)
+	}
+	if c.interrupt, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		c.socket.close()
+		return nil, fmt.Errorf("mome: attach to %s: eventfd: %w", path, err)
+	}
+	c.idle.Go(c.lookNowAndThen)
 	if err := c.greet(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("attach to %s: %w", path, err)
@@ -153,13 +176,12 @@ func (c *Client) Call(ctx context.Context, req *attachpb.Request, fds ...int) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	select {
-	case a := <-ch:
-		return a.unpack()
-	case <-ctx.Done():
+	a, err := c.await(ctx, ch)
+	if err != nil {
 		c.abandon(req.Id, ch)
-		return nil, nil, ctx.Err()
+		return nil, nil, err
 	}
+	return a.unpack()
 }
 
 // Post sends a request that has no reply. An error that the node reports is
@@ -183,17 +205,19 @@ func (c *Client) CallCancel(ctx context.Context, req *attachpb.Request) (*attach
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case a := <-ch:
+	a, err := c.await(ctx, ch)
+	if err == nil {
 		reply, _, err := a.unpack()
 		return reply, err
-	case <-ctx.Done():
 	}
 	cancel := &attachpb.Request{Body: &attachpb.Request_LockCancel{LockCancel: &attachpb.LockCancel{Request: req.Id}}}
 	if confirm, err := c.send(cancel, nil); err == nil {
 		defer c.abandon(cancel.Id, confirm)
 	}
-	reply, _, err := (<-ch).unpack()
+	if a, err = c.await(context.Background(), ch); err != nil {
+		return nil, err
+	}
+	reply, _, err := a.unpack()
 	if errors.Is(err, ErrCanceled) {
 		err = ctx.Err()
 	}
@@ -227,8 +251,8 @@ func (c *Client) send(req *attachpb.Request, fds []int) (chan answer, error) {
 	packet, err := EncodeRequest(req)
 	if err == nil {
 		err = c.socket.write(packet, fds)
-		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
-			// The node hung up. The reading goroutine finds out why, and answers.
+		if closedErr(err) {
+			// The node hung up. Whoever reads finds out why, and answers.
 			return ch, nil
 		}
 	}
@@ -251,48 +275,136 @@ func (c *Client) abandon(id uint64, ch chan answer) {
 	}
 }
 
-// read is the reading goroutine.
-func (c *Client) read() {
-	defer close(c.done)
+// await returns the answer, or the context's error if that ends first. It reads
+// unless somebody does.
+func (c *Client) await(ctx context.Context, ch chan answer) (answer, error) {
+	select {
+	case a := <-ch:
+		return a, nil
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
+	case <-c.reader:
+	}
+	defer func() { c.reader <- struct{}{} }()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, c.stopReader)()
+	}
 	for {
-		packet, fds, err := c.socket.read()
-		if err != nil {
-			c.end(err)
-			return
+		select {
+		case a := <-ch:
+			return a, nil
+		default:
 		}
-		reply, err := DecodeReply(packet, len(fds))
-		if err != nil {
-			closeAll(fds)
-			c.end(err)
-			return
+		if ctx.Err() != nil {
+			return answer{}, ctx.Err()
 		}
-		if reply.Id == 0 {
-			if e := reply.GetError(); e != nil { // of the connection as a whole
-				c.end(&Error{Code: e.Code, Message: e.Message})
-				return
-			}
-			closeAll(fds)
-			if reply.Body != nil && c.config.Event != nil {
-				c.config.Event(reply)
-			}
-			continue
-		}
-		c.mu.Lock()
-		ch := c.waiting[reply.Id]
-		delete(c.waiting, reply.Id)
-		if ch != nil {
-			ch <- answer{reply: reply, fds: fds} // its one answer: never blocks
-		}
-		c.mu.Unlock()
-		if ch == nil {
-			closeAll(fds)
+		if ctx.Done() == nil {
+			c.read(0)
+		} else if c.readable() {
+			c.read(unix.MSG_DONTWAIT)
 		}
 	}
+}
+
+// readable sleeps until there is something to read, or stopReader was called.
+// Preconditions: the caller is the reader.
+func (c *Client) readable() bool {
+	if !c.socket.enter() {
+		return true // read says so
+	}
+	defer c.socket.leave()
+	fds := []unix.PollFd{{Fd: int32(c.socket.fd), Events: unix.POLLIN}, {Fd: int32(c.interrupt), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds, -1); err != nil {
+		return err != unix.EINTR
+	}
+	if fds[1].Revents != 0 {
+		// Perhaps that was for a reader before this one: it looks again.
+		var count [8]byte
+		_, _ = unix.Read(c.interrupt, count[:])
+	}
+	return fds[0].Revents != 0
+}
+
+// stopReader wakes the reader, to look at its context.
+func (c *Client) stopReader() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.interrupt >= 0 {
+		one := [8]byte{1}
+		_, _ = unix.Write(c.interrupt, one[:])
+	}
+}
+
+// lookNowAndThen reads what nobody waits for.
+func (c *Client) lookNowAndThen() {
+	ticker := time.NewTicker(idleTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.quit:
+			return
+		case <-ticker.C:
+		}
+		select {
+		case <-c.reader:
+		default:
+			continue // somebody reads
+		}
+		for c.read(unix.MSG_DONTWAIT) {
+		}
+		c.reader <- struct{}{}
+	}
+}
+
+// read takes one packet in, and says whether there was one. At the end of the
+// connection it answers everybody.
+// Preconditions: the caller is the reader.
+func (c *Client) read(flags int) bool {
+	packet, fds, err := c.socket.read(flags)
+	if err == unix.EAGAIN {
+		return false
+	}
+	if err != nil {
+		c.end(err)
+		return false
+	}
+	reply, err := DecodeReply(packet, len(fds))
+	if err != nil {
+		closeAll(fds)
+		c.end(err)
+		return false
+	}
+	if reply.Id == 0 {
+		if e := reply.GetError(); e != nil { // of the connection as a whole
+			c.end(&Error{Code: e.Code, Message: e.Message})
+			return false
+		}
+		closeAll(fds)
+		if reply.Body != nil && c.config.Event != nil {
+			c.config.Event(reply)
+		}
+		return true
+	}
+	c.mu.Lock()
+	ch := c.waiting[reply.Id]
+	delete(c.waiting, reply.Id)
+	if ch != nil {
+		ch <- answer{reply: reply, fds: fds} // its one answer: never blocks
+	}
+	c.mu.Unlock()
+	if ch == nil {
+		closeAll(fds)
+	}
+	return true
 }
 
 // end answers everybody who waits, and tells Hangup unless Close came first.
 func (c *Client) end(err error) {
 	c.mu.Lock()
+	if c.waiting == nil {
+		c.mu.Unlock()
+		return
+	}
 	closed, attached := c.closed, c.attached
 	switch {
 	case closed:
@@ -309,7 +421,7 @@ func (c *Client) end(err error) {
 	for _, ch := range waiting {
 		ch <- answer{err: err}
 	}
-	c.socket.conn.Close()
+	c.socket.close()
 }
 
 // Close detaches: it gives up the watch, then the connection; requests that
@@ -327,7 +439,15 @@ func (c *Client) Close() error {
 	if c.watch >= 0 {
 		err = unix.Close(c.watch)
 	}
-	err = errors.Join(err, c.socket.conn.Close())
-	<-c.done
+	c.socket.close() // whoever reads wakes
+	close(c.quit)
+	c.idle.Wait()
+	<-c.reader
+	c.end(ErrClosed)
+	c.mu.Lock()
+	err = errors.Join(err, unix.Close(c.interrupt))
+	c.interrupt = -1
+	c.mu.Unlock()
+	c.reader <- struct{}{}
 	return err
 }

@@ -8,9 +8,11 @@
 //
 // # Goroutines and locks
 //
-// A Client has one goroutine, which reads replies. A Conn has none: its owner
-// calls ReadRequest from one goroutine and WriteReply from any.
+// Who waits for a reply reads the socket, one goroutine at a time; a goroutine
+// of the Client reads what nobody waits for. A Conn has none: its owner calls
+// ReadRequest from one goroutine and WriteReply from any.
 //
-//	Client.mu   guards the table of waiting requests
-//	socket.mu   one packet at a time on the way out; a leaf
+//	Client.reader   a token: who has it reads
+//	Client.mu       guards the table of waiting requests
+//	socket.mu       guards the life of the descriptor; a leaf
 package client

@@ -126,7 +126,11 @@ func newConn(inner *net.UnixConn) (*Conn, error) {
 		return nil, err
 	}
 	peer := Peer{PID: int(cred.Pid), UID: int(cred.Uid), GID: int(cred.Gid)}
-	return &Conn{socket: newSocket(inner), peer: peer}, nil
+	s, err := newSocket(inner)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{socket: s, peer: peer}, nil
 }
 
 // Peer is who attached.
@@ -143,7 +147,7 @@ func (c *Conn) Peer() Peer { return c.peer }
 // ReadRequest has one caller at a time.
 func (c *Conn) ReadRequest() (*attachpb.Request, []int, error) {
 	for {
-		packet, fds, err := c.socket.read()
+		packet, fds, err := c.socket.read(0)
 		if err != nil {
 			if errors.Is(err, ErrMalformed) {
 				c.refuse(0, err)
@@ -201,7 +205,7 @@ func (c *Conn) WriteReply(rep *attachpb.Reply, fds ...int) error {
 		return err
 	}
 	if err := c.socket.write(packet, fds); err != nil {
-		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		if closedErr(err) {
 			return io.EOF
 		}
 		return err
@@ -223,4 +227,4 @@ func (c *Conn) WriteError(id uint64, err error) error {
 
 // Close hangs up. It may be called more than once and from any goroutine; it
 // ends ReadRequest.
-func (c *Conn) Close() error { return c.socket.conn.Close() }
+func (c *Conn) Close() { c.socket.close() }

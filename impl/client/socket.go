@@ -11,38 +11,99 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is one end of a SOCK_SEQPACKET connection. It owns the descriptor of
-// the connection, and those it received until read returns them.
+// socket is one end of a SOCK_SEQPACKET connection, as a blocking descriptor
+// out of the netpoller's hands: who reads sleeps in the kernel and is woken by
+// the packet itself, not by another thread that was woken first.
+//
+// It owns the descriptor of the connection, and those it received until read
+// returns them.
 type socket struct {
-	conn *net.UnixConn
-
-	mu sync.Mutex // one packet at a time on the way out
+	fd int
 
 	in, oob []byte // of read, which has one caller at a time
+
+	mu     sync.Mutex // guards what follows
+	users  int        // calls that use fd
+	closed bool       // fd is closed as soon as nobody uses it
 }
 
-func newSocket(conn *net.UnixConn) *socket {
-	return &socket{
-		conn: conn,
+// newSocket takes a connection over. It closes conn, also on an error.
+func newSocket(conn *net.UnixConn) (*socket, error) {
+	defer conn.Close()
+	s := &socket{
 		// One byte more than a packet may have, to see a longer one.
 		in:  make([]byte, MaxPacket+1),
 		oob: make([]byte, unix.CmsgSpace(4*maxFds)),
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	if e := raw.Control(func(fd uintptr) { s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dup of an attach socket: %w", err)
+	}
+	// Of both descriptors: the mode belongs to what they share.
+	if err := unix.SetNonblock(s.fd, false); err != nil {
+		unix.Close(s.fd)
+		return nil, fmt.Errorf("mode of an attach socket: %w", err)
+	}
+	return s, nil
+}
+
+// enter keeps the descriptor open until leave; false once close was called.
+func (s *socket) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.users++
+	}
+	return !s.closed
+}
+
+func (s *socket) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users == 0 && s.closed {
+		unix.Close(s.fd)
+	}
+}
+
+// close hangs up. It may be called again, and from any goroutine: reads and
+// writes that sleep end.
+func (s *socket) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	_ = unix.Shutdown(s.fd, unix.SHUT_RDWR) // the peer may be gone already
+	if s.users == 0 {
+		unix.Close(s.fd)
 	}
 }
 
 // read returns the next packet, valid until the next call, and its descriptors,
 // which the caller owns. A hang-up is io.EOF; a packet that breaks the rules of
-// the transport wraps ErrMalformed.
-func (s *socket) read() ([]byte, []int, error) {
-	n, oobn, flags, _, err := s.conn.ReadMsgUnix(s.in, s.oob)
-	if errors.Is(err, unix.ECONNRESET) {
+// the transport wraps ErrMalformed. With unix.MSG_DONTWAIT among the flags it
+// returns unix.EAGAIN where it would sleep.
+func (s *socket) read(flags int) ([]byte, []int, error) {
+	if !s.enter() {
+		return nil, nil, net.ErrClosed
+	}
+	defer s.leave()
+	n, oobn, got, err := s.receive(flags)
+	if err == unix.ECONNRESET {
 		// The peer hung up without reading everything. What it had sent before
 		// that is still in the queue, behind the error.
-		n, oobn, flags, _, err = s.conn.ReadMsgUnix(s.in, s.oob)
+		n, oobn, got, err = s.receive(flags)
 	}
 	if err != nil {
-		if errors.Is(err, unix.ECONNRESET) || errors.Is(err, io.EOF) {
-			err = io.EOF // without the wrapping
+		if err == unix.ECONNRESET {
+			err = io.EOF
 		}
 		return nil, nil, err
 	}
@@ -50,9 +111,9 @@ func (s *socket) read() ([]byte, []int, error) {
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)
-	case flags&unix.MSG_CTRUNC != 0:
+	case got&unix.MSG_CTRUNC != 0:
 		err = fmt.Errorf("%w: more than %d descriptors in a packet, or no room for them in this process", ErrMalformed, maxFds)
-	case flags&unix.MSG_TRUNC != 0 || n > MaxPacket:
+	case got&unix.MSG_TRUNC != 0 || n > MaxPacket:
 		err = fmt.Errorf("%w: a packet above %d bytes", ErrMalformed, MaxPacket)
 	case n == 0:
 		err = io.EOF
@@ -64,17 +125,33 @@ func (s *socket) read() ([]byte, []int, error) {
 	return s.in[:n], fds, nil
 }
 
-// write sends one packet with descriptors, which stay the caller's.
+func (s *socket) receive(flags int) (n, oobn, got int, err error) {
+	for {
+		n, oobn, got, _, err = unix.Recvmsg(s.fd, s.in, s.oob, flags|unix.MSG_CMSG_CLOEXEC)
+		if err != unix.EINTR {
+			return n, oobn, got, err
+		}
+	}
+}
+
+// write sends one packet with descriptors, which stay the caller's. Packets of
+// several goroutines do not mix: the kernel takes each as a whole.
 func (s *socket) write(packet []byte, fds []int) error {
+	if !s.enter() {
+		return net.ErrClosed
+	}
+	defer s.leave()
 	var oob []byte
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, _, err := s.conn.WriteMsgUnix(packet, oob, nil)
-	runtime.KeepAlive(fds)
-	return err
+	defer runtime.KeepAlive(fds)
+	for {
+		_, err := unix.SendmsgN(s.fd, packet, oob, nil, unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 func descriptors(oob []byte) ([]int, error) {
@@ -101,4 +178,9 @@ func closeAll(fds []int) {
 	for _, fd := range fds {
 		unix.Close(fd)
 	}
+}
+
+// closedErr says whether a read or write failed because the peer hung up.
+func closedErr(err error) bool {
+	return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
 }

@@ -167,7 +167,12 @@ func raw(t *testing.T) (*socket, *Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(); conn.Close() })
-	return newSocket(c.(*net.UnixConn)), conn
+	s, err := newSocket(c.(*net.UnixConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s, conn
 }
 
 func TestReadRequestRefusesAndHangsUp(t *testing.T) {
@@ -212,7 +217,7 @@ func TestReadRequestRefusesAndHangsUp(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Errorf("ReadRequest: %v, want %v", err, c.want)
 			}
-			packet, _, err := app.read()
+			packet, _, err := app.read(0)
 			if err != nil {
 				t.Fatalf("no reply: %v", err)
 			}
@@ -220,7 +225,7 @@ func TestReadRequestRefusesAndHangsUp(t *testing.T) {
 			if err != nil || reply.Id != c.id || reply.GetError().GetCode() != CodeOf(c.want) {
 				t.Errorf("reply %v (%v), want an error of id %d, %v", reply, err, c.id, CodeOf(c.want))
 			}
-			if _, _, err := app.read(); err != io.EOF {
+			if _, _, err := app.read(0); err != io.EOF {
 				t.Errorf("after the error: %v, want a hang-up", err)
 			}
 			if after := countFds(t); after != before-1 { // conn was closed

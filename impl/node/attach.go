@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,9 @@ func (n *Node) acceptApplications() {
 
 func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.tasks.Done()
+	// It sleeps in the kernel most of its time: a thread of its own.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	ctx, stop := context.WithCancel(n.ctx)
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
 		mapped: make(map[uint64]*segment), mappings: make(map[uint64]*mapping),
