@@ -4,6 +4,7 @@ import "github.com/spf13/cobra"
 
 // traceCommands makes the subcommands of trace, in the order of the help.
 var traceCommands = []func(*bool) *cobra.Command{
+	traceValidateCommand,
 	traceCheckCommand,
 	traceReplayCommand,
 	traceCoverageCommand,

@@ -71,6 +71,9 @@ Owner(s) == IF \E c \in Marked(s) : s.recorded[c] >= Owned
             THEN CHOOSE c \in Marked(s) : s.recorded[c] >= Owned
             ELSE NoChild
 
+\* One of a set of children, no matter which; the code takes the lowest number.
+OneOf(children) == CHOOSE c \in children : TRUE
+
 Down(s, c, msg) == [s EXCEPT !.toChild[c] = Append(@, msg)]
 
 \* Recall the page from every child of set: only the owner sends it to dst.
@@ -115,7 +118,7 @@ ServeRead(s) ==
         THEN Down([s EXCEPT !.busy.wait = {o}], o, RecallMsg(Owned, "leaf", b.leaf))
         ELSE IF IsRoot(s) THEN FromHome(s)
         ELSE IF Marked(s) # {}
-        THEN LET c == CHOOSE c \in Marked(s) : TRUE
+        THEN LET c == OneOf(Marked(s))
              IN  Down([s EXCEPT !.busy.wait = {c}], c, RecallMsg(Read, "leaf", b.leaf))
         ELSE Climb([s EXCEPT !.right = None], None)
 
@@ -179,7 +182,7 @@ Collect(s) ==
     LET r == s.recall
     IN  IF r.keep = None \/ r.hit THEN Acknowledge(s, r.keep)
         ELSE IF Marked(s) = {} THEN Acknowledge(s, None)
-        ELSE LET c == CHOOSE c \in Marked(s) : TRUE
+        ELSE LET c == OneOf(Marked(s))
              IN  Down([s EXCEPT !.recall.wait = {c}], c, RecallMsg(r.keep, r.dst, r.leaf))
 
 (***************************************************************************)

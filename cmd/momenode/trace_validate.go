@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/trace/validate"
+	"github.com/mome-dsm/mome/spec/tlc"
+)
+
+// validation is a verdict as it is printed.
+type validation struct {
+	Verdict string         `json:"verdict"` // accepted or rejected
+	Kind    string         `json:"kind"`
+	Objects int            `json:"objects"`
+	Events  int            `json:"events"`
+	Longest int            `json:"longest"`
+	Nodes   int            `json:"nodes"`
+	Depth   int            `json:"depth"`
+	Acts    map[string]int `json:"acts"`
+	Reading float64        `json:"reading_seconds"`
+	TLC     float64        `json:"tlc_seconds"`
+	Refusal *refusal       `json:"refusal,omitempty"`
+}
+
+type refusal struct {
+	Object  string   `json:"object"`
+	Event   int      `json:"event"`
+	Action  string   `json:"action"`
+	Manager string   `json:"manager"`
+	Lamport uint64   `json:"lc"`
+	File    string   `json:"file"`
+	Line    int      `json:"line"`
+	Reasons []string `json:"reasons"`
+	State   string   `json:"state"`
+}
+
+func traceValidateCommand(asJSON *bool) *cobra.Command {
+	var o validate.Options
+	cmd := &cobra.Command{
+		Use:   "validate DIR [--keep DIR]",
+		Short: "Is a recorded run a behaviour of the specification?",
+		Long: `Validate merges the logs of all nodes of a run, which are in DIR, and has the
+model checker TLC follow every page through the specification (TraceStrong): each
+action must be possible and lead to the state that the log has, and contents must
+be those that were stored.
+
+The status is 0 if the run is accepted. It is 1 if it is rejected: the event, the
+state before it and what does not hold are printed. It is also 1, with an error
+that says "cannot decide", if there is no verdict: a log is missing, cut short or
+malformed, or TLC cannot be run. TLC needs Java; Maven brings it the first time,
+unless TLA2TOOLS_JAR names a tla2tools.jar.`,
+		Example: `  momenode cluster --nodes 4 --fanout 2 --trace /tmp/run -- ./counter
+  momenode trace validate /tmp/run`,
+		Args: exactly("DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return validateRun(ctx, cmd.OutOrStdout(), args[0], o, *asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&o.Keep, "keep", "", "leave the TLA+ modules and TLC's output in this `folder`")
+	cmd.Flags().IntVar(&o.Workers, "workers", 2, "threads of TLC")
+	return cmd
+}
+
+// validateRun judges the objects of every kind and prints the verdicts.
+func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Options, asJSON bool) error {
+	undecided := func(err error) error { return fmt.Errorf("cannot decide: %w", err) }
+	run, err := trace.OpenRun(dir)
+	if err != nil {
+		return undecided(err)
+	}
+	cache, err := tlc.Cache()
+	if err != nil {
+		return undecided(err)
+	}
+	if o.Tool, err = tlc.Find(cache); err != nil {
+		return undecided(err)
+	}
+	rejected := false
+	for _, kind := range validate.Kinds {
+		v, err := validate.Run(ctx, run, kind, o)
+		if err != nil {
+			return undecided(err)
+		}
+		rejected = rejected || !v.Accepted
+		p := newValidation(v)
+		if asJSON {
+			err = printJSON(out, p)
+		} else {
+			err = p.print(out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if rejected {
+		return exitStatus(statusFailure)
+	}
+	return nil
+}
+
+func newValidation(v *validate.Verdict) validation {
+	p := validation{Verdict: "accepted", Kind: v.Kind.Name, Objects: v.Objects, Events: v.Events, Longest: v.Longest,
+		Nodes: v.Nodes, Depth: v.Depth, Acts: v.Acts, Reading: v.Reading.Seconds(), TLC: v.Checking.Seconds()}
+	if r := v.Refusal; r != nil {
+		p.Verdict = "rejected"
+		p.Refusal = &refusal{Object: r.Object, Event: r.Number, Action: r.Event.Act, Manager: r.Event.At.String(),
+			Lamport: r.Event.Lamport, File: r.Event.File.Path, Line: r.Event.Line, Reasons: r.Reasons, State: r.State}
+	}
+	return p
+}
+
+func (p *validation) print(w io.Writer) error {
+	out := &errorWriter{w: w}
+	fmt.Fprintf(out, "%s: %d events of %d %s (the longest has %d), %d nodes, depth %d; %.1f s (%.1f s of it TLC)\n",
+		p.Verdict, p.Events, p.Objects, p.Kind, p.Longest, p.Nodes, p.Depth, p.Reading+p.TLC, p.TLC)
+	if r := p.Refusal; r != nil {
+		fmt.Fprintf(out, "%s:%d: %s at %s is no step of the specification: event %d of %s, lc %d\n",
+			r.File, r.Line, r.Action, r.Manager, r.Event, r.Object, r.Lamport)
+		for _, reason := range r.Reasons {
+			fmt.Fprintf(out, "  %s\n", reason)
+		}
+		fmt.Fprintf(out, "the state before it:\n  %s\n", strings.ReplaceAll(r.State, "\n", "\n  "))
+	}
+	return out.err
+}

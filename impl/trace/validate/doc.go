@@ -1,0 +1,35 @@
+// Package validate asks the model checker whether a recorded run is a behaviour
+// of the specification.
+//
+// A run is the logs of all its nodes, merged into one causal order. It is taken
+// apart into objects, about which the specification speaks one at a time: for
+// the coherence protocol an object is a page of one life of its segment. Each
+// object becomes a sequence of events in the words of the specification, all of
+// them together one TLA+ module of literals, and TLC looks for an object that
+// cannot be followed to its end.
+//
+//	logs ─ trace.Run ─> records ─ Projection ─> Objects ─ module ─> TLC ─> Verdict
+//
+//	Run               all of it                               validate.go
+//	Kind, Projection  what the objects are, and their events  kind.go
+//	module            the literals                            module.go
+//	pages             the pages of spec/strong                pages.go, state.go
+//	explain           why an event is refused                 explain.go
+//
+// A verdict is about a whole run. Logs that are cut short, that have a gap, that
+// are of another format or no logs at all, contents that no action explains: of
+// those there is no verdict but an error, with the file and the line.
+//
+// # Another kind of object
+//
+// A kind is a value of type Kind: the name of the trace specification, a module
+// such as TraceStrong, and a function that makes a Projection for a run. The
+// projection is given every record of the run in causal order, picks what is
+// about its objects, and writes an event as a TLA+ expression, which is stored
+// once however often it occurs, and numbers of its own, for what hardly ever
+// occurs twice. The trace specification declares the constants Trace (for each
+// object its events, <<k, numbers...>>) and Shapes (Shapes[k] is an expression),
+// and those that the projection defines beside them; it defines TraceInit,
+// TraceNext with the variables object and next, and ExplainNext, which prints
+// lines that begin with "guard: " and "part: ". Then add the kind to Kinds.
+package validate

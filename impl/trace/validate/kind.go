@@ -1,0 +1,68 @@
+package validate
+
+import (
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// Kind is one kind of object that a run is made of.
+type Kind struct {
+	// Name is the plural, for people: pages.
+	Name string
+	// Spec is the trace specification, a module of a folder of spec.
+	Spec string
+	// Project makes the projection of a run.
+	Project func(*trace.Run) (Projection, error)
+}
+
+// Kinds are all kinds, in the order in which they are judged.
+var Kinds = []Kind{Pages}
+
+// Projection turns the records of a run into the events of its objects.
+type Projection interface {
+	// Add takes the next record in causal order, of whatever kind. The record
+	// is the projection's only for the time of the call.
+	Add(*trace.Event) error
+	// Objects are what came of the records, with at least one event each. An
+	// error means that the run is not whole.
+	Objects() ([]*Object, error)
+	// Constants are the definitions that the specification needs beside the
+	// events.
+	Constants() []Constant
+}
+
+// Constant is the value of a constant of the specification, or of an operator
+// that is replaced.
+type Constant struct {
+	Name string
+	// Value is an expression. Empty: Operator stands instead.
+	Value    string
+	Operator string // name of an operator of the specification
+}
+
+// Object is one object and all that happened to it.
+type Object struct {
+	Name   string // for people
+	Events []Event
+	// Place is where a manager lives that the specification calls name.
+	Place func(name string) (addr.Place, bool)
+}
+
+// Event is one event of an object.
+type Event struct {
+	// Shape is the TLA+ expression that says what happened, and Numbers what
+	// the specification takes beside it.
+	Shape   string
+	Numbers []int
+
+	Act     string
+	At      addr.Place
+	Lamport uint64
+	File    *trace.File
+	Line    int
+}
+
+// Where names the file and the line of the event.
+func (e *Event) Where() string { return fmt.Sprintf("%s:%d", e.File.Path, e.Line) }

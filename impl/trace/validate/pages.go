@@ -1,0 +1,236 @@
+package validate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// Pages are the pages of the strong model: an object is a page in one life of
+// its segment.
+var Pages = Kind{Name: "pages", Spec: "TraceStrong", Project: newPages}
+
+// Contents are numbered for each page, in the order in which they appear.
+const (
+	unknown = 0 // of an event that has none
+	zero    = 1 // that of a page which was never written
+)
+
+// page is one object.
+type page struct {
+	number     addr.PageNum
+	generation uint32
+	names      *names
+	events     []Event
+	rights     map[addr.NodeID]string // of the leaves, after the last event
+	contents   map[trace.Digest]int
+}
+
+type pageKey struct {
+	generation uint32
+	page       addr.PageNum
+}
+
+// contentKey names the records of contents that come one after another.
+type contentKey struct {
+	at     addr.Place
+	page   addr.PageNum
+	moment trace.Moment
+}
+
+// awaited is an event whose content is recorded later in the same log.
+type awaited struct {
+	page  *page
+	event int
+}
+
+// pages is the projection of a run onto its pages.
+type pages struct {
+	confs   map[*trace.File]*protocol.Configuration
+	names   []*names // by slot
+	objects map[pageKey]*page
+	// awaiting are the events whose contents have not been read yet, in the
+	// order in which they will be.
+	awaiting map[contentKey][]awaited
+}
+
+func newPages(run *trace.Run) (Projection, error) {
+	p := &pages{
+		confs:    make(map[*trace.File]*protocol.Configuration),
+		objects:  make(map[pageKey]*page),
+		awaiting: make(map[contentKey][]awaited),
+	}
+	for _, f := range run.Files {
+		p.confs[f] = run.Conf
+	}
+	byHome := make(map[addr.NodeID]*names)
+	for slot, s := range run.Conf.Slots {
+		if byHome[s.Home] == nil {
+			byHome[s.Home] = newNames(run.Conf, slot)
+		}
+		p.names = append(p.names, byHome[s.Home])
+	}
+	return p, nil
+}
+
+func malformed(ev *trace.Event, format string, args ...any) error {
+	return fmt.Errorf("%w: %s: %w", trace.ErrMalformed, ev.Where(), fmt.Errorf(format, args...))
+}
+
+// Add implements Projection.
+func (p *pages) Add(ev *trace.Event) error {
+	switch ev.Kind {
+	case trace.KindConfigure:
+		conf, err := ev.Configure(p.confs[ev.File])
+		if err != nil {
+			return malformed(ev, "%w", err)
+		}
+		p.confs[ev.File] = conf
+	case trace.KindAction:
+		return p.action(ev)
+	case trace.KindContent:
+		return p.content(ev)
+	}
+	return nil
+}
+
+func (p *pages) action(ev *trace.Event) error {
+	conf := p.confs[ev.File]
+	seg := conf.Segment(ev.Page)
+	if seg == nil {
+		return malformed(ev, "%v is in no segment of this node", ev.Page)
+	}
+	key := pageKey{seg.Generation, ev.Page}
+	o := p.objects[key]
+	if o == nil {
+		o = &page{number: ev.Page, generation: seg.Generation, names: p.names[seg.Slot(ev.Page, len(conf.Slots))],
+			rights: make(map[addr.NodeID]string), contents: map[trace.Digest]int{zeroDigest: zero}}
+		p.objects[key] = o
+	}
+	if !o.names.tree.Has(ev.At) {
+		return malformed(ev, "there is no manager %v in the tree of %v (%v)", ev.At, ev.Page, o.names.tree)
+	}
+	if m := ev.Message; m != nil && (int(m.From.Node) >= len(conf.Members) || int(m.Leaf) >= len(conf.Members) || !o.names.tree.Has(m.From)) {
+		return malformed(ev, "a message from %v for leaf@%d, of which the tree of %v (%v) has not both", m.From, m.Leaf, ev.Page, o.names.tree)
+	}
+	shape, moment, err := shape(ev, o)
+	if err != nil {
+		return malformed(ev, "%w", err)
+	}
+	if moment != 0 {
+		k := contentKey{ev.At, ev.Page, moment}
+		p.awaiting[k] = append(p.awaiting[k], awaited{o, len(o.events)})
+	}
+	o.events = append(o.events, Event{Shape: shape, Numbers: []int{unknown},
+		Act: ev.Act, At: ev.At, Lamport: ev.Lamport, File: ev.File, Line: ev.Line})
+	return nil
+}
+
+// shape is the event in the words of TraceStrong, and which content the log
+// will have of it, if any.
+func shape(ev *trace.Event, o *page) (string, trace.Moment, error) {
+	var w writer
+	w.printf("[act|->%q,at|->%q,from|->", ev.Act, o.names.of(ev.At))
+	if ev.From == nil {
+		w.WriteString("Nobody")
+	} else {
+		w.printf("%q", o.names.of(*ev.From))
+	}
+	w.WriteString(",msg|->")
+	switch m := ev.Message; {
+	case m == nil:
+		w.WriteString("<<>>")
+	case m.Generation != o.generation || m.Page != o.number:
+		// No page of this object has sent it.
+		w.printf(`[kind|->"foreign",page|->%d,generation|->%d]`, m.Page, m.Generation)
+	default:
+		w.message(m, o.names)
+	}
+	w.WriteString(",post|->")
+	var moment trace.Moment
+	if ev.At.Tag == addr.Leaf {
+		var s leafState
+		if err := decodeState(ev.Post, &s); err != nil {
+			return "", 0, err
+		}
+		w.leaf(&s)
+		local := ev.From != nil && ev.From.Node == ev.At.Node
+		switch had := o.rights[ev.At.Node]; {
+		case ev.Act == "LeafRecvRecall" && had == "write":
+			moment = trace.Give
+		case ev.Act == "RecvData" && (local || had == "" || had == "none"):
+			moment = trace.Take
+		}
+		o.rights[ev.At.Node] = s.Right
+	} else {
+		var s managerState
+		if err := decodeState(ev.Post, &s); err != nil {
+			return "", 0, err
+		}
+		w.manager(&s, o.names, ev.At)
+		if ev.Act == "HomeRecvData" {
+			moment = trace.Take
+		}
+	}
+	w.WriteByte(']')
+	return w.String(), moment, w.err
+}
+
+var zeroDigest = trace.DigestOf(make([]byte, addr.PageSize))
+
+// content gives the oldest event that waits for this content its number.
+func (p *pages) content(ev *trace.Event) error {
+	k := contentKey{ev.At, ev.Page, ev.Moment}
+	list := p.awaiting[k]
+	if len(list) == 0 {
+		return malformed(ev, "no action explains that content of %v was recorded (%v) at %v", ev.Page, ev.Moment, ev.At)
+	}
+	if len(list) == 1 {
+		delete(p.awaiting, k)
+	} else {
+		p.awaiting[k] = list[1:]
+	}
+	o := list[0].page
+	n, ok := o.contents[ev.Digest]
+	if !ok {
+		n = zero + len(o.contents)
+		o.contents[ev.Digest] = n
+	}
+	o.events[list[0].event].Numbers[0] = n
+	return nil
+}
+
+// Objects implements Projection.
+func (p *pages) Objects() ([]*Object, error) {
+	var lost *Event
+	for _, list := range p.awaiting {
+		e := &list[0].page.events[list[0].event]
+		if lost == nil || e.Where() < lost.Where() {
+			lost = e
+		}
+	}
+	if lost != nil {
+		return nil, fmt.Errorf("%w: %s: the content of the page is not recorded with this %s", trace.ErrMalformed, lost.Where(), lost.Act)
+	}
+	var all []*page
+	for _, o := range p.objects {
+		all = append(all, o)
+	}
+	slices.SortFunc(all, func(a, b *page) int {
+		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.generation, b.generation))
+	})
+	var objects []*Object
+	for _, o := range all {
+		objects = append(objects, &Object{
+			Name:   fmt.Sprintf("%v (generation %d, %v)", o.number, o.generation, o.names.tree),
+			Events: o.events, Place: o.names.place})
+	}
+	return objects, nil
+}
+
+// Constants implements Projection.
+func (p *pages) Constants() []Constant { return p.names[0].constants() }

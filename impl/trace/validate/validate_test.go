@@ -1,0 +1,138 @@
+package validate
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/sim"
+	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/spec/tlc"
+)
+
+// tool is TLC, which Maven brings if need be. Without Java the validator cannot
+// be tested, and that is a failure.
+func tool(t *testing.T) *tlc.Tool {
+	t.Helper()
+	cache, err := tlc.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := tlc.Find(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// record lets the simulator run for so many steps and returns its logs.
+func record(t *testing.T, cfg sim.Config, steps int) string {
+	t.Helper()
+	dir := t.TempDir()
+	w := sim.New(cfg)
+	if err := w.Record(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range steps {
+		w.Random()
+	}
+	w.Settle()
+	if err := w.EndRecord(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func judge(t *testing.T, dir string) (*Verdict, error) {
+	t.Helper()
+	run, err := trace.OpenRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	return Run(t.Context(), run, Pages, Options{Tool: tool(t)})
+}
+
+func TestAccepts(t *testing.T) {
+	for _, cfg := range []sim.Config{
+		{Nodes: 4, Fanout: 2, Pages: 4, Seed: 1},
+		{Nodes: 6, Fanout: 3, Pages: 3, Segments: 2, Processes: 2, Seed: 2, Lateral: true, Breaks: true, Recreate: true},
+	} {
+		t.Run(fmt.Sprintf("seed=%d", cfg.Seed), func(t *testing.T) {
+			v, err := judge(t, record(t, cfg, 3000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !v.Accepted {
+				t.Fatalf("%s: %s of %s: %s\n%s", v.Refusal.Event.Where(), v.Refusal.Event.Act, v.Refusal.Object,
+					strings.Join(v.Refusal.Reasons, "; "), v.Refusal.State)
+			}
+			if v.Events < 1000 || v.Objects < cfg.Pages || v.Nodes != cfg.Nodes || v.Acts["LeafRecvRecall"] == 0 {
+				t.Errorf("verdict %+v", v)
+			}
+		})
+	}
+}
+
+// rewrite changes the first line of a log that matches the pattern, and returns
+// which one it was.
+func rewrite(t *testing.T, dir, pattern, with string) (path string, line int) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	re := regexp.MustCompile(pattern)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.SplitAfter(string(text), "\n")
+		for i, line := range lines {
+			if !re.MatchString(line) {
+				continue
+			}
+			lines[i] = re.ReplaceAllString(line, with)
+			if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			return path, i + 1
+		}
+	}
+	t.Fatalf("no line matches %s", pattern)
+	return "", 0
+}
+
+// TestRejects changes one line of a run, and the event of that line must be
+// refused.
+func TestRejects(t *testing.T) {
+	for name, c := range map[string]struct {
+		pattern, with string
+		act, reason   string
+		before        int // lines between the event and its content
+	}{
+		"a page that changed on its way": {`("tag":1.*"content":"take".*"digest":)"[0-9a-f]{4}`, `$1"0123`,
+			"RecvData", "with this content is under way", 2},
+		"a right that was not granted": {`("act":"LeafRecvGrant".*"op":"read".*"post":.*"right":)"read"`, `$1"owned"`,
+			"LeafRecvGrant", "right: 1, not 2", 0},
+		"a mark that stays": {`("act":"RecvAck".*"tag":1.*"marked":)\[\]`, `$1[0]`, "RecvAck", "recorded: ", 0},
+		"another message":   {`("act":"RecvReq".*"m":{"kind":"Req","op":)"read"`, `$1"write"`, "RecvReq", "at the head of its channel", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Seed: 3}, 1500)
+			path, line := rewrite(t, dir, c.pattern, c.with)
+			v, err := judge(t, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := v.Refusal
+			if v.Accepted || !strings.Contains(strings.Join(r.Reasons, "\n"), c.reason) || !strings.HasSuffix(r.Event.Act, c.act) ||
+				r.Event.File.Path != path || r.Event.Line != line-c.before {
+				t.Fatalf("changed %s:%d, and %+v", path, line, r)
+			}
+		})
+	}
+}
