@@ -7,6 +7,7 @@ var traceCommands = []func(*bool) *cobra.Command{
 	traceValidateCommand,
 	traceCheckCommand,
 	traceReplayCommand,
+	traceShowCommand,
 	traceCoverageCommand,
 }
 

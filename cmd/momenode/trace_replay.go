@@ -79,7 +79,7 @@ func traceReplay(out io.Writer, dir string, asJSON bool) error {
 func (r *replayReport) print(w io.Writer) error {
 	out := &errorWriter{w: w}
 	s := r.Summary
-	fmt.Fprintf(out, "replay %s: %s, %s, %s of the core with their batches, %s, %s, %s\n", r.Verdict,
+	fmt.Fprintf(out, "replay %s: %s, %s, %s and their batches, %s, %s, %s\n", r.Verdict,
 		plural(s.Nodes, "node"), plural(s.Logs, "log"), many(s.Steps, "step"), many(s.Actions, "action"),
 		many(s.Effects, "effect"), many(s.Refused, "refusal"))
 	d := r.Difference

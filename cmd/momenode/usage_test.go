@@ -99,6 +99,16 @@ func TestBadCommandLines(t *testing.T) {
 		{"trace replay a b", 2, []string{`"b"`}},
 		{"trace replay " + file, 1, []string{"no trace in " + file}},
 		{"trace replay /nope", 1, []string{"no trace in /nope"}},
+		{"trace show", 2, []string{"DIR is missing"}},
+		{"trace show x --clock 5", 2, []string{"--clock 5", "A:B"}},
+		{"trace show x --clock 7:5", 2, []string{"--clock 7:5", "A:B"}},
+		{"trace show x --clock a:5", 2, []string{"--clock a:5", "A:B"}},
+		{"trace show x --time 5:6", 2, []string{"--time 5:6", "A:B"}},
+		{"trace show x --page -1", 2, []string{"--page"}},
+		{"trace show x --page 4294967296", 2, []string{"--page 4294967296", "4294967295"}},
+		{"trace show x --node 65536", 2, []string{"--node 65536", "65535"}},
+		{"trace show x --json --html y", 2, []string{"--html", "--json"}},
+		{"trace show " + file, 1, []string{"no trace in " + file}},
 		{"doctor extra", 2, []string{`"extra"`}},
 	} {
 		t.Run(tc.args, func(t *testing.T) {

@@ -3,6 +3,7 @@ package replay
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 
@@ -29,6 +30,9 @@ func (s *Summary) add(o Summary) {
 	s.Effects += o.Effects
 	s.Refused += o.Refused
 }
+
+// ErrNoStep: there is nothing to replay, and so no verdict.
+var ErrNoStep = errors.New("mome: no step was recorded")
 
 // Run replays all logs of the run that a directory holds.
 //
@@ -65,7 +69,13 @@ func Run(dir string) (Summary, error) {
 		sum.add(done[i])
 	}
 	sum.Nodes = len(nodes)
-	return sum, worst(errs)
+	if err := worst(errs); err != nil {
+		return sum, err
+	}
+	if sum.Steps == 0 {
+		return sum, fmt.Errorf("%w in %s", ErrNoStep, dir)
+	}
+	return sum, nil
 }
 
 // worst is the error to show of those of all logs.

@@ -307,6 +307,14 @@ func TestNoVerdict(t *testing.T) {
 	if _, err := Run(t.TempDir()); !errors.Is(err, trace.ErrNoTrace) {
 		t.Errorf("an empty directory: %v", err)
 	}
+	w := sim.New(worlds[0])
+	idle := t.TempDir()
+	if err := errors.Join(w.Record(idle), w.EndRecord()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(idle); !errors.Is(err, ErrNoStep) {
+		t.Errorf("a run without steps: %v", err)
+	}
 	dir := record(t, worlds[0], 10)
 	for node := range 2 {
 		edit(t, dir, node, func(lines []string) []string {

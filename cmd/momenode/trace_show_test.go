@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/sim"
+)
+
+// simulatedRun is the directory with the logs of a simulated run.
+func simulatedRun(t *testing.T, steps int) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "run")
+	w := sim.New(sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Seed: 5})
+	if err := w.Record(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range steps {
+		w.Random()
+	}
+	w.Settle()
+	if err := w.EndRecord(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// What is printed, as text and as JSON, is what the flags choose, and a diagram
+// is one file. impl/trace/show tests what is in them.
+func TestTraceShow(t *testing.T) {
+	dir := simulatedRun(t, 400)
+	file := filepath.Join(t.TempDir(), "run.html")
+	whole := func(args ...string) []string {
+		status, stdout, stderr := run(t, append([]string{"trace", "show", dir}, args...)...)
+		if status != 0 || stderr != "" {
+			t.Fatalf("%v: status %d: %s", args, status, stderr)
+		}
+		return strings.Split(strings.TrimSpace(stdout), "\n")
+	}
+	text, objects := whole(), whole("--json")
+	if len(text) != len(objects)+1 || len(objects) < 100 || !strings.Contains(text[0], "manager") {
+		t.Errorf("%d lines of text, %d of JSON", len(text), len(objects))
+	}
+	for i, line := range objects {
+		var e shownEvent
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{e.Manager, e.Action, e.Message, e.State} {
+			if !strings.Contains(text[i+1], word) {
+				t.Fatalf("line %d has no %q: %s", i+1, word, text[i+1])
+			}
+		}
+	}
+	for _, line := range whole("--page", "1", "--node", "2,3", "--clock", "10:40")[1:] {
+		f := strings.Fields(line)
+		if f[3] != "1" || !strings.HasSuffix(f[2], "@2") && !strings.HasSuffix(f[2], "@3") || len(f[0]) != 2 || f[0] > "40" {
+			t.Errorf("not asked for: %s", line)
+		}
+	}
+	if n := len(whole("--all")); n <= len(text) {
+		t.Errorf("%d lines with --all, %d without", n, len(text))
+	}
+	if n := len(whole("--time", "1h:")); n != 1 {
+		t.Errorf("%d lines of an hour later", n)
+	}
+	said := whole("--html", file)
+	html, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(html), "<!DOCTYPE html>") || !strings.Contains(string(html), "Run of 4 nodes") ||
+		len(said) != 1 || !strings.HasPrefix(said[0], file+": ") {
+		t.Errorf("%v: %s", err, said)
+	}
+
+	status, stdout, stderr := run(t, "trace", "show", simulatedRun(t, 16000), "--html", file)
+	failure(t, status, stderr, 1, "too many events", "--page", "has")
+	if stdout != "" {
+		t.Errorf("standard output: %q", stdout)
+	}
+	log := filepath.Join(dir, "node00003-i1-s000.ndjson")
+	if err := os.Truncate(log, 20000); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr = run(t, "trace", "show", dir)
+	failure(t, status, stderr, 1, "truncated", log)
+	if n := strings.Count(stdout, "\n"); n < 10 || n >= len(text) {
+		t.Errorf("%d lines before the end of a log", n)
+	}
+	status, _, stderr = run(t, "trace", "show", dir, "--html", file)
+	failure(t, status, stderr, 1, "truncated", file+" shows what comes before")
+}

@@ -1,0 +1,255 @@
+package show
+
+import (
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// MaxEvents is how many events a diagram has at most: so many can be scrolled
+// through, and the file has a few megabytes.
+const MaxEvents = 5000
+
+// ErrTooMany: a filter takes more events than a diagram has room for.
+var ErrTooMany = errors.New("mome: too many events for one diagram")
+
+//go:embed diagram.html
+var page string
+
+var diagramTemplate = template.Must(template.New("diagram").Parse(page))
+
+// Diagram is a space-time diagram: a line for each manager, a point for each
+// event, the next one below it, an arrow for each message.
+type Diagram struct {
+	Title string `json:"title"`
+	Facts string `json:"facts"`
+	// Note says what is missing; empty where nothing is.
+	Note     string    `json:"note,omitempty"`
+	Managers []manager `json:"managers"` // the columns
+	Events   []point   `json:"events"`
+}
+
+type manager struct {
+	Name string      `json:"name"`
+	Node addr.NodeID `json:"node"`
+	Role string      `json:"role"` // leaf, mid2, mid3 ... or root
+}
+
+// point is an event as the page's script knows it.
+type point struct {
+	Manager int     `json:"m"` // index of Diagram.Managers
+	Clock   uint64  `json:"lc"`
+	Time    float64 `json:"t"` // milliseconds
+	Page    *uint32 `json:"p,omitempty"`
+	Name    string  `json:"name"`
+	// Kind is that of the message that came, or local where none came, or
+	// record where it is no action.
+	Kind  string `json:"kind"`
+	Words string `json:"words,omitempty"`
+	State string `json:"state,omitempty"`
+	// Sent is the index of the event that sent the message, From that of the
+	// sender's line; -1 where it is not in the diagram, or no message came.
+	Sent    int             `json:"sent"`
+	From    int             `json:"from"`
+	Txn     string          `json:"txn,omitempty"`
+	Message [][2]string     `json:"msg,omitempty"` // the fields that are set, in order
+	Post    json.RawMessage `json:"post,omitempty"`
+	Where   string          `json:"where"`
+}
+
+// act names the event that sent a message: of a manager of a page each has a
+// clock of its own.
+type act struct {
+	at    addr.Place
+	page  addr.PageNum
+	clock uint64
+}
+
+// NewDiagram draws the events of a run that the filter takes. The error is
+// ErrTooMany, or that of a log that cannot be read to its end: then there is a
+// diagram of what comes before that end, which says so.
+func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
+	d := &Diagram{Title: title(run), Managers: []manager{}, Events: []point{}}
+	var shown []*Event
+	total, onPage := 0, make(map[addr.PageNum]int)
+	var failed error
+	for e, err := range Events(run, f) {
+		if err != nil {
+			failed = err
+			d.Note = strings.TrimPrefix(err.Error(), "mome: ")
+			break
+		}
+		total++
+		if e.Kind != trace.KindConfigure {
+			onPage[e.Page]++
+		}
+		if total <= MaxEvents {
+			shown = append(shown, e)
+		}
+	}
+	if total > MaxEvents {
+		return nil, tooMany(total, onPage)
+	}
+	lines := d.addManagers(shown)
+	senders := make(map[act]int)
+	for i, e := range shown {
+		d.Events = append(d.Events, newPoint(e, lines, senders))
+		if e.Kind == trace.KindAction {
+			senders[act{e.At, e.Page, e.Lamport}] = i
+		}
+	}
+	d.Facts = d.facts(run, shown)
+	return d, failed
+}
+
+func tooMany(total int, onPage map[addr.PageNum]int) error {
+	busiest, most := addr.PageNum(0), 0
+	for p, n := range onPage {
+		if n > most || n == most && p < busiest {
+			busiest, most = p, n
+		}
+	}
+	return fmt.Errorf("%w: %d on %s, and it takes %d: choose some pages (page %d has %d events), some nodes or a span",
+		ErrTooMany, total, many(len(onPage), "page"), MaxEvents, busiest, most)
+}
+
+// addManagers makes a line for each manager that has an event: by node, from
+// the leaf up.
+func (d *Diagram) addManagers(shown []*Event) map[addr.Place]int {
+	lines := make(map[addr.Place]int)
+	var places []addr.Place
+	for _, e := range shown {
+		if _, ok := lines[e.At]; !ok {
+			lines[e.At] = 0
+			places = append(places, e.At)
+		}
+	}
+	height := func(t addr.Tag) int {
+		if t == addr.Root {
+			return 1 << 16
+		}
+		return int(t)
+	}
+	slices.SortFunc(places, func(a, b addr.Place) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(height(a.Tag), height(b.Tag)))
+	})
+	for i, p := range places {
+		lines[p] = i
+		role, _, _ := strings.Cut(p.String(), "@")
+		d.Managers = append(d.Managers, manager{Name: p.String(), Node: p.Node, Role: role})
+	}
+	return lines
+}
+
+func newPoint(e *Event, lines map[addr.Place]int, senders map[act]int) point {
+	p := point{Manager: lines[e.At], Clock: e.Lamport, Time: float64(e.Age.Microseconds()) / 1000, Name: e.Name,
+		Kind: "record", Words: e.Words, State: e.State, Sent: -1, From: -1, Post: e.Post, Where: e.Where}
+	if e.Kind != trace.KindConfigure {
+		number := uint32(e.Page)
+		p.Page = &number
+	}
+	m := e.Message
+	if m != nil {
+		p.Message = messageFields(m)
+		p.Txn = fmt.Sprintf("leaf@%d.%d #%d", m.Txn.Leaf, m.Txn.Incarnation, m.Txn.Counter)
+	}
+	if e.Kind != trace.KindAction {
+		return p
+	}
+	p.Kind = "local"
+	if m != nil && m.From != e.At {
+		p.Kind = m.Kind.String()
+		if i, ok := senders[act{m.From, m.Page, m.Lamport}]; ok {
+			p.Sent = i
+		}
+		if i, ok := lines[m.From]; ok {
+			p.From = i
+		}
+	}
+	return p
+}
+
+// messageFields is the fields of a message that say something: those that are
+// set, and those whose zero is a page or a node. The transaction is the point's.
+func messageFields(m *protocol.Message) (fields [][2]string) {
+	v := reflect.ValueOf(*m)
+	for i := range v.NumField() {
+		f, name := v.Field(i), v.Type().Field(i).Name
+		switch name {
+		case "Txn":
+			continue
+		case "Page", "From", "To":
+		case "Leaf":
+			if m.Kind == protocol.Ack || m.Kind == protocol.Data {
+				continue
+			}
+		default:
+			if f.IsZero() {
+				continue
+			}
+		}
+		fields = append(fields, [2]string{name, fmt.Sprint(f)})
+	}
+	return fields
+}
+
+// title is what run it is.
+func title(run *trace.Run) string {
+	h := run.Files[0].Header
+	text := fmt.Sprintf("Run of %s, fan-out %d", many(h.Nodes, "node"), run.Conf.Fanout)
+	if h.Seed != 0 {
+		text += fmt.Sprintf(", simulated with seed %d", h.Seed)
+	}
+	return text
+}
+
+// facts is what is shown of it.
+func (d *Diagram) facts(run *trace.Run, shown []*Event) string {
+	pages, arrows := make(map[uint32]bool), 0
+	for _, p := range d.Events {
+		if p.Page != nil {
+			pages[*p.Page] = true
+		}
+		if p.Sent >= 0 {
+			arrows++
+		}
+	}
+	text := fmt.Sprintf("%s on %s at %s, %s", many(len(d.Events), "event"), many(len(pages), "page"),
+		many(len(d.Managers), "manager"), many(arrows, "message"))
+	if n := len(shown); n > 0 {
+		text += fmt.Sprintf("; clock %d to %d, %s to %s ms", shown[0].Lamport, shown[n-1].Lamport,
+			milliseconds(shown[0].Age), milliseconds(shown[n-1].Age))
+	}
+	if build := run.Files[0].Header.Build; build != "" {
+		text += "; build " + build
+	}
+	return text
+}
+
+func many(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// Write writes the page.
+func (d *Diagram) Write(w io.Writer) error {
+	// json escapes what could end the page's script element.
+	data, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return diagramTemplate.Execute(w, struct{ Title, Data string }{template.HTMLEscapeString(d.Title), string(data)})
+}

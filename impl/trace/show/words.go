@@ -1,0 +1,248 @@
+package show
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// messageWords is what a message says, in short.
+func messageWords(m *protocol.Message) string {
+	var b strings.Builder
+	b.WriteString(m.Kind.String())
+	switch m.Kind {
+	case protocol.Req:
+		fmt.Fprintf(&b, " %v", m.Op)
+		if m.Have != protocol.None {
+			fmt.Fprintf(&b, ", has %v", m.Have)
+		}
+	case protocol.Grant:
+		fmt.Fprintf(&b, " %v v%d", m.Op, m.Version)
+		switch {
+		case m.Op == protocol.OpWriteback: // it brings nothing
+		case m.Source == protocol.Sent:
+			b.WriteString(", page sent")
+		case m.Source == protocol.Zero:
+			b.WriteString(", zeros")
+		case m.Source == protocol.Have:
+			b.WriteString(", page is there")
+		}
+	case protocol.Recall:
+		fmt.Fprintf(&b, " to %v", m.Keep)
+		switch m.Dst {
+		case protocol.ToLeaf:
+			fmt.Fprintf(&b, ", page → leaf@%d", m.Leaf)
+		case protocol.ToHome:
+			b.WriteString(", page → home")
+		}
+	case protocol.Ack:
+		fmt.Fprintf(&b, " %v", m.Keep)
+		if m.Hit {
+			b.WriteString(", page sent")
+		}
+	case protocol.Data:
+		fmt.Fprintf(&b, " v%d", m.Version)
+	}
+	return b.String()
+}
+
+// recordWords is what a record is about beside its page: for an action the
+// message with an arrow from or to its other end.
+func recordWords(r *trace.Record) string {
+	switch m := r.Message; {
+	case r.Kind == trace.KindConfigure:
+		var c trace.Change
+		if json.Unmarshal(r.Conf, &c) != nil {
+			return string(r.Conf)
+		}
+		return fmt.Sprintf("epoch %d, %s", c.Epoch, many(len(c.Segments), "segment"))
+	case r.Kind == trace.KindContent:
+		return "digest " + r.Digest.String()
+	case r.Kind == trace.KindOutput && r.Out.Refused != "":
+		return r.Out.Refused
+	case r.Kind == trace.KindOutput:
+		return strings.Join(r.Out.Effects, ", ")
+	case m == nil:
+		return ""
+	case m.From == r.At:
+		return fmt.Sprintf("→ %v %s", m.To, messageWords(m))
+	default:
+		return fmt.Sprintf("← %v %s", m.From, messageWords(m))
+	}
+}
+
+// name is what happened: the action's name, or the kind of another record.
+func name(r *trace.Record) string {
+	switch r.Kind {
+	case trace.KindAction:
+		return r.Act
+	case trace.KindInput:
+		return "in " + r.Act
+	case trace.KindOutput:
+		if r.Out.Refused != "" {
+			return "refused"
+		}
+		return "out"
+	case trace.KindConfigure:
+		return "conf"
+	case trace.KindContent:
+		return r.Moment.String()
+	}
+	return fmt.Sprintf("record %d", r.Kind)
+}
+
+// The state of a manager of a page as its record has it.
+type state struct {
+	Right   string `json:"right"`
+	Version uint64 `json:"version"`
+
+	// A leaf's.
+	Req     string `json:"req"`
+	Have    string `json:"have"`
+	Arrived bool   `json:"arrived"`
+
+	// That of a root or an intermediate.
+	Marked     []int    `json:"marked"` // nil at a leaf
+	Owner      int      `json:"owner"`
+	OwnerRight string   `json:"ownerRight"`
+	Home       string   `json:"home"`
+	Busy       *busy    `json:"busy"`
+	Recall     *recall  `json:"recall"`
+	Queue      []waiter `json:"queue"`
+}
+
+type busy struct {
+	Op       string `json:"op"`
+	Child    int    `json:"child"`
+	Leaf     int    `json:"leaf"`
+	Have     string `json:"have"`
+	Source   string `json:"source"`
+	Up       bool   `json:"up"`
+	Wait     uint64 `json:"wait"` // bits of children
+	WaitHome bool   `json:"waitHome"`
+}
+
+type recall struct {
+	Keep string `json:"keep"`
+	Dst  string `json:"dst"`
+	Leaf int    `json:"leaf"`
+	Wait uint64 `json:"wait"`
+	Hit  bool   `json:"hit"`
+}
+
+type waiter struct {
+	Child int    `json:"child"`
+	Op    string `json:"op"` // empty: a recall
+	Have  string `json:"have"`
+	Keep  string `json:"keep"`
+	Dst   string `json:"dst"`
+	Leaf  int    `json:"leaf"`
+}
+
+// children names the children of a manager.
+type children func(child int) string
+
+// childrenOf is how the children of a manager of a page are called: by their
+// places, or by their numbers where the tree is not known.
+func childrenOf(conf *protocol.Configuration, p addr.PageNum, at addr.Place) children {
+	if s := conf.Segment(p); s != nil {
+		t := conf.Tree(s.Slot(p, len(conf.Slots)))
+		if at.Tag != addr.Leaf && t.Has(at) {
+			return func(c int) string {
+				if c < 0 || c >= t.Children(at) {
+					return fmt.Sprint("child ", c)
+				}
+				return t.Child(at, c).String()
+			}
+		}
+	}
+	return func(c int) string { return fmt.Sprint("child ", c) }
+}
+
+func (name children) set(wait uint64) string {
+	var names []string
+	for ; wait != 0; wait &= wait - 1 {
+		names = append(names, name(bits.TrailingZeros64(wait)))
+	}
+	return strings.Join(names, " ")
+}
+
+// stateWords is a state in short; a state that is none of a page's managers
+// stays as it is.
+func stateWords(text []byte, name children) string {
+	if len(text) == 0 {
+		return ""
+	}
+	var s state
+	if json.Unmarshal(text, &s) != nil || s.Right == "" {
+		return string(text)
+	}
+	words := []string{s.Right}
+	if s.Version > 0 && s.Right != "none" {
+		words[0] += fmt.Sprintf(" v%d", s.Version)
+	}
+	if s.Marked == nil {
+		return strings.Join(append(words, s.leafWords()...), "; ")
+	}
+	var copies []string
+	for _, c := range s.Marked {
+		copy := name(c)
+		if c == s.Owner {
+			copy += ":" + s.OwnerRight
+		}
+		copies = append(copies, copy)
+	}
+	if len(copies) > 0 {
+		words = append(words, "copies "+strings.Join(copies, " "))
+	}
+	if s.Home != "" {
+		words = append(words, "home "+s.Home)
+	}
+	if b := s.Busy; b != nil {
+		words = append(words, b.words(name))
+	}
+	if r := s.Recall; r != nil {
+		text := "recall to " + r.Keep
+		if r.Wait != 0 {
+			text += ", waits for " + name.set(r.Wait)
+		}
+		words = append(words, text)
+	}
+	if len(s.Queue) > 0 {
+		words = append(words, fmt.Sprintf("%d queued", len(s.Queue)))
+	}
+	return strings.Join(words, "; ")
+}
+
+func (s *state) leafWords() (words []string) {
+	if s.Req != "" && s.Req != "none" {
+		words = append(words, "asks "+s.Req)
+	}
+	if s.Arrived {
+		words = append(words, "page is here")
+	}
+	return words
+}
+
+func (b *busy) words(name children) string {
+	text := fmt.Sprintf("serves %s for leaf@%d", b.Op, b.Leaf)
+	var waits []string
+	if b.Up {
+		waits = append(waits, "its parent")
+	}
+	if b.Wait != 0 {
+		waits = append(waits, name.set(b.Wait))
+	}
+	if b.WaitHome {
+		waits = append(waits, "the home")
+	}
+	if len(waits) > 0 {
+		text += ", waits for " + strings.Join(waits, " ")
+	}
+	return text
+}
