@@ -58,7 +58,7 @@ Where a log is truncated, what comes before its end is shown; the status is 1.`,
 	flags.UintSliceVar(&f.nodes, "node", nil, "only the managers of these `nodes`")
 	flags.StringVar(&f.clock, "clock", "", "only what happened at Lamport clocks `A:B`; either may be missing")
 	flags.StringVar(&f.time, "time", "", "only what happened in the time `A:B` since the run began, for instance 1.5s:2s")
-	flags.BoolVar(&f.all, "all", false, "show inputs, outputs, contents and configurations too")
+	flags.BoolVar(&f.all, "all", false, "show inputs, outputs, contents, steps on frames and configurations too")
 	flags.StringVar(&f.html, "html", "", "write a space-time diagram to this `file`")
 	return cmd
 }

@@ -356,6 +356,31 @@ func TestStateWords(t *testing.T) {
 	}
 }
 
+// The steps on a page's frame are shown, and those on many pages with each.
+func TestSteps(t *testing.T) {
+	step := func(s trace.Step) *trace.Record { return &trace.Record{Kind: trace.KindStep, Page: s.Page, Step: &s} }
+	for _, c := range []struct {
+		record *trace.Record
+		want   string
+	}{
+		{step(trace.Step{Step: trace.Copy, Page: 4, Process: 2, Write: true, Digest: 0xab, Answer: "EEXIST"}),
+			"frame Copy: process 2, to store, digest 00000000000000ab, EEXIST"},
+		{step(trace.Step{Step: trace.Attach, Page: 3, Pages: 2, Process: 1}), "frame Attach: process 1, 2 pages"},
+	} {
+		if got := name(c.record) + ": " + recordWords(c.record); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+		f := Filter{All: true, Pages: []addr.PageNum{4}}
+		if !f.takes(c.record, 0) {
+			t.Errorf("page 4 without %s", c.want)
+		}
+		f.Pages[0] = 5
+		if f.takes(c.record, 0) {
+			t.Errorf("page 5 with %s", c.want)
+		}
+	}
+}
+
 func TestMilliseconds(t *testing.T) {
 	if got := milliseconds(1500*time.Microsecond + 499*time.Nanosecond); got != "1.500" {
 		t.Error(got)

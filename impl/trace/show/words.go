@@ -63,6 +63,8 @@ func recordWords(r *trace.Record) string {
 		return fmt.Sprintf("epoch %d, %s", c.Epoch, many(len(c.Segments), "segment"))
 	case r.Kind == trace.KindContent:
 		return "digest " + r.Digest.String()
+	case r.Kind == trace.KindStep:
+		return stepWords(r.Step)
 	case r.Kind == trace.KindOutput && r.Out.Refused != "":
 		return r.Out.Refused
 	case r.Kind == trace.KindOutput:
@@ -74,6 +76,27 @@ func recordWords(r *trace.Record) string {
 	default:
 		return fmt.Sprintf("← %v %s", m.From, messageWords(m))
 	}
+}
+
+// stepWords is what a step on a frame was about.
+func stepWords(s *trace.Step) string {
+	var words []string
+	if s.Process != 0 {
+		words = append(words, fmt.Sprint("process ", s.Process))
+	}
+	if s.Pages != 0 {
+		words = append(words, many(int(s.Pages), "page"))
+	}
+	if s.Write {
+		words = append(words, "to store")
+	}
+	if s.Digest != 0 {
+		words = append(words, "digest "+s.Digest.String())
+	}
+	if s.Answer != "" {
+		words = append(words, s.Answer)
+	}
+	return strings.Join(words, ", ")
 }
 
 // name is what happened: the action's name, or the kind of another record.
@@ -92,6 +115,8 @@ func name(r *trace.Record) string {
 		return "conf"
 	case trace.KindContent:
 		return r.Moment.String()
+	case trace.KindStep:
+		return "frame " + r.Step.Step.String()
 	}
 	return fmt.Sprintf("record %d", r.Kind)
 }
