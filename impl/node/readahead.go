@@ -26,7 +26,7 @@ const (
 	minRun    = 3
 	maxRun    = 48
 	minWindow = 8   // pages
-	maxWindow = 128 // pages, for reads
+	maxWindow = 256 // pages, for reads
 	// A store takes a page away from whoever has it, so that what lies beyond
 	// the end of a sequence of stores must not be much.
 	maxWriteWindow = 32

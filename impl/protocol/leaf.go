@@ -36,29 +36,54 @@ type leafManager struct {
 	page addr.PageNum
 	view
 	*asking
+
+	stored view // what views has; of no account without a right
+	known  bool // asks has asking
 }
 
 func (s *Shard) beginLeaf(p addr.PageNum) *leafManager {
 	l := &s.leafTurn
 	*l = leafManager{Shard: s, at: addr.Place{Node: s.self, Tag: addr.Leaf}, page: p, view: s.views[p], asking: s.asks[p]}
-	if l.asking == nil {
+	l.stored, l.known = l.view, l.asking != nil
+	if !l.known {
 		l.asking = s.newAsking()
 	}
 	return l
 }
 
+// endLeaf puts the leaf back into the tables, as far as it has changed.
 func (l *leafManager) endLeaf() {
-	if l.asking.idle() {
+	switch idle := l.asking.idle(); {
+	case idle && l.known:
 		delete(l.asks, l.page)
+		fallthrough
+	case idle:
 		l.freeAsking(l.asking)
-	} else {
+	case !l.known:
 		l.asks[l.page] = l.asking
 	}
-	if l.right == None {
+	l.storeView()
+}
+
+func (l *leafManager) storeView() {
+	switch {
+	case l.view == l.stored:
+		return
+	case l.right == None:
 		delete(l.views, l.page)
-	} else {
+	default:
 		l.views[l.page] = l.view
 	}
+	l.stored = l.view
+}
+
+// show makes the leaf's state visible to an observer in the middle of a step.
+func (l *leafManager) show() {
+	if l.observer == nil {
+		return
+	}
+	l.storeView()
+	l.asks[l.page], l.known = l.asking, true
 }
 
 func (a *asking) phase() Phase {

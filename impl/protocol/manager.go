@@ -132,6 +132,9 @@ type manager struct {
 	root bool
 	dir  directory
 	*transaction
+
+	stored directory // what directories has
+	known  bool      // transactions has transaction
 }
 
 // begin loads the manager of a page.
@@ -140,11 +143,13 @@ func (s *Shard) begin(p addr.PageNum, at addr.Place) *manager {
 	*m = manager{Shard: s, id: addr.ID(p, at), at: at, page: p, root: at.Tag == addr.Root}
 	m.tree = s.tree(p)
 	m.dir = s.directories[m.id]
+	m.stored = m.dir
 	if m.root {
 		m.dir.right = Write
 	}
 	m.transaction = s.transactions[m.id]
-	if m.transaction == nil {
+	m.known = m.transaction != nil
+	if !m.known {
 		m.transaction = s.newTransaction()
 	}
 	return m
@@ -159,12 +164,16 @@ func (m *manager) end() {
 	}
 }
 
-// store puts the manager back into the tables, where an idle page costs little.
+// store puts the manager back into the tables, as far as it has changed. An idle
+// page costs little there.
 func (m *manager) store() {
-	if m.transaction.idle() {
+	switch idle := m.transaction.idle(); {
+	case idle && m.known:
 		delete(m.transactions, m.id)
+		fallthrough
+	case idle:
 		m.freeTransaction(m.transaction)
-	} else {
+	case !m.known:
 		m.transactions[m.id] = m.transaction
 	}
 	d := m.dir
@@ -174,9 +183,11 @@ func (m *manager) store() {
 		// Nothing is marked: the next Grant brings the version again.
 		d.version = 0
 	}
-	if d == (directory{}) {
+	switch {
+	case d == m.stored:
+	case d == (directory{}):
 		delete(m.directories, m.id)
-	} else {
+	default:
 		m.directories[m.id] = d
 	}
 }

@@ -378,7 +378,7 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 	case Data:
 		before := l.phase()
 		l.RecvData(msg, local)
-		l.asks[l.page] = l.asking
+		l.show()
 		s.observe(ActRecvData, l.at, l.page, before, msg)
 	case Grant:
 		l.grant = *msg
@@ -402,7 +402,7 @@ func (s *Shard) drainLeaf(l *leafManager) {
 		*g, l.grant = l.grant, Message{}
 		s.lamport++
 		l.LeafRecvGrant(g)
-		l.sync()
+		l.show()
 		s.observe(ActLeafRecvGrant, l.at, l.page, before, g)
 		if l.recall.Kind != KindInvalid {
 			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
@@ -413,16 +413,10 @@ func (s *Shard) drainLeaf(l *leafManager) {
 		*r, l.recall, l.over = l.recall, Message{}, false
 		s.lamport++
 		l.LeafRecvRecall(r)
-		l.sync()
+		l.show()
 		s.observe(ActLeafRecvRecall, l.at, l.page, before, r)
 	}
 	l.endLeaf()
-}
-
-// sync makes the leaf's state visible to an observer in the middle of a step.
-func (l *leafManager) sync() {
-	l.views[l.page] = l.view
-	l.asks[l.page] = l.asking
 }
 
 // learn adopts what every message carries.
