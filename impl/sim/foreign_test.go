@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -56,66 +57,112 @@ func forge(r *rand.Rand, m protocol.Message, nodes int) protocol.Message {
 	return m
 }
 
-// TestForeignMessages gives forged messages to cores in the middle of a run. A
-// message that is refused or dropped must have changed nothing, and the run
-// goes on as if it had never come; one that could have been true ends the run.
-// No legal message is ever refused: that is checked by every run of the suite.
+// foreign gives forged messages to cores in the middle of a run, and counts what
+// became of them. A message that is refused or dropped must have changed nothing,
+// and the run goes on as if it had never come; one that could have been true ends
+// the run. No legal message is ever refused: that is checked by every run of the
+// suite.
+func foreign(r *rand.Rand, cfg Config, steps int) (refused, dropped, taken int, err error) {
+	w := New(cfg)
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *Failure:
+			err = r
+		default:
+			panic(r)
+		}
+	}()
+	var seen []protocol.Message
+	w.cfg.Effects = func(_ addr.NodeID, e *protocol.Effect) {
+		if e.Kind == protocol.Send {
+			seen = append(seen, e.Msg)
+		}
+	}
+	for range steps {
+		w.Random()
+		if len(seen) == 0 {
+			continue
+		}
+		m := forge(r, seen[len(seen)-1-r.IntN(min(len(seen), 20))], cfg.Nodes)
+		sh := w.nodes[m.To.Node].shard
+		before, count := w.state(), sh.Counters().Dropped
+		var b protocol.Batch
+		stepErr, panicked := func() (err error, panicked bool) {
+			defer func() { panicked = recover() != nil }()
+			return sh.Step(protocol.Input{Kind: protocol.InMessage, Msg: &m}, &b), false
+		}()
+		switch {
+		case panicked:
+			// It fitted here, and contradicts what another manager of this
+			// node knows.
+			return refused, dropped, taken + 1, nil
+		case errors.Is(stepErr, protocol.ErrForeign):
+			refused++
+		case stepErr != nil && !errors.Is(stepErr, protocol.ErrEarly):
+			return refused, dropped, taken, fmt.Errorf("%+v: %w", m, stepErr)
+		case stepErr == nil && sh.Counters().Dropped == count:
+			return refused, dropped, taken + 1, nil
+		default:
+			dropped++
+		}
+		if after := w.state(); after != before || len(b.Effects) > 0 {
+			return refused, dropped, taken, fmt.Errorf("%+v\nwas not taken (%v) and changed\n%s\nto\n%s", m, stepErr, before, after)
+		}
+	}
+	w.Settle()
+	return refused, dropped, taken, nil
+}
+
+const replayForeign = "go test ./impl/sim -run '^TestForeignMessages$'"
+
 func TestForeignMessages(t *testing.T) {
 	refused, dropped, taken := 0, 0, 0
 	wd := world{}
 	wd.each(300, func(seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		cfg := Config{Nodes: 2 + r.IntN(5), Fanout: 2 + r.IntN(2), Pages: 1, Lateral: r.IntN(2) == 0, Check: 1, Seed: seed,
-			Replay: "go test ./impl/sim -run '^TestForeignMessages$'"}
-		w := New(cfg)
-		defer func() {
-			if f := recover(); f != nil {
-				t.Fatalf("%v\ngo test ./impl/sim -run '^TestForeignMessages$' -seed %d", f, seed)
-			}
-		}()
-		var seen []protocol.Message
-		w.cfg.Effects = func(_ addr.NodeID, e *protocol.Effect) {
-			if e.Kind == protocol.Send {
-				seen = append(seen, e.Msg)
-			}
+		a, b, c, err := foreign(r, Config{Nodes: 2 + r.IntN(5), Fanout: 2 + r.IntN(2), Pages: 1, Lateral: r.IntN(2) == 0,
+			Check: 1, Seed: seed, Replay: replayForeign}, 400)
+		if err != nil {
+			t.Fatalf("%v\n%s -seed %d", err, replayForeign, seed)
 		}
-		for range 400 {
-			w.Random()
-			if len(seen) == 0 {
-				continue
-			}
-			m := forge(r, seen[len(seen)-1-r.IntN(min(len(seen), 20))], cfg.Nodes)
-			sh := w.nodes[m.To.Node].shard
-			before, count := w.state(), sh.Counters().Dropped
-			var b protocol.Batch
-			err, panicked := func() (err error, panicked bool) {
-				defer func() { panicked = recover() != nil }()
-				return sh.Step(protocol.Input{Kind: protocol.InMessage, Msg: &m}, &b), false
-			}()
-			switch {
-			case panicked:
-				// It fitted here, and contradicts what another manager of this
-				// node knows.
-				taken++
-				return
-			case errors.Is(err, protocol.ErrForeign):
-				refused++
-			case err != nil && !errors.Is(err, protocol.ErrEarly):
-				t.Fatalf("seed %d: %v", seed, err)
-			case err == nil && sh.Counters().Dropped == count:
-				taken++
-				return
-			default:
-				dropped++
-			}
-			if after := w.state(); after != before || len(b.Effects) > 0 {
-				t.Fatalf("seed %d: %+v\nwas not taken (%v) and changed\n%s\nto\n%s", seed, m, err, before, after)
-			}
-		}
-		w.Settle()
+		refused, dropped, taken = refused+a, dropped+b, taken+c
 	})
 	t.Logf("%d refused, %d dropped, %d runs ended by one that could be true", refused, dropped, taken)
 	if *seed < 0 && (refused == 0 || dropped == 0) {
 		t.Error("the forgeries were not refused and dropped")
 	}
+}
+
+// choices is a source of random numbers that begins with the fuzzer's bytes.
+type choices struct {
+	bytes []byte
+	rest  rand.PCG
+}
+
+func (c *choices) Uint64() uint64 {
+	if len(c.bytes) < 8 {
+		return c.rest.Uint64()
+	}
+	v := binary.LittleEndian.Uint64(c.bytes)
+	c.bytes = c.bytes[8:]
+	return v
+}
+
+// FuzzForeign is the same, with the forgeries chosen by the fuzzer.
+func FuzzForeign(f *testing.F) {
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var forgeries []byte
+		for range 64 {
+			forgeries = binary.LittleEndian.AppendUint64(forgeries, r.Uint64())
+		}
+		f.Add(seed, uint8(seed), forgeries)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, shape uint8, forgeries []byte) {
+		cfg := Config{Nodes: 2 + int(shape)%5, Fanout: 2 + int(shape)/5%2, Pages: 1, Lateral: shape&1 == 0, Check: 1, Seed: seed}
+		if _, _, _, err := foreign(rand.New(&choices{bytes: forgeries}), cfg, 20+len(forgeries)/16); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

@@ -1,0 +1,84 @@
+package trace
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// FuzzConfiguration reads what a header says of the cluster, and a change of
+// its segments. What is taken is a configuration that the core can run with:
+// every slot has a tree of all nodes, and every segment has slots. It survives
+// being written again.
+func FuzzConfiguration(f *testing.F) {
+	header := func(nodes, slots int) []byte {
+		c := protocol.Configuration{Epoch: 1, Fanout: 2, Slots: protocol.DealSlots(slots, nodes)}
+		for range nodes {
+			c.Members = append(c.Members, 1)
+		}
+		b, err := json.Marshal(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return b
+	}
+	change := []byte(`{"Epoch":3,"Segments":[{"First":64,"Pages":64,"Generation":1,"Policy":1},{"First":0,"Pages":1,"Generation":2,"Policy":0}]}`)
+	f.Add(4, header(4, 8), change)
+	f.Add(1, header(1, 1), []byte(`{"Epoch":1,"Segments":null}`))
+	f.Add(3, header(4, 8), change)
+	f.Add(2, header(2, 2), []byte(`{"Epoch":1,"Segments":[{"First":4294967295,"Pages":9223372036854775807,"Generation":1,"Policy":1}]}`))
+	f.Add(2, []byte(`{"Members":[1,1],"Fanout":1,"Slots":[{}]}`), change)
+	f.Fuzz(func(t *testing.T, nodes int, slots, conf []byte) {
+		before, err := (Header{Nodes: nodes, Slots: slots}).Configuration()
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := (Header{Nodes: nodes, Slots: again}).Configuration()
+		if err != nil {
+			t.Fatalf("%v, for %s", err, again)
+		}
+		if d := cmp.Diff(before, second, cmp.AllowUnexported(protocol.Configuration{})); d != "" {
+			t.Fatal(d)
+		}
+		for slot := range min(len(before.Slots), 16) {
+			root := before.Tree(slot).Root()
+			for n := range min(nodes, 64) {
+				at := addr.Place{Node: addr.NodeID(n), Tag: addr.Leaf}
+				for steps := 0; at != root; steps++ {
+					if steps > 64 || !before.Tree(slot).Has(at) {
+						t.Fatalf("node %d does not come to the root of %v", n, before.Tree(slot))
+					}
+					at, _ = before.Tree(slot).Parent(at)
+				}
+			}
+		}
+		after, err := (&Record{Conf: conf}).Configure(before)
+		if err != nil {
+			return
+		}
+		var c Change
+		if err := json.Unmarshal(conf, &c); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range c.Segments {
+			is := after.Segment(s.First)
+			if is == nil {
+				t.Fatalf("page %d has no segment, of %+v", s.First, c.Segments)
+			}
+			last := addr.PageNum(int64(is.First) + is.Pages - 1)
+			for _, p := range []addr.PageNum{is.First, last} {
+				if slot := is.Slot(p, len(after.Slots)); slot < 0 || slot >= len(after.Slots) {
+					t.Fatalf("page %d of %+v has slot %d of %d", p, *is, slot, len(after.Slots))
+				}
+			}
+		}
+	})
+}
