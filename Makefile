@@ -10,7 +10,7 @@ REAL     := MOME_REQUIRE_UFFD=1
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench)
 
-.PHONY: help build run test check unit race clusters spec spec-nightly mutants replay fuzz bench nightly install generate clean
+.PHONY: help build run test check unit race clusters spec spec-nightly mutants replay coverage fuzz fuzz-short bench nightly install generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ FORCE:
 run: build ## a cluster of real processes that runs red-black SOR and verifies it
 	bin/momenode cluster --nodes $(NODES) -- bin/sor $(SOR) --stats
 
-test: install check unit race mutants clusters replay spec ## every check and every test
+test: install check unit race mutants clusters replay coverage fuzz-short spec ## every check and every test
 
 install: ## the Debian packages that tests need
 	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven
