@@ -83,6 +83,19 @@
 // --json of every command prints the same for programs: numbers are numbers,
 // and fields that are zero are there.
 //
+// # What a run leaves behind
+//
+// With --trace DIR every node records each step of the protocol, which slows it
+// down by some microseconds per step. The recording of a run, that is the logs
+// of all nodes in one directory, is then at hand for the commands of trace:
+//
+//	momenode cluster --nodes 4 --fanout 2 --trace run -- ./sor --rows 256
+//	momenode trace replay run                        # the core does it all again
+//	momenode trace show run --page 15 | less -S      # what happened to a page
+//	momenode trace show run --page 15 --html p.html  # the same as a diagram
+//
+// momenode trace --help lists all that there is.
+//
 // # Statuses
 //
 // 0 is well, 1 a failure, 2 a command line that cannot be; of cluster, those of

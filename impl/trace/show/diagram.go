@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,6 +37,8 @@ type Diagram struct {
 	Facts string `json:"facts"`
 	// Note says what is missing; empty where nothing is.
 	Note     string    `json:"note,omitempty"`
+	Kind     string    `json:"kind"`     // of the objects: page
+	Objects  []string  `json:"objects"`  // their names, in order
 	Managers []manager `json:"managers"` // the columns
 	Events   []point   `json:"events"`
 }
@@ -51,7 +54,7 @@ type point struct {
 	Manager int     `json:"m"` // index of Diagram.Managers
 	Clock   uint64  `json:"lc"`
 	Time    float64 `json:"t"` // milliseconds
-	Page    *uint32 `json:"p,omitempty"`
+	Object  int     `json:"p"` // index of Diagram.Objects; -1: none
 	Name    string  `json:"name"`
 	// Kind is that of the message that came, or local where none came, or
 	// record where it is no action.
@@ -80,9 +83,9 @@ type act struct {
 // ErrTooMany, or that of a log that cannot be read to its end: then there is a
 // diagram of what comes before that end, which says so.
 func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
-	d := &Diagram{Title: title(run), Managers: []manager{}, Events: []point{}}
+	d := &Diagram{Title: title(run), Kind: "page", Objects: []string{}, Managers: []manager{}, Events: []point{}}
 	var shown []*Event
-	total, onPage := 0, make(map[addr.PageNum]int)
+	total, about := 0, make(map[string]int)
 	var failed error
 	for e, err := range Events(run, f) {
 		if err != nil {
@@ -91,20 +94,21 @@ func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
 			break
 		}
 		total++
-		if e.Kind != trace.KindConfigure {
-			onPage[e.Page]++
+		if e.Object != "" {
+			about[e.Object]++
 		}
 		if total <= MaxEvents {
 			shown = append(shown, e)
 		}
 	}
 	if total > MaxEvents {
-		return nil, tooMany(total, onPage)
+		return nil, d.tooMany(total, about)
 	}
 	lines := d.addManagers(shown)
+	objects := d.addObjects(about)
 	senders := make(map[act]int)
 	for i, e := range shown {
-		d.Events = append(d.Events, newPoint(e, lines, senders))
+		d.Events = append(d.Events, newPoint(e, lines, objects, senders))
 		if e.Kind == trace.KindAction {
 			senders[act{e.At, e.Page, e.Lamport}] = i
 		}
@@ -113,15 +117,30 @@ func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
 	return d, failed
 }
 
-func tooMany(total int, onPage map[addr.PageNum]int) error {
-	busiest, most := addr.PageNum(0), 0
-	for p, n := range onPage {
-		if n > most || n == most && p < busiest {
-			busiest, most = p, n
+// tooMany says which object has the most events: that is where to begin.
+func (d *Diagram) tooMany(total int, about map[string]int) error {
+	busiest := ""
+	for _, name := range slices.Sorted(maps.Keys(about)) {
+		if about[name] > about[busiest] {
+			busiest = name
 		}
 	}
-	return fmt.Errorf("%w: %d on %s, and it takes %d: choose some pages (page %d has %d events), some nodes or a span",
-		ErrTooMany, total, many(len(onPage), "page"), MaxEvents, busiest, most)
+	return fmt.Errorf("%w: %d on %s, and it takes %d: choose some (%s %s has %d events), some nodes or a span",
+		ErrTooMany, total, many(len(about), d.Kind), MaxEvents, d.Kind, busiest, about[busiest])
+}
+
+// addObjects gives the objects numbers: in the order of their own, if they are
+// numbers, and else of their names.
+func (d *Diagram) addObjects(about map[string]int) map[string]int {
+	for name := range about {
+		d.Objects = append(d.Objects, name)
+	}
+	slices.SortFunc(d.Objects, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	index := map[string]int{"": -1}
+	for i, name := range d.Objects {
+		index[name] = i
+	}
+	return index
 }
 
 // addManagers makes a line for each manager that has an event: by node, from
@@ -152,13 +171,9 @@ func (d *Diagram) addManagers(shown []*Event) map[addr.Place]int {
 	return lines
 }
 
-func newPoint(e *Event, lines map[addr.Place]int, senders map[act]int) point {
-	p := point{Manager: lines[e.At], Clock: e.Lamport, Time: float64(e.Age.Microseconds()) / 1000, Name: e.Name,
-		Kind: "record", Words: e.Words, State: e.State, Sent: -1, From: -1, Post: e.Post, Where: e.Where}
-	if e.Kind != trace.KindConfigure {
-		number := uint32(e.Page)
-		p.Page = &number
-	}
+func newPoint(e *Event, lines map[addr.Place]int, objects map[string]int, senders map[act]int) point {
+	p := point{Manager: lines[e.At], Clock: e.Lamport, Time: float64(e.Age.Microseconds()) / 1000, Object: objects[e.Object],
+		Name: e.Name, Kind: "record", Words: e.Words, State: e.State, Sent: -1, From: -1, Post: e.Post, Where: e.Where}
 	m := e.Message
 	if m != nil {
 		p.Message = messageFields(m)
@@ -216,16 +231,13 @@ func title(run *trace.Run) string {
 
 // facts is what is shown of it.
 func (d *Diagram) facts(run *trace.Run, shown []*Event) string {
-	pages, arrows := make(map[uint32]bool), 0
+	arrows := 0
 	for _, p := range d.Events {
-		if p.Page != nil {
-			pages[*p.Page] = true
-		}
 		if p.Sent >= 0 {
 			arrows++
 		}
 	}
-	text := fmt.Sprintf("%s on %s at %s, %s", many(len(d.Events), "event"), many(len(pages), "page"),
+	text := fmt.Sprintf("%s on %s at %s, %s", many(len(d.Events), "event"), many(len(d.Objects), d.Kind),
 		many(len(d.Managers), "manager"), many(arrows, "message"))
 	if n := len(shown); n > 0 {
 		text += fmt.Sprintf("; clock %d to %d, %s to %s ms", shown[0].Lamport, shown[n-1].Lamport,

@@ -15,9 +15,11 @@ type Event struct {
 	trace.Record
 	Where string        // the file, without its directory, and the line
 	Age   time.Duration // since the first record of the run; for people
-	Name  string        // what happened
-	Words string        // the message, or what else there is to say
-	State string        // of the manager, after an action
+	// Object names the page that it is about; empty where it is about none.
+	Object string
+	Name   string // what happened
+	Words  string // the message, or what else there is to say
+	State  string // of the manager, after an action
 }
 
 // Events yields the events of a run that the filter takes, in causal order. An
@@ -53,8 +55,8 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 			if !f.takes(&e.Record, age) {
 				continue
 			}
-			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Name: name(&e.Record),
-				Words: recordWords(&e.Record), State: stateWords(e.Post, childrenOf(conf, e.Page, e.At))}
+			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Object: object(&e.Record),
+				Name: name(&e.Record), Words: recordWords(&e.Record), State: stateWords(e.Post, childrenOf(conf, e.Page, e.At))}
 			if !yield(shown, nil) {
 				return
 			}

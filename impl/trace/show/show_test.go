@@ -217,7 +217,7 @@ func TestDiagram(t *testing.T) {
 	for i, p := range got.Events {
 		e := want[i]
 		kinds[p.Kind]++
-		if p.Clock != e.Lamport || p.Name != e.Act || *p.Page != uint32(e.Page) || p.Where != e.Where ||
+		if p.Clock != e.Lamport || p.Name != e.Act || got.Objects[p.Object] != fmt.Sprint(uint32(e.Page)) || p.Where != e.Where ||
 			string(p.Post) != string(e.Post) || got.Managers[p.Manager].Name != e.At.String() {
 			t.Fatalf("event %d is %+v, the run has %+v", i, p, e)
 		}
@@ -281,7 +281,7 @@ func TestDiagramOfAPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := data(t, draw(t, none)); len(got.Events) != 0 || got.Events == nil || got.Managers == nil {
+	if got := data(t, draw(t, none)); len(got.Events) != 0 || got.Events == nil || got.Managers == nil || got.Objects == nil {
 		t.Errorf("nothing is drawn as %+v", got)
 	}
 }
@@ -290,7 +290,7 @@ func TestDiagramOfAPart(t *testing.T) {
 func TestTooMany(t *testing.T) {
 	run := open(t, record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Seed: 1}, 14000))
 	d, err := NewDiagram(run, Filter{})
-	if d != nil || !errors.Is(err, ErrTooMany) || !regexp.MustCompile(`\d+ on 2 pages, and it takes 5000: choose some pages \(page [01] has \d+ events\)`).MatchString(err.Error()) {
+	if d != nil || !errors.Is(err, ErrTooMany) || !regexp.MustCompile(`\d+ on 2 pages, and it takes 5000: choose some \(page [01] has \d+ events\)`).MatchString(err.Error()) {
 		t.Fatalf("%v", err)
 	}
 	if d, err := NewDiagram(run, Filter{To: 100}); err != nil || len(d.Events) == 0 {
@@ -324,7 +324,7 @@ func TestTruncated(t *testing.T) {
 // What a log says of itself cannot leave the place that it has in the page.
 func TestEscapes(t *testing.T) {
 	evil := `</script><script>alert("1")</script><!--`
-	d := &Diagram{Title: evil, Facts: evil, Managers: []manager{}, Events: []point{{Words: evil, Sent: -1, From: -1}}}
+	d := &Diagram{Title: evil, Facts: evil, Kind: evil, Objects: []string{evil}, Managers: []manager{}, Events: []point{{Words: evil, Sent: -1, From: -1}}}
 	html := draw(t, d)
 	if strings.Contains(html, "alert(\"1\")") || strings.Count(html, "<script") != 2 || strings.Count(html, "</script>") != 2 {
 		t.Error("a text became part of the page")

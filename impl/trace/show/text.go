@@ -46,11 +46,7 @@ func Text(w io.Writer, run *trace.Run, f Filter) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		page := fmt.Sprint(uint32(e.Page))
-		if e.Kind == trace.KindConfigure {
-			page = ""
-		}
-		if err := write(fmt.Sprint(e.Lamport), milliseconds(e.Age), e.At.String(), page, e.Name, e.Words, e.State); err != nil {
+		if err := write(fmt.Sprint(e.Lamport), milliseconds(e.Age), e.At.String(), e.Object, e.Name, e.Words, e.State); err != nil {
 			return n, err
 		}
 		n++

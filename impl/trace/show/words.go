@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/bits"
+	"strconv"
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -76,6 +77,14 @@ func recordWords(r *trace.Record) string {
 	default:
 		return fmt.Sprintf("← %v %s", m.From, messageWords(m))
 	}
+}
+
+// object is the number of the page that a record is about.
+func object(r *trace.Record) string {
+	if r.Kind == trace.KindConfigure {
+		return ""
+	}
+	return strconv.FormatUint(uint64(r.Page), 10)
 }
 
 // stepWords is what a step on a frame was about.

@@ -23,13 +23,13 @@
     press("Escape");
     check("Escape", picked === -1 && rows.length === run.events.length);
 
-    choose("page", "1");
+    choose("object", "1");
     check("one page", rows.length > 20 && rows.every(i => run.events[i].p === 1));
     press("ArrowDown");
     press("ArrowDown");
     press("ArrowUp");
     check("arrow keys", picked === rows[0]);
-    choose("page", "");
+    choose("object", "");
     const button = [...$("legend").children].find(b => b.textContent.startsWith("Req"));
     button.click();
     check("a kind is hidden", rows.length > 0 && rows.every(i => run.events[i].kind !== "Req"));
@@ -39,7 +39,7 @@
     choose("clock", run.events[run.events.length - 50].lc);
     const y = rowY(rowOf[picked]);
     check("go to a clock", y > $("diagram").scrollTop && y < $("diagram").scrollTop + $("diagram").clientHeight);
-    choose("colour", "page");
+    choose("colour", "object");
     const point = document.querySelector("#canvas circle");
     check("colours of pages", point.getAttribute("fill").startsWith("light-dark(hsl"));
     $("zoom").value = 4;
