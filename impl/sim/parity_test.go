@@ -1,0 +1,183 @@
+package sim
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coverage"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// suiteDepth is that of the deepest trees of which every cell is demanded:
+// three levels of intermediates (world deep5).
+const suiteDepth = 4
+
+func checkCoverage(t *testing.T, c *coverage.Coverage) {
+	t.Helper()
+	for _, a := range protocol.Actions() {
+		for _, l := range coverage.Levels(a, suiteDepth) {
+			for _, ph := range coverage.Phases {
+				k := coverage.Cell{Action: a.String(), Level: l, Phase: ph}
+				n := c.Cells[k]
+				switch why := coverage.Impossible(k); {
+				case why == "" && n == 0:
+					t.Errorf("%v at %v in phase %v never ran", a, l, ph)
+				case why != "" && n > 0:
+					t.Errorf("%v at %v in phase %v ran %d times; it is listed as impossible: %s", a, l, ph, n, why)
+				}
+			}
+		}
+	}
+}
+
+// TestInvariantNames compares the state invariants of StrongInvs.tla with
+// Invariants, both ways. ProcessInv and VersionInv are the code's.
+func TestInvariantNames(t *testing.T) {
+	text, err := os.ReadFile("../../spec/strong/StrongInvs.tla")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec []string
+	for _, m := range regexp.MustCompile(`(?m)^(\w+Inv) *==`).FindAllSubmatch(text, -1) {
+		spec = append(spec, string(m[1]))
+	}
+	code := []string{}
+	for _, inv := range Invariants {
+		code = append(code, inv.Name)
+		if inv.Name != "ProcessInv" && inv.Name != "VersionInv" && !slices.Contains(spec, inv.Name) {
+			t.Errorf("StrongInvs.tla has no %s", inv.Name)
+		}
+	}
+	for _, name := range spec {
+		if !slices.Contains(code, name) {
+			t.Errorf("nothing checks %s", name)
+		}
+	}
+}
+
+// shownFields are the records of Strong.tla's state: where the module makes one,
+// and the fields of a trace's state that show each field of it.
+var shownFields = []struct {
+	record string // a regular expression up to its first field
+	key    string // where it is in a recorded state; empty: it is that state
+	leaf   bool   // of a leaf
+	shown  map[string][]string
+}{
+	{`mgr = \[m \\in Managers \|-> \[`, "", false, map[string][]string{"right": {"right"}, "recorded": {"marked", "owner", "ownerRight"},
+		"busy": {"busy"}, "recall": {"recall"}, "queue": {"queue"}}},
+	{`busy = \[`, "busy", false, map[string][]string{"op": {"op"}, "child": {"child"}, "leaf": {"leaf"}, "have": {"have"},
+		"phase": {"up"}, "wait": {"wait", "waitHome"}, "source": {"source"}}},
+	{`recall = \[`, "recall", false, map[string][]string{"keep": {"keep"}, "dst": {"dst"}, "leaf": {"leaf"}, "wait": {"wait"}, "hit": {"hit"}}},
+	// The content is the shell's.
+	{`leaf = \[l \\in Leaves \|-> \[`, "", true, map[string][]string{"right": {"right"}, "req": {"req", "have"}, "val": nil, "arrived": {"arrived"}}},
+}
+
+// codeFields are those of a trace's state that the module does not have.
+var codeFields = []string{"version", "home"}
+
+// TestStateNames compares the fields of Strong.tla's records with those that a
+// recorded run shows, both ways.
+func TestStateNames(t *testing.T) {
+	text, err := os.ReadFile("../../spec/strong/Strong.tla")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	w := New(Config{Nodes: 6, Fanout: 2, Pages: 1, Check: 1})
+	if err := w.Record(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2000 {
+		w.Random()
+	}
+	if err := w.EndRecord(); err != nil {
+		t.Fatal(err)
+	}
+	run, err := trace.OpenRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range shownFields {
+		at := regexp.MustCompile(c.record).FindIndex(text)
+		if at == nil {
+			t.Fatalf("Strong.tla has no %s", c.record)
+		}
+		spec := recordFields(string(text[at[1]:]))
+		recorded := make(map[string]bool)
+		for e, err := range run.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind != trace.KindAction || (e.At.Tag == addr.Leaf) != c.leaf {
+				continue
+			}
+			post := e.Post
+			if c.key != "" {
+				var outer map[string]json.RawMessage
+				if err := json.Unmarshal(post, &outer); err != nil {
+					t.Fatal(err)
+				}
+				if post = outer[c.key]; post == nil {
+					continue
+				}
+			}
+			var fields map[string]json.RawMessage
+			if err := json.Unmarshal(post, &fields); err != nil {
+				t.Fatal(err)
+			}
+			for f := range fields {
+				recorded[f] = true
+			}
+		}
+		for _, f := range spec {
+			if _, ok := c.shown[f]; !ok {
+				t.Errorf("%s: the module has %s, nothing shows it", c.record, f)
+			}
+		}
+		for f, keys := range c.shown {
+			if !slices.Contains(spec, f) {
+				t.Errorf("%s: %v shows %s, the module has %v", c.record, keys, f, spec)
+			}
+			for _, k := range keys {
+				if !recorded[k] {
+					t.Errorf("%s: no record has %s", c.record, k)
+				}
+				delete(recorded, k)
+			}
+		}
+		for f := range recorded {
+			if c.key != "" || !slices.Contains(codeFields, f) {
+				t.Errorf("%s: a record has %s, the module has nothing like it", c.record, f)
+			}
+		}
+	}
+}
+
+// recordFields are the names in a TLA+ record, whose first bracket is open.
+func recordFields(text string) (names []string) {
+	field := regexp.MustCompile(`^(\w+) +\|->`)
+	depth, begins := 0, true
+	for i, r := range text {
+		switch {
+		case r == '[' || r == '{' || r == '<':
+			depth++
+		case r == ']' && depth == 0:
+			return names
+		case r == ']' || r == '}' || r == '>' && text[i-1] != '-':
+			depth--
+		case r == ',' && depth == 0:
+			begins = true
+		case begins && r != ' ' && r != '\n':
+			if m := field.FindStringSubmatch(text[i:]); m != nil {
+				names = append(names, m[1])
+			}
+			begins = false
+		}
+	}
+	return names
+}
