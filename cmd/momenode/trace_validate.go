@@ -27,7 +27,9 @@ type validation struct {
 	Acts    map[string]int `json:"acts"`
 	Reading float64        `json:"reading_seconds"`
 	TLC     float64        `json:"tlc_seconds"`
-	Refusal *refusal       `json:"refusal,omitempty"`
+	// UnderWay is how many messages had not arrived where the logs end.
+	UnderWay int      `json:"under_way"`
+	Refusal  *refusal `json:"refusal,omitempty"`
 }
 
 type refusal struct {
@@ -110,7 +112,7 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 
 func newValidation(v *validate.Verdict) validation {
 	p := validation{Verdict: "accepted", Kind: v.Kind.Name, Objects: v.Objects, Events: v.Events, Longest: v.Longest,
-		Nodes: v.Nodes, Depth: v.Depth, Acts: v.Acts, Reading: v.Reading.Seconds(), TLC: v.Checking.Seconds()}
+		Nodes: v.Nodes, Depth: v.Depth, Acts: v.Acts, Reading: v.Reading.Seconds(), TLC: v.Checking.Seconds(), UnderWay: v.UnderWay}
 	if r := v.Refusal; r != nil {
 		p.Verdict = "rejected"
 		p.Refusal = &refusal{Object: r.Object, Event: r.Number, Action: r.Event.Act, Manager: r.Event.At.String(),
@@ -123,13 +125,16 @@ func (p *validation) print(w io.Writer) error {
 	out := &errorWriter{w: w}
 	fmt.Fprintf(out, "%s: %d events of %d %s (the longest has %d), %d nodes, depth %d; %.1f s (%.1f s of it TLC)\n",
 		p.Verdict, p.Events, p.Objects, p.Kind, p.Longest, p.Nodes, p.Depth, p.Reading+p.TLC, p.TLC)
+	if p.UnderWay > 0 {
+		fmt.Fprintf(out, "  %s had not arrived where the logs end\n", plural(p.UnderWay, "message"))
+	}
 	if r := p.Refusal; r != nil {
 		fmt.Fprintf(out, "%s:%d: %s at %s is no step of the specification: event %d of %s, lc %d\n",
 			r.File, r.Line, r.Action, r.Manager, r.Event, r.Object, r.Lamport)
 		for _, reason := range r.Reasons {
 			fmt.Fprintf(out, "  %s\n", reason)
 		}
-		fmt.Fprintf(out, "the state before it:\n  %s\n", strings.ReplaceAll(r.State, "\n", "\n  "))
+		fmt.Fprintf(out, "the state before it (rights: 0 none, 1 read, 2 owned, 3 write; content 1 is zeros, the others in the order in which they appear):\n  %s\n", strings.ReplaceAll(r.State, "\n", "\n  "))
 	}
 	return out.err
 }

@@ -29,6 +29,9 @@ type Verdict struct {
 	Depth    int // of the trees
 	Acts     map[string]int
 	States   int64 // that TLC went through
+	// UnderWay is how many messages had not arrived where the logs of an
+	// accepted run end: none if it had come to rest.
+	UnderWay int
 	// Reading is the time from the logs to the module, Checking that of TLC.
 	Reading, Checking time.Duration
 }
@@ -193,6 +196,10 @@ func (c *check) judge(ctx context.Context, v *Verdict) error {
 				v.States, v.Events, v.Objects, c.kind.Name)
 		}
 		v.Accepted = true
+		for _, m := range underWayRE.FindAllSubmatch(out, -1) {
+			n, _ := strconv.Atoi(string(m[1]))
+			v.UnderWay += n
+		}
 		return nil
 	case tlc.Deadlock:
 		v.Refusal, err = c.explain(ctx, o.LastState)
@@ -205,9 +212,10 @@ func (c *check) judge(ctx context.Context, v *Verdict) error {
 const shortRun = 5000
 
 var (
-	objectRE = regexp.MustCompile(`(?m)^/\\ object = (\d+)$`)
-	nextRE   = regexp.MustCompile(`(?m)^/\\ next = (\d+)$`)
-	nameRE   = regexp.MustCompile(`"?\b(root|l\d+|m\d+_\d+)\b"?`)
+	objectRE   = regexp.MustCompile(`(?m)^/\\ object = (\d+)$`)
+	nextRE     = regexp.MustCompile(`(?m)^/\\ next = (\d+)$`)
+	underWayRE = regexp.MustCompile(`(?m)^"under way: (\d+)"$`)
+	nameRE     = regexp.MustCompile(`"?\b(root|l\d+|m\d+_\d+)\b"?`)
 )
 
 // offender finds the object and the event that a state stands at.
