@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,6 +75,45 @@ func TestEvents(t *testing.T) {
 	for range run.Events() {
 		break
 	}
+
+	// Compressed logs are the same run.
+	compress(t, dir)
+	if run, err = OpenRun(dir); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ev, err := range run.Events() {
+		if err != nil || !strings.Contains(ev.Where(), ".gz:") {
+			t.Fatal(ev, err)
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Errorf("%d events of compressed logs, want %d", n, len(want))
+	}
+}
+
+// compress compresses every log of a run.
+func compress(t *testing.T, dir string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(z.Close(), os.WriteFile(path+compressed, b.Bytes(), 0o644), os.Remove(path)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestIncompleteRuns(t *testing.T) {
@@ -114,8 +155,27 @@ func TestIncompleteRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, err: ErrMissing, text: "there is no node00001-i1-s001.ndjson"},
-		"no end line":   {damage: edit(log, withoutLine(5)), err: ErrTruncated, text: log + ":5"},
-		"half a line":   {damage: edit(log, func(s string) string { return s[:len(s)-5] }), err: ErrTruncated, text: log + ":5"},
+		"no end line": {damage: edit(log, withoutLine(5)), err: ErrTruncated, text: log + ":5"},
+		"half a line": {damage: edit(log, func(s string) string { return s[:len(s)-5] }), err: ErrTruncated, text: log + ":5"},
+		"half a compressed log": {damage: func(t *testing.T, dir string) {
+			compress(t, dir)
+			edit(log+compressed, func(s string) string { return s[:len(s)-20] })(t, dir)
+		}, err: ErrTruncated, text: log + compressed},
+		"twice": {damage: func(t *testing.T, dir string) {
+			text, err := os.ReadFile(filepath.Join(dir, log))
+			if err != nil {
+				t.Fatal(err)
+			}
+			compress(t, dir)
+			if err := os.WriteFile(filepath.Join(dir, log), text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, err: ErrMalformed, text: "again"},
+		"not compressed": {damage: func(t *testing.T, dir string) {
+			if err := os.Rename(filepath.Join(dir, log), filepath.Join(dir, log+compressed)); err != nil {
+				t.Fatal(err)
+			}
+		}, err: ErrMalformed, text: log + compressed},
 		"a record gone": {damage: edit(log, withoutLine(3)), err: ErrGap, text: log + ":3"},
 		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":2`, `"format":1`, 1) }),
 			err: ErrFormat, text: log + ":1"},

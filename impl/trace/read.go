@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,11 +83,15 @@ type File struct {
 }
 
 // Read finds the logs in a directory, in the order of node, incarnation and
-// shard, and checks that they are of one run.
+// shard, and checks that they are of one run. Logs may be compressed by gzip.
 func Read(dir string) ([]*File, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "node*-i*-s*.ndjson"))
-	if err != nil {
-		return nil, err
+	var paths []string
+	for _, end := range []string{"", compressed} {
+		found, err := filepath.Glob(filepath.Join(dir, "node*-i*-s*.ndjson"+end))
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
 	}
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("%w in %s", ErrNoTrace, dir)
@@ -105,8 +110,11 @@ func Read(dir string) ([]*File, error) {
 			cmp.Compare(a.Header.Shard, b.Header.Shard))
 	})
 	first := files[0].Header
-	for _, f := range files[1:] {
+	for i, f := range files[1:] {
 		h := f.Header
+		if before := files[i]; h.fileName() == before.Header.fileName() {
+			return nil, fmt.Errorf("%w: %s is the log of %s again: remove one", ErrMalformed, f.Path, before.Path)
+		}
 		if h.Spec != first.Spec || h.Nodes != first.Nodes || h.PageSize != first.PageSize || h.Seed != first.Seed {
 			return nil, fmt.Errorf("%w: %s:1: not of the same run as %s: it says %+v",
 				ErrMalformed, f.Path, files[0].Path, h)
@@ -115,17 +123,40 @@ func Read(dir string) ([]*File, error) {
 	return files, nil
 }
 
-func readFile(path string) (*File, error) {
+// compressed is what the name of a log ends with that gzip has compressed.
+const compressed = ".gz"
+
+// openLog opens a log, compressed or not.
+func openLog(path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
+	}
+	if !strings.HasSuffix(path, compressed) {
+		return file, nil
+	}
+	z, err := gzip.NewReader(file)
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, path, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{z, file}, nil
+}
+
+func readFile(path string) (*File, error) {
+	file, err := openLog(path)
+	if err != nil {
+		return nil, err
 	}
 	defer file.Close()
 	h, err := newLines(path, file).header()
 	if err != nil {
 		return nil, err
 	}
-	if name := filepath.Base(path); name != h.fileName() {
+	if name := strings.TrimSuffix(filepath.Base(path), compressed); name != h.fileName() {
 		return nil, fmt.Errorf("%w: %s:1: the header is that of %s", ErrMalformed, path, h.fileName())
 	}
 	return &File{Path: path, Header: h}, nil
@@ -135,9 +166,9 @@ func readFile(path string) (*File, error) {
 // is yielded.
 func (f *File) Records() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		file, err := os.Open(f.Path)
+		file, err := openLog(f.Path)
 		if err != nil {
-			yield(Record{}, fmt.Errorf("trace: %w", err))
+			yield(Record{}, err)
 			return
 		}
 		defer file.Close()
@@ -184,7 +215,7 @@ func (l *lines) next() ([]byte, error) {
 	switch {
 	case err == io.EOF && len(line) == 0:
 		return nil, io.EOF
-	case err == io.EOF:
+	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF): // the latter where gzip is cut
 		return nil, l.errorf(ErrTruncated, "the line ends after %d bytes", len(line))
 	case err != nil:
 		return nil, fmt.Errorf("trace: %s:%d: %w", l.name, l.line, err)
