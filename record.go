@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -37,6 +38,7 @@ import (
 // length if no value comes back to a word that had it before (up to 2,000
 // operations of a word otherwise).
 type Recorder struct {
+	node    *Node
 	history *trace.History
 
 	mu      sync.Mutex
@@ -55,18 +57,22 @@ func Record(n *Node) (*Recorder, error) {
 		return nil, fmt.Errorf("mome: record: %s: %w", EnvHistory, err)
 	}
 	process := fmt.Sprintf("%d-%08x", os.Getpid(), rand.Uint32())
+	clock, err := n.clock()
+	if err != nil {
+		return nil, fmt.Errorf("mome: record: %w", err)
+	}
 	build := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		build = info.Main.Version
 	}
 	h, err := trace.NewHistory(filepath.Join(dir, fmt.Sprintf("history-rank%03d-%s.ndjson", n.Rank(), process)), trace.HistoryHeader{
 		Model: Strong.String(), Build: build, Run: n.Cluster(), Process: process,
-		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Nodes(), Clock: trace.LocalClock(),
+		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Nodes(), Clock: clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("mome: record: %w", err)
 	}
-	return &Recorder{history: h}, nil
+	return &Recorder{node: n, history: h}, nil
 }
 
 // Client is who operations are recorded for: a goroutine.
@@ -81,7 +87,7 @@ func (r *Recorder) Client() *Client {
 	return c
 }
 
-// Close completes the history. Operations that have not ended are recorded
+// Close completes the history, before the Node is closed. Operations that have not ended are recorded
 // without an answer, later ones are not recorded. A history that was not closed,
 // since its process was killed, is truncated, and nobody judges it.
 func (r *Recorder) Close() error {
@@ -93,7 +99,27 @@ func (r *Recorder) Close() error {
 	for _, c := range r.clients {
 		c.close()
 	}
-	return wrap(r.history.Close(), "mome: record")
+	clock, err := r.node.clock()
+	if err != nil {
+		return fmt.Errorf("mome: record: %w: the history is not completed, since its times mean nothing", err)
+	}
+	return wrap(r.history.CloseAt(clock), "mome: record")
+}
+
+// clock is this process's clock and how it compares to the cluster's.
+func (n *Node) clock() (trace.Clock, error) {
+	own := trace.LocalClock()
+	reply, err := n.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}})
+	if err != nil {
+		return own, fmt.Errorf("compare clocks: %w", err)
+	}
+	node := reply.GetClock()
+	if node.GetClock() != own.Name {
+		return own, nil // a time namespace of its own, which nobody has compared
+	}
+	own.Reference, own.Offset = node.GetReference(), node.GetOffsetNs()
+	own.Bound += node.GetBoundNs()
+	return own, nil
 }
 
 // Client is one thread of control in a history: it does one thing at a time. A

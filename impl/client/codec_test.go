@@ -38,6 +38,7 @@ func everyRequest() map[*attachpb.Request]int {
 		{Id: 15, Body: &attachpb.Request_BarrierJoin{BarrierJoin: &attachpb.BarrierJoin{Name: "b", Party: 1, Parties: 2}}}:                 0,
 		{Id: 16, Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{Name: "b", Party: 1, Parties: 2, Round: 1 << 63}}}: 0,
 		{Id: 17, Body: &attachpb.Request_BarrierLeave{BarrierLeave: &attachpb.BarrierLeave{Name: "b", Party: 1}}}:                          0,
+		{Id: 19, Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}}:                                                                  0,
 		{Id: 18, Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}}:                                                                  0,
 	}
 }
@@ -55,6 +56,7 @@ func everyReply() map[*attachpb.Reply]int {
 		{Id: 6, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}:                                                                1,
 		{Id: 7, Body: &attachpb.Reply_Lock{Lock: &attachpb.Lock{Fence: 1, OwnerDied: true}}}:                                             0,
 		{Id: 8, Body: &attachpb.Reply_Counters{Counters: &attachpb.Counters{Counters: []*attachpb.Counter{{Name: "faults", Value: 1}}}}}: 0,
+		{Id: 9, Body: &attachpb.Reply_Clock{Clock: &attachpb.ClockReading{Clock: "a", Reference: "b", OffsetNs: -5, BoundNs: 7}}}:        0,
 		{Body: &attachpb.Reply_ClusterFailed{ClusterFailed: &attachpb.ClusterFailed{Reason: "r"}}}:                                       0,
 		{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{Segment: someRef}}}:                               0,
 	}

@@ -212,6 +212,13 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 			done(a.clean(b.WriteBack.Range, false))
 		case *attachpb.Request_Drop:
 			done(a.clean(b.Drop.Range, true))
+		case *attachpb.Request_Clock:
+			reading, err := a.node.compareClock()
+			if err != nil {
+				_ = a.conn.WriteError(req.Id, err)
+				return
+			}
+			_ = a.conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Clock{Clock: reading}})
 		default:
 			_ = a.conn.WriteError(req.Id, client.ErrUnsupported)
 		}

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -37,6 +38,26 @@ type Clock struct {
 func LocalClock() Clock {
 	name := ClockName()
 	return Clock{Name: name, Reference: name, Bound: int64(origin().within)}
+}
+
+// CompareClock finds the offset that leads from Now to a clock that can be asked
+// what it shows, as Cristian (1989) does: the answer was given between the
+// question and its arrival, so the offset is known to half of that time. Of
+// several rounds the quickest counts.
+func CompareClock(rounds int, ask func() (now int64, err error)) (offset, bound int64, err error) {
+	bound = math.MaxInt64
+	for range rounds {
+		asked := Now()
+		remote, err := ask()
+		if err != nil {
+			return 0, 0, err
+		}
+		half := (Now() - asked + 1) / 2
+		if half < bound {
+			offset, bound = remote-(asked+half), half
+		}
+	}
+	return offset, bound, nil
 }
 
 // cover is the clock with an offset and a bound that allow for its own and for

@@ -261,6 +261,7 @@ type Request struct {
 	//	*Request_BarrierWait
 	//	*Request_BarrierLeave
 	//	*Request_Stats
+	//	*Request_Clock
 	Body          isRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -472,6 +473,15 @@ func (x *Request) GetStats() *Stats {
 	return nil
 }
 
+func (x *Request) GetClock() *Clock {
+	if x != nil {
+		if x, ok := x.Body.(*Request_Clock); ok {
+			return x.Clock
+		}
+	}
+	return nil
+}
+
 type isRequest_Body interface {
 	isRequest_Body()
 }
@@ -548,6 +558,10 @@ type Request_Stats struct {
 	Stats *Stats `protobuf:"bytes,19,opt,name=stats,proto3,oneof"`
 }
 
+type Request_Clock struct {
+	Clock *Clock `protobuf:"bytes,20,opt,name=clock,proto3,oneof"`
+}
+
 func (*Request_Hello) isRequest_Body() {}
 
 func (*Request_Create) isRequest_Body() {}
@@ -584,6 +598,8 @@ func (*Request_BarrierLeave) isRequest_Body() {}
 
 func (*Request_Stats) isRequest_Body() {}
 
+func (*Request_Clock) isRequest_Body() {}
+
 // Reply goes from the node to the application: the answer to the request of
 // the same id, in any order, or an event, whose id is zero.
 type Reply struct {
@@ -599,6 +615,7 @@ type Reply struct {
 	//	*Reply_Mapped
 	//	*Reply_Lock
 	//	*Reply_Counters
+	//	*Reply_Clock
 	//	*Reply_ClusterFailed
 	//	*Reply_SegmentRemoved
 	Body          isReply_Body `protobuf_oneof:"body"`
@@ -722,6 +739,15 @@ func (x *Reply) GetCounters() *Counters {
 	return nil
 }
 
+func (x *Reply) GetClock() *ClockReading {
+	if x != nil {
+		if x, ok := x.Body.(*Reply_Clock); ok {
+			return x.Clock
+		}
+	}
+	return nil
+}
+
 func (x *Reply) GetClusterFailed() *ClusterFailed {
 	if x != nil {
 		if x, ok := x.Body.(*Reply_ClusterFailed); ok {
@@ -776,6 +802,10 @@ type Reply_Counters struct {
 	Counters *Counters `protobuf:"bytes,9,opt,name=counters,proto3,oneof"`
 }
 
+type Reply_Clock struct {
+	Clock *ClockReading `protobuf:"bytes,10,opt,name=clock,proto3,oneof"`
+}
+
 type Reply_ClusterFailed struct {
 	ClusterFailed *ClusterFailed `protobuf:"bytes,14,opt,name=cluster_failed,json=clusterFailed,proto3,oneof"` // event
 }
@@ -799,6 +829,8 @@ func (*Reply_Mapped) isReply_Body() {}
 func (*Reply_Lock) isReply_Body() {}
 
 func (*Reply_Counters) isReply_Body() {}
+
+func (*Reply_Clock) isReply_Body() {}
 
 func (*Reply_ClusterFailed) isReply_Body() {}
 
@@ -2495,11 +2527,119 @@ func (x *SegmentRemoved) GetSegment() *SegmentRef {
 	return nil
 }
 
+// Clock -> ClockReading: the node compares its clock with the cluster's
+// reference.
+type Clock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Clock) Reset() {
+	*x = Clock{}
+	mi := &file_impl_client_attach_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Clock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Clock) ProtoMessage() {}
+
+func (x *Clock) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Clock.ProtoReflect.Descriptor instead.
+func (*Clock) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{34}
+}
+
+// ClockReading says that at the time t of the node's clock the reference shows
+// t + offset_ns, give or take bound_ns.
+type ClockReading struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clock         string                 `protobuf:"bytes,1,opt,name=clock,proto3" json:"clock,omitempty"` // the node's: boot and time namespace
+	Reference     string                 `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	OffsetNs      int64                  `protobuf:"varint,3,opt,name=offset_ns,json=offsetNs,proto3" json:"offset_ns,omitempty"`
+	BoundNs       int64                  `protobuf:"varint,4,opt,name=bound_ns,json=boundNs,proto3" json:"bound_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClockReading) Reset() {
+	*x = ClockReading{}
+	mi := &file_impl_client_attach_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClockReading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClockReading) ProtoMessage() {}
+
+func (x *ClockReading) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClockReading.ProtoReflect.Descriptor instead.
+func (*ClockReading) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ClockReading) GetClock() string {
+	if x != nil {
+		return x.Clock
+	}
+	return ""
+}
+
+func (x *ClockReading) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ClockReading) GetOffsetNs() int64 {
+	if x != nil {
+		return x.OffsetNs
+	}
+	return 0
+}
+
+func (x *ClockReading) GetBoundNs() int64 {
+	if x != nil {
+		return x.BoundNs
+	}
+	return 0
+}
+
 var File_impl_client_attach_proto protoreflect.FileDescriptor
 
 const file_impl_client_attach_proto_rawDesc = "" +
 	"\n" +
-	"\x18impl/client/attach.proto\x12\x0emome.attach.v1\"\xfd\a\n" +
+	"\x18impl/client/attach.proto\x12\x0emome.attach.v1\"\xac\b\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
 	"\x05hello\x18\x02 \x01(\v2\x15.mome.attach.v1.HelloH\x00R\x05hello\x120\n" +
@@ -2524,8 +2664,9 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\fbarrier_join\x18\x10 \x01(\v2\x1b.mome.attach.v1.BarrierJoinH\x00R\vbarrierJoin\x12@\n" +
 	"\fbarrier_wait\x18\x11 \x01(\v2\x1b.mome.attach.v1.BarrierWaitH\x00R\vbarrierWait\x12C\n" +
 	"\rbarrier_leave\x18\x12 \x01(\v2\x1c.mome.attach.v1.BarrierLeaveH\x00R\fbarrierLeave\x12-\n" +
-	"\x05stats\x18\x13 \x01(\v2\x15.mome.attach.v1.StatsH\x00R\x05statsB\x06\n" +
-	"\x04body\"\xc5\x04\n" +
+	"\x05stats\x18\x13 \x01(\v2\x15.mome.attach.v1.StatsH\x00R\x05stats\x12-\n" +
+	"\x05clock\x18\x14 \x01(\v2\x15.mome.attach.v1.ClockH\x00R\x05clockB\x06\n" +
+	"\x04body\"\xfb\x04\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
 	"\x05error\x18\x02 \x01(\v2\x15.mome.attach.v1.ErrorH\x00R\x05error\x12*\n" +
@@ -2535,7 +2676,9 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\bsegments\x18\x06 \x01(\v2\x18.mome.attach.v1.SegmentsH\x00R\bsegments\x120\n" +
 	"\x06mapped\x18\a \x01(\v2\x16.mome.attach.v1.MappedH\x00R\x06mapped\x12*\n" +
 	"\x04lock\x18\b \x01(\v2\x14.mome.attach.v1.LockH\x00R\x04lock\x126\n" +
-	"\bcounters\x18\t \x01(\v2\x18.mome.attach.v1.CountersH\x00R\bcounters\x12F\n" +
+	"\bcounters\x18\t \x01(\v2\x18.mome.attach.v1.CountersH\x00R\bcounters\x124\n" +
+	"\x05clock\x18\n" +
+	" \x01(\v2\x1c.mome.attach.v1.ClockReadingH\x00R\x05clock\x12F\n" +
 	"\x0ecluster_failed\x18\x0e \x01(\v2\x1d.mome.attach.v1.ClusterFailedH\x00R\rclusterFailed\x12I\n" +
 	"\x0fsegment_removed\x18\x0f \x01(\v2\x1e.mome.attach.v1.SegmentRemovedH\x00R\x0esegmentRemovedB\x06\n" +
 	"\x04body\"K\n" +
@@ -2647,7 +2790,13 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\rClusterFailed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"F\n" +
 	"\x0eSegmentRemoved\x124\n" +
-	"\asegment\x18\x01 \x01(\v2\x1a.mome.attach.v1.SegmentRefR\asegment*\xf8\x02\n" +
+	"\asegment\x18\x01 \x01(\v2\x1a.mome.attach.v1.SegmentRefR\asegment\"\a\n" +
+	"\x05Clock\"z\n" +
+	"\fClockReading\x12\x14\n" +
+	"\x05clock\x18\x01 \x01(\tR\x05clock\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
+	"\toffset_ns\x18\x03 \x01(\x03R\boffsetNs\x12\x19\n" +
+	"\bbound_ns\x18\x04 \x01(\x03R\aboundNs*\xf8\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCODE_INTERNAL\x10\x01\x12\x12\n" +
@@ -2696,7 +2845,7 @@ func file_impl_client_attach_proto_rawDescGZIP() []byte {
 }
 
 var file_impl_client_attach_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_impl_client_attach_proto_goTypes = []any{
 	(Code)(0),              // 0: mome.attach.v1.Code
 	(Model)(0),             // 1: mome.attach.v1.Model
@@ -2735,6 +2884,8 @@ var file_impl_client_attach_proto_goTypes = []any{
 	(*Counter)(nil),        // 34: mome.attach.v1.Counter
 	(*ClusterFailed)(nil),  // 35: mome.attach.v1.ClusterFailed
 	(*SegmentRemoved)(nil), // 36: mome.attach.v1.SegmentRemoved
+	(*Clock)(nil),          // 37: mome.attach.v1.Clock
+	(*ClockReading)(nil),   // 38: mome.attach.v1.ClockReading
 }
 var file_impl_client_attach_proto_depIdxs = []int32{
 	7,  // 0: mome.attach.v1.Request.hello:type_name -> mome.attach.v1.Hello
@@ -2755,37 +2906,39 @@ var file_impl_client_attach_proto_depIdxs = []int32{
 	30, // 15: mome.attach.v1.Request.barrier_wait:type_name -> mome.attach.v1.BarrierWait
 	31, // 16: mome.attach.v1.Request.barrier_leave:type_name -> mome.attach.v1.BarrierLeave
 	32, // 17: mome.attach.v1.Request.stats:type_name -> mome.attach.v1.Stats
-	5,  // 18: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
-	6,  // 19: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
-	8,  // 20: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
-	11, // 21: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
-	15, // 22: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
-	18, // 23: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
-	26, // 24: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
-	33, // 25: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
-	35, // 26: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
-	36, // 27: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
-	0,  // 28: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
-	1,  // 29: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
-	2,  // 30: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
-	10, // 31: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
-	9,  // 32: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
-	9,  // 33: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
-	11, // 34: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
-	10, // 35: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 36: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 37: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 38: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
-	21, // 39: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
-	21, // 40: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
-	21, // 41: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
-	34, // 42: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
-	10, // 43: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	37, // 18: mome.attach.v1.Request.clock:type_name -> mome.attach.v1.Clock
+	5,  // 19: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
+	6,  // 20: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
+	8,  // 21: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
+	11, // 22: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
+	15, // 23: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
+	18, // 24: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
+	26, // 25: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
+	33, // 26: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
+	38, // 27: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
+	35, // 28: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
+	36, // 29: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
+	0,  // 30: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
+	1,  // 31: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
+	2,  // 32: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
+	10, // 33: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
+	9,  // 34: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
+	9,  // 35: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
+	11, // 36: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
+	10, // 37: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 38: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 39: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 40: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
+	21, // 41: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
+	21, // 42: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
+	21, // 43: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
+	34, // 44: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
+	10, // 45: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_impl_client_attach_proto_init() }
@@ -2812,6 +2965,7 @@ func file_impl_client_attach_proto_init() {
 		(*Request_BarrierWait)(nil),
 		(*Request_BarrierLeave)(nil),
 		(*Request_Stats)(nil),
+		(*Request_Clock)(nil),
 	}
 	file_impl_client_attach_proto_msgTypes[1].OneofWrappers = []any{
 		(*Reply_Error)(nil),
@@ -2822,6 +2976,7 @@ func file_impl_client_attach_proto_init() {
 		(*Reply_Mapped)(nil),
 		(*Reply_Lock)(nil),
 		(*Reply_Counters)(nil),
+		(*Reply_Clock)(nil),
 		(*Reply_ClusterFailed)(nil),
 		(*Reply_SegmentRemoved)(nil),
 	}
@@ -2832,7 +2987,7 @@ func file_impl_client_attach_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_impl_client_attach_proto_rawDesc), len(file_impl_client_attach_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

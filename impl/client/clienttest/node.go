@@ -19,6 +19,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/trace"
 	"golang.org/x/sys/unix"
 )
 
@@ -280,6 +281,9 @@ func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Repl
 	case *attachpb.Request_BarrierLeave:
 		n.leave(c, b.BarrierLeave.Name, b.BarrierLeave.Party)
 		return nil, -1, nil
+	case *attachpb.Request_Clock:
+		name := trace.ClockName()
+		return &attachpb.Reply{Body: &attachpb.Reply_Clock{Clock: &attachpb.ClockReading{Clock: name, Reference: name}}}, -1, nil
 	case *attachpb.Request_Stats:
 		return &attachpb.Reply{Body: &attachpb.Reply_Counters{Counters: &attachpb.Counters{
 			Counters: []*attachpb.Counter{{Name: "requests", Value: uint64(len(n.log))}},

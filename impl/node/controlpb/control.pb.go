@@ -25,6 +25,103 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ClockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClockRequest) Reset() {
+	*x = ClockRequest{}
+	mi := &file_control_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClockRequest) ProtoMessage() {}
+
+func (x *ClockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClockRequest.ProtoReflect.Descriptor instead.
+func (*ClockRequest) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{0}
+}
+
+// ClockReading is the monotonic clock that histories are timed by.
+type ClockReading struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clock         string                 `protobuf:"bytes,1,opt,name=clock,proto3" json:"clock,omitempty"` // which one: boot and time namespace
+	NowNs         int64                  `protobuf:"varint,2,opt,name=now_ns,json=nowNs,proto3" json:"now_ns,omitempty"`
+	BoundNs       int64                  `protobuf:"varint,3,opt,name=bound_ns,json=boundNs,proto3" json:"bound_ns,omitempty"` // how far now_ns may be from the clock
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClockReading) Reset() {
+	*x = ClockReading{}
+	mi := &file_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClockReading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClockReading) ProtoMessage() {}
+
+func (x *ClockReading) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClockReading.ProtoReflect.Descriptor instead.
+func (*ClockReading) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ClockReading) GetClock() string {
+	if x != nil {
+		return x.Clock
+	}
+	return ""
+}
+
+func (x *ClockReading) GetNowNs() int64 {
+	if x != nil {
+		return x.NowNs
+	}
+	return 0
+}
+
+func (x *ClockReading) GetBoundNs() int64 {
+	if x != nil {
+		return x.BoundNs
+	}
+	return 0
+}
+
 type NodeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hottest       uint32                 `protobuf:"varint,1,opt,name=hottest,proto3" json:"hottest,omitempty"` // how many pages per segment at most
@@ -34,7 +131,7 @@ type NodeRequest struct {
 
 func (x *NodeRequest) Reset() {
 	*x = NodeRequest{}
-	mi := &file_control_proto_msgTypes[0]
+	mi := &file_control_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +143,7 @@ func (x *NodeRequest) String() string {
 func (*NodeRequest) ProtoMessage() {}
 
 func (x *NodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[0]
+	mi := &file_control_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +156,7 @@ func (x *NodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRequest.ProtoReflect.Descriptor instead.
 func (*NodeRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{0}
+	return file_control_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NodeRequest) GetHottest() uint32 {
@@ -78,7 +175,7 @@ type ClusterRequest struct {
 
 func (x *ClusterRequest) Reset() {
 	*x = ClusterRequest{}
-	mi := &file_control_proto_msgTypes[1]
+	mi := &file_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -90,7 +187,7 @@ func (x *ClusterRequest) String() string {
 func (*ClusterRequest) ProtoMessage() {}
 
 func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[1]
+	mi := &file_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -103,7 +200,7 @@ func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRequest.ProtoReflect.Descriptor instead.
 func (*ClusterRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{1}
+	return file_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ClusterRequest) GetHottest() uint32 {
@@ -127,7 +224,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_control_proto_msgTypes[2]
+	mi := &file_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +236,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[2]
+	mi := &file_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,7 +249,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{2}
+	return file_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ClusterStatus) GetCluster() string {
@@ -215,7 +312,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_control_proto_msgTypes[3]
+	mi := &file_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -227,7 +324,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[3]
+	mi := &file_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -240,7 +337,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{3}
+	return file_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeStatus) GetNode() uint32 {
@@ -339,7 +436,7 @@ type SegmentStatus struct {
 
 func (x *SegmentStatus) Reset() {
 	*x = SegmentStatus{}
-	mi := &file_control_proto_msgTypes[4]
+	mi := &file_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +448,7 @@ func (x *SegmentStatus) String() string {
 func (*SegmentStatus) ProtoMessage() {}
 
 func (x *SegmentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[4]
+	mi := &file_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +461,7 @@ func (x *SegmentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentStatus.ProtoReflect.Descriptor instead.
 func (*SegmentStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{4}
+	return file_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SegmentStatus) GetName() string {
@@ -497,7 +594,7 @@ type HotPage struct {
 
 func (x *HotPage) Reset() {
 	*x = HotPage{}
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +606,7 @@ func (x *HotPage) String() string {
 func (*HotPage) ProtoMessage() {}
 
 func (x *HotPage) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +619,7 @@ func (x *HotPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HotPage.ProtoReflect.Descriptor instead.
 func (*HotPage) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{5}
+	return file_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HotPage) GetPage() uint32 {
@@ -562,7 +659,7 @@ type ManagerStatus struct {
 
 func (x *ManagerStatus) Reset() {
 	*x = ManagerStatus{}
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +671,7 @@ func (x *ManagerStatus) String() string {
 func (*ManagerStatus) ProtoMessage() {}
 
 func (x *ManagerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +684,7 @@ func (x *ManagerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManagerStatus.ProtoReflect.Descriptor instead.
 func (*ManagerStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{6}
+	return file_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ManagerStatus) GetLevel() string {
@@ -647,7 +744,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +756,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +769,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{7}
+	return file_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LinkStatus) GetPeer() uint32 {
@@ -736,7 +833,7 @@ type MemoryStatus struct {
 
 func (x *MemoryStatus) Reset() {
 	*x = MemoryStatus{}
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +845,7 @@ func (x *MemoryStatus) String() string {
 func (*MemoryStatus) ProtoMessage() {}
 
 func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +858,7 @@ func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatus.ProtoReflect.Descriptor instead.
 func (*MemoryStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{8}
+	return file_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MemoryStatus) GetHeldPages() uint64 {
@@ -789,7 +886,12 @@ var File_control_proto protoreflect.FileDescriptor
 
 const file_control_proto_rawDesc = "" +
 	"\n" +
-	"\rcontrol.proto\x12\x0fmome.control.v1\"'\n" +
+	"\rcontrol.proto\x12\x0fmome.control.v1\"\x0e\n" +
+	"\fClockRequest\"V\n" +
+	"\fClockReading\x12\x14\n" +
+	"\x05clock\x18\x01 \x01(\tR\x05clock\x12\x15\n" +
+	"\x06now_ns\x18\x02 \x01(\x03R\x05nowNs\x12\x19\n" +
+	"\bbound_ns\x18\x03 \x01(\x03R\aboundNs\"'\n" +
 	"\vNodeRequest\x12\x18\n" +
 	"\ahottest\x18\x01 \x01(\rR\ahottest\"*\n" +
 	"\x0eClusterRequest\x12\x18\n" +
@@ -867,10 +969,11 @@ const file_control_proto_rawDesc = "" +
 	"held_pages\x18\x01 \x01(\x04R\theldPages\x12#\n" +
 	"\rmanaged_pages\x18\x02 \x01(\x04R\fmanagedPages\x12\x1d\n" +
 	"\n" +
-	"heap_bytes\x18\x03 \x01(\x04R\theapBytes2\x98\x01\n" +
+	"heap_bytes\x18\x03 \x01(\x04R\theapBytes2\xdf\x01\n" +
 	"\aControl\x12A\n" +
 	"\x04Node\x12\x1c.mome.control.v1.NodeRequest\x1a\x1b.mome.control.v1.NodeStatus\x12J\n" +
-	"\aCluster\x12\x1f.mome.control.v1.ClusterRequest\x1a\x1e.mome.control.v1.ClusterStatusB.Z,github.com/mome-dsm/mome/impl/node/controlpbb\x06proto3"
+	"\aCluster\x12\x1f.mome.control.v1.ClusterRequest\x1a\x1e.mome.control.v1.ClusterStatus\x12E\n" +
+	"\x05Clock\x12\x1d.mome.control.v1.ClockRequest\x1a\x1d.mome.control.v1.ClockReadingB.Z,github.com/mome-dsm/mome/impl/node/controlpbb\x06proto3"
 
 var (
 	file_control_proto_rawDescOnce sync.Once
@@ -884,34 +987,38 @@ func file_control_proto_rawDescGZIP() []byte {
 	return file_control_proto_rawDescData
 }
 
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_control_proto_goTypes = []any{
-	(*NodeRequest)(nil),    // 0: mome.control.v1.NodeRequest
-	(*ClusterRequest)(nil), // 1: mome.control.v1.ClusterRequest
-	(*ClusterStatus)(nil),  // 2: mome.control.v1.ClusterStatus
-	(*NodeStatus)(nil),     // 3: mome.control.v1.NodeStatus
-	(*SegmentStatus)(nil),  // 4: mome.control.v1.SegmentStatus
-	(*HotPage)(nil),        // 5: mome.control.v1.HotPage
-	(*ManagerStatus)(nil),  // 6: mome.control.v1.ManagerStatus
-	(*LinkStatus)(nil),     // 7: mome.control.v1.LinkStatus
-	(*MemoryStatus)(nil),   // 8: mome.control.v1.MemoryStatus
+	(*ClockRequest)(nil),   // 0: mome.control.v1.ClockRequest
+	(*ClockReading)(nil),   // 1: mome.control.v1.ClockReading
+	(*NodeRequest)(nil),    // 2: mome.control.v1.NodeRequest
+	(*ClusterRequest)(nil), // 3: mome.control.v1.ClusterRequest
+	(*ClusterStatus)(nil),  // 4: mome.control.v1.ClusterStatus
+	(*NodeStatus)(nil),     // 5: mome.control.v1.NodeStatus
+	(*SegmentStatus)(nil),  // 6: mome.control.v1.SegmentStatus
+	(*HotPage)(nil),        // 7: mome.control.v1.HotPage
+	(*ManagerStatus)(nil),  // 8: mome.control.v1.ManagerStatus
+	(*LinkStatus)(nil),     // 9: mome.control.v1.LinkStatus
+	(*MemoryStatus)(nil),   // 10: mome.control.v1.MemoryStatus
 }
 var file_control_proto_depIdxs = []int32{
-	3, // 0: mome.control.v1.ClusterStatus.nodes:type_name -> mome.control.v1.NodeStatus
-	4, // 1: mome.control.v1.NodeStatus.segments:type_name -> mome.control.v1.SegmentStatus
-	6, // 2: mome.control.v1.NodeStatus.managers:type_name -> mome.control.v1.ManagerStatus
-	7, // 3: mome.control.v1.NodeStatus.links:type_name -> mome.control.v1.LinkStatus
-	8, // 4: mome.control.v1.NodeStatus.memory:type_name -> mome.control.v1.MemoryStatus
-	5, // 5: mome.control.v1.SegmentStatus.hottest:type_name -> mome.control.v1.HotPage
-	0, // 6: mome.control.v1.Control.Node:input_type -> mome.control.v1.NodeRequest
-	1, // 7: mome.control.v1.Control.Cluster:input_type -> mome.control.v1.ClusterRequest
-	3, // 8: mome.control.v1.Control.Node:output_type -> mome.control.v1.NodeStatus
-	2, // 9: mome.control.v1.Control.Cluster:output_type -> mome.control.v1.ClusterStatus
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5,  // 0: mome.control.v1.ClusterStatus.nodes:type_name -> mome.control.v1.NodeStatus
+	6,  // 1: mome.control.v1.NodeStatus.segments:type_name -> mome.control.v1.SegmentStatus
+	8,  // 2: mome.control.v1.NodeStatus.managers:type_name -> mome.control.v1.ManagerStatus
+	9,  // 3: mome.control.v1.NodeStatus.links:type_name -> mome.control.v1.LinkStatus
+	10, // 4: mome.control.v1.NodeStatus.memory:type_name -> mome.control.v1.MemoryStatus
+	7,  // 5: mome.control.v1.SegmentStatus.hottest:type_name -> mome.control.v1.HotPage
+	2,  // 6: mome.control.v1.Control.Node:input_type -> mome.control.v1.NodeRequest
+	3,  // 7: mome.control.v1.Control.Cluster:input_type -> mome.control.v1.ClusterRequest
+	0,  // 8: mome.control.v1.Control.Clock:input_type -> mome.control.v1.ClockRequest
+	5,  // 9: mome.control.v1.Control.Node:output_type -> mome.control.v1.NodeStatus
+	4,  // 10: mome.control.v1.Control.Cluster:output_type -> mome.control.v1.ClusterStatus
+	1,  // 11: mome.control.v1.Control.Clock:output_type -> mome.control.v1.ClockReading
+	9,  // [9:12] is the sub-list for method output_type
+	6,  // [6:9] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -925,7 +1032,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Control_Node_FullMethodName    = "/mome.control.v1.Control/Node"
 	Control_Cluster_FullMethodName = "/mome.control.v1.Control/Cluster"
+	Control_Clock_FullMethodName   = "/mome.control.v1.Control/Clock"
 )
 
 // ControlClient is the client API for Control service.
@@ -36,6 +37,8 @@ type ControlClient interface {
 	// Cluster is what all nodes say of themselves; those that do not answer in
 	// time are there with an error.
 	Cluster(ctx context.Context, in *ClusterRequest, opts ...grpc.CallOption) (*ClusterStatus, error)
+	// Clock is what this node's clock shows.
+	Clock(ctx context.Context, in *ClockRequest, opts ...grpc.CallOption) (*ClockReading, error)
 }
 
 type controlClient struct {
@@ -66,6 +69,16 @@ func (c *controlClient) Cluster(ctx context.Context, in *ClusterRequest, opts ..
 	return out, nil
 }
 
+func (c *controlClient) Clock(ctx context.Context, in *ClockRequest, opts ...grpc.CallOption) (*ClockReading, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClockReading)
+	err := c.cc.Invoke(ctx, Control_Clock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -75,6 +88,8 @@ type ControlServer interface {
 	// Cluster is what all nodes say of themselves; those that do not answer in
 	// time are there with an error.
 	Cluster(context.Context, *ClusterRequest) (*ClusterStatus, error)
+	// Clock is what this node's clock shows.
+	Clock(context.Context, *ClockRequest) (*ClockReading, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -90,6 +105,9 @@ func (UnimplementedControlServer) Node(context.Context, *NodeRequest) (*NodeStat
 }
 func (UnimplementedControlServer) Cluster(context.Context, *ClusterRequest) (*ClusterStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cluster not implemented")
+}
+func (UnimplementedControlServer) Clock(context.Context, *ClockRequest) (*ClockReading, error) {
+	return nil, status.Error(codes.Unimplemented, "method Clock not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -148,6 +166,24 @@ func _Control_Cluster_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Clock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Clock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Clock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Clock(ctx, req.(*ClockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +198,10 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Cluster",
 			Handler:    _Control_Cluster_Handler,
+		},
+		{
+			MethodName: "Clock",
+			Handler:    _Control_Clock_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
