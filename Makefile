@@ -48,8 +48,9 @@ unit: ## tests of single packages
 race: ## the same under the race detector, which also turns the invariants on
 	$(REAL) $(GO) test -race $(PURE)
 
-mutants: ## deliberate bugs in the core, each of which the simulator must find
+mutants: ## deliberate bugs in the core and in the memory layer, each of which must be found
 	$(GO) test -tags mutants ./impl/sim/...
+	$(REAL) $(GO) test -tags mutants -run TestBrokenMemory ./e2e
 
 clusters: ## tests that start clusters of real processes
 	$(REAL) $(GO) test -p 1 $(CLUSTERS)

@@ -52,7 +52,8 @@ func traceValidateCommand(asJSON *bool) *cobra.Command {
 		Long: `Validate merges the logs of all nodes of a run, which are in DIR, and has the
 model checker TLC follow every page through the specification (TraceStrong): each
 action must be possible and lead to the state that the log has, and contents must
-be those that were stored.
+be those that were stored. Below that, it follows every page of every node through
+the steps by which processes get it and lose it (TraceFrame).
 
 The status is 0 if the run is accepted. It is 1 if it is rejected: the event, the
 state before it and what does not hold are printed. It is also 1, with an error
@@ -88,7 +89,7 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 		return undecided(err)
 	}
 	rejected := false
-	for _, kind := range validate.Kinds {
+	for _, kind := range validate.KindsOf(run) {
 		v, err := validate.Run(ctx, run, kind, o)
 		if err != nil {
 			return undecided(err)

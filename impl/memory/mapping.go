@@ -186,7 +186,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 	for at < end {
 		done, errno := uffdFill(m.uffd, ioctlContinue, at, stretch(at, end, single), mode)
 		if done > 0 {
-			m.observe(OpContinue, at, uint64(done), writable, nil, 0)
+			m.observe(OpContinue, at, uint64(done), mode, nil, 0)
 			m.wake(wake, at)
 			at += uintptr(done)
 			wake, b = at, backoff{}
@@ -194,11 +194,11 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 		}
 		switch errno {
 		case unix.EEXIST:
-			m.observe(OpContinue, at, addr.PageSize, writable, nil, errno)
+			m.observe(OpContinue, at, addr.PageSize, mode, nil, errno)
 			if writable && !granted {
 				size := stretch(at, end, single)
 				errno := m.writeprotect(at, at+uintptr(size), modeWriteprotectDontWake)
-				m.observe(OpUnprotect, at, size, true, nil, errno)
+				m.observe(OpUnprotect, at, size, 0, nil, errno)
 				if errno != 0 {
 					return pageError("install", pageAt(at), errno)
 				}
@@ -209,7 +209,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 			continue
 		case unix.ENOENT:
 			if single {
-				m.observe(OpContinue, at, addr.PageSize, writable, nil, errno)
+				m.observe(OpContinue, at, addr.PageSize, mode, nil, errno)
 				m.wake(wake, at)
 				at += addr.PageSize
 				wake = at
@@ -221,7 +221,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 				continue
 			}
 		}
-		m.observe(OpContinue, at, addr.PageSize, writable, nil, errno)
+		m.observe(OpContinue, at, addr.PageSize, mode, nil, errno)
 		m.wake(wake, at)
 		if errno == unix.EFAULT {
 			return &PageError{"install", pageAt(at), ErrHole}
@@ -243,9 +243,9 @@ func stretch(at, end uintptr, single bool) uint64 {
 }
 
 func (m *Mapping) wake(from, to uintptr) {
-	if from < to {
+	if from < to && !Broken(BugSkipWake) {
 		errno := uffdWake(m.uffd, from, uint64(to-from))
-		m.observe(OpWake, from, uint64(to-from), false, nil, errno)
+		m.observe(OpWake, from, uint64(to-from), 0, nil, errno)
 	}
 }
 
@@ -313,6 +313,7 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 	)
 	for total < n {
 		var (
+			mode    uint64
 			at      = p.Addr() + uintptr(total)<<addr.PageShift
 			size    = stretch(at, p.Addr()+uintptr(n)<<addr.PageShift, single)
 			content []byte
@@ -321,15 +322,16 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 		)
 		switch op {
 		case OpCopy:
-			content = src[total<<addr.PageShift:]
-			done, errno = uffdCopy(m.uffd, at, content[:size], protected(modeCopyWP, writable))
+			content, mode = src[total<<addr.PageShift:], protected(modeCopyWP, writable)
+			done, errno = uffdCopy(m.uffd, at, content[:size], mode)
 		case OpZeroPage:
-			done, errno = uffdFill(m.uffd, ioctlZeropage, at, size, 0)
+			done, errno = uffdFill(m.uffd, ioctlZeropage, at, size, mode)
 		default:
-			done, errno = uffdFill(m.uffd, ioctlContinue, at, size, protected(modeContinueWP, writable))
+			mode = protected(modeContinueWP, writable)
+			done, errno = uffdFill(m.uffd, ioctlContinue, at, size, mode)
 		}
 		if done > 0 {
-			m.observe(op, at, uint64(done), writable, content, 0)
+			m.observe(op, at, uint64(done), mode, content, 0)
 			total += done >> addr.PageShift
 			b = backoff{}
 			continue
@@ -345,7 +347,7 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 				continue
 			}
 		}
-		m.observe(op, at, addr.PageSize, writable, content, errno)
+		m.observe(op, at, addr.PageSize, mode, content, errno)
 		if errno == unix.EEXIST {
 			// Whoever made the page present woke those who waited then; who
 			// came later would wait forever.
@@ -365,7 +367,7 @@ var opTexts = [...]string{OpContinue: "continue", OpCopy: "copy", OpZeroPage: "z
 // protected is the mode of a filling ioctl: a page that may not be stored to
 // is mapped with protection.
 func protected(mode uint64, writable bool) uint64 {
-	if writable {
+	if writable || Broken(BugLetStoresThrough) {
 		return 0
 	}
 	return mode
@@ -389,7 +391,7 @@ func (m *Mapping) protect(p addr.PageNum, n int64) error {
 	start, size := p.Addr(), uint64(n)<<addr.PageShift
 	errno := m.writeprotect(start, start+uintptr(size), modeWriteprotectWP)
 	if errno != unix.ENOENT || n == 1 {
-		m.observe(OpProtect, start, size, false, nil, errno)
+		m.observe(OpProtect, start, size, 0, nil, errno)
 	}
 	switch {
 	case errno != unix.ENOENT:
@@ -414,9 +416,9 @@ func (m *Mapping) Unprotect(p addr.PageNum, n int64) error {
 	defer m.leave()
 	start, size := p.Addr(), uint64(n)<<addr.PageShift
 	errno := m.writeprotect(start, start+uintptr(size), 0)
-	m.observe(OpUnprotect, start, size, true, nil, errno)
+	m.observe(OpUnprotect, start, size, 0, nil, errno)
 	if errno == 0 {
-		m.observe(OpWake, start, size, false, nil, 0)
+		m.observe(OpWake, start, size, 0, nil, 0)
 	}
 	return pageError("unprotect", p, errno)
 }
@@ -449,7 +451,7 @@ func (m *Mapping) Wake(p addr.PageNum, n int64) error {
 	defer m.leave()
 	size := uint64(n) << addr.PageShift
 	errno := uffdWake(m.uffd, p.Addr(), size)
-	m.observe(OpWake, p.Addr(), size, false, nil, errno)
+	m.observe(OpWake, p.Addr(), size, 0, nil, errno)
 	return pageError("wake", p, errno)
 }
 
@@ -480,7 +482,7 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 	for at < end {
 		done, errno := uffdFill(m.uffd, ioctlPoison, at, stretch(at, end, single), 0)
 		if done > 0 {
-			m.observe(OpPoison, at, uint64(done), false, nil, 0)
+			m.observe(OpPoison, at, uint64(done), 0, nil, 0)
 			at += uintptr(done)
 			b = backoff{}
 			continue
@@ -497,14 +499,14 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 				}
 				continue
 			}
-			m.observe(OpPoison, at, addr.PageSize, false, nil, errno)
+			m.observe(OpPoison, at, addr.PageSize, 0, nil, errno)
 			passed = true
 			m.wake(at, at+addr.PageSize)
 			at += addr.PageSize
 			continue
 		case unix.ENOENT:
 			if single {
-				m.observe(OpPoison, at, addr.PageSize, false, nil, errno)
+				m.observe(OpPoison, at, addr.PageSize, 0, nil, errno)
 				at += addr.PageSize
 			}
 			single = true
@@ -514,7 +516,7 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 				continue
 			}
 		}
-		m.observe(OpPoison, at, addr.PageSize, false, nil, errno)
+		m.observe(OpPoison, at, addr.PageSize, 0, nil, errno)
 		return pageError("poison", pageAt(at), errno)
 	}
 	if passed {

@@ -65,13 +65,18 @@ func (s *Segment) observe(op Op, p addr.PageNum, n int64, content []byte, err er
 	s.observer(&Step{Op: op, Page: p, Pages: n, Errno: errno, Content: content})
 }
 
-// observe tells of a step on the addresses [at, at+size) of the mapping.
-func (m *Mapping) observe(op Op, at uintptr, size uint64, writable bool, content []byte, errno unix.Errno) {
+// observe tells of a step on the addresses [at, at+size) of the mapping, with
+// the mode that the kernel was given.
+func (m *Mapping) observe(op Op, at uintptr, size, mode uint64, content []byte, errno unix.Errno) {
 	if m.segment.observer == nil {
 		return
 	}
-	m.segment.observer(&Step{Op: op, Mapping: m, Page: pageAt(at), Pages: int64(size >> addr.PageShift),
-		Writable: writable, Errno: errno, Content: content})
+	step := Step{Op: op, Mapping: m, Page: pageAt(at), Pages: int64(size >> addr.PageShift), Errno: errno, Content: content}
+	switch op {
+	case OpContinue, OpCopy, OpZeroPage:
+		step.Writable = mode == 0
+	}
+	m.segment.observer(&step)
 }
 
 // Number tells the segment's mappings apart: they are counted from 1.

@@ -333,6 +333,7 @@ func (s *shard) inPasses() bool {
 // Preconditions: s.mu is held.
 func (s *shard) carryOut() {
 	effects := s.batch.Effects
+	misorder(effects)
 	if s.inputs > 1 && s.inPasses() {
 		var r run
 		for pass := passProtect; pass <= passGrant; pass++ {
@@ -423,6 +424,10 @@ func (s *shard) endRun(r *run) {
 // install gives a process access. A process that is gone, or has unmapped the
 // page, needs none, but the content must stay with the node.
 func (s *shard) install(r *run) error {
+	if memory.Broken(memory.BugGrantBeforeFill) && r.from == inContent {
+		defer r.seg.frame.Fill(r.first, r.content)
+		r.from = inZeros
+	}
 	var done int64
 	switch r.from {
 	case inContent:

@@ -14,6 +14,7 @@
 //	Kind, Projection  what the objects are, and their events  kind.go
 //	module            the literals                            module.go
 //	pages             the pages of spec/strong                pages.go, state.go
+//	frames            the frames of spec/frame                frames.go
 //	explain           why an event is refused                 explain.go
 //
 // A verdict is about a whole run. Logs that are cut short, that have a gap, that

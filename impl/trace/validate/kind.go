@@ -2,6 +2,7 @@ package validate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/trace"
@@ -15,10 +16,19 @@ type Kind struct {
 	Spec string
 	// Project makes the projection of a run.
 	Project func(*trace.Run) (Projection, error)
+	// Real says that nodes with a kernel below them have such objects, and those
+	// of the simulator have not.
+	Real bool
 }
 
 // Kinds are all kinds, in the order in which they are judged.
-var Kinds = []Kind{Pages}
+var Kinds = []Kind{Pages, Frames}
+
+// KindsOf are the kinds of objects that the run is made of: each must be there.
+func KindsOf(run *trace.Run) []Kind {
+	simulated := run.Files[0].Header.Seed != 0
+	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k.Real && simulated })
+}
 
 // Projection turns the records of a run into the events of its objects.
 type Projection interface {

@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/trace/validate"
+	"github.com/mome-dsm/mome/impl/wire"
+	"github.com/mome-dsm/mome/spec/tlc"
+)
+
+func init() { programs["touch"] = touch }
+
+// touch loads and stores as the test says: a line is a verb and a page.
+func touch(p *program) {
+	w := words(p.open(2*pageSize, mome.WithHome(mome.Block)))
+	p.say("ready")
+	for p.in.Scan() {
+		var verb string
+		var page int
+		if _, err := fmt.Sscan(p.in.Text(), &verb, &page); err != nil {
+			fatalf("%q: %v", p.in.Text(), err)
+		}
+		word := &w[page*pageWords]
+		if verb == "store" {
+			atomic.AddInt64(word, 1)
+		}
+		p.say("saw", atomic.LoadInt64(word))
+	}
+}
+
+// touched has two processes on each of two nodes take a page from each other in
+// every way: a page of each home. It returns what each access saw.
+func touched(c *cluster) (saw []string) {
+	apps := c.team(2, 4, "touch") // ranks 0 and 2 are on node 0
+	allAt(apps, "ready")
+	for page := range 2 {
+		for _, do := range []struct {
+			rank int
+			verb string
+		}{
+			{0, "store"}, {2, "store"}, // two writers of a node,
+			{1, "load"}, {3, "load"}, // protected for two readers of the other
+			{1, "store"}, {3, "store"}, // which take the copy
+			{2, "load"}, {0, "load"}, // and must be protected too
+			{0, "store"}, {1, "load"},
+			{0, "store"}, {3, "store"}, // and from who writes to who writes.
+		} {
+			apps[do.rank].tell(fmt.Sprint(do.verb, " ", page))
+			saw = append(saw, apps[do.rank].at("saw")[0])
+		}
+	}
+	for _, a := range apps {
+		a.stdin.Close()
+	}
+	allOK(apps)
+	return saw
+}
+
+// judgeFrames has TLC follow every frame of a recorded run.
+func judgeFrames(t *testing.T, dir string) *validate.Verdict {
+	t.Helper()
+	cache, err := tlc.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool, err := tlc.Find(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := trace.OpenRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := validate.Run(t.Context(), run, validate.Frames, validate.Options{Tool: tool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// What nodes do with the frames of their pages is what the specification says:
+// two processes a node that take pages from each other, rewrite whole pages with
+// random hints, and are killed.
+func TestFrames(t *testing.T) {
+	requireUserfaultfd(t)
+	s := two
+	s.trace = t.TempDir()
+	if !t.Run("record", func(t *testing.T) {
+		c := start(t, wire.TCP, s)
+		want := "1 2 2 2 3 4 4 4 5 5 6 7"
+		if saw := strings.Join(touched(c), " "); saw != want+" "+want {
+			t.Errorf("the processes saw %s, want %s of each page", saw, want)
+		}
+		killed := c.run(0, "touch")
+		killed.at("ready")
+		killed.tell("store 0")
+		killed.at("saw")
+		killed.kill()
+		if saw := touched(c)[0]; saw != "9" {
+			t.Errorf("after the last store of a process that was killed another one saw %s, want 9", saw)
+		}
+		c.remove()
+		var apps []*app
+		for r := range 4 {
+			apps = append(apps, c.rank(r%2, r, 4, "integrity", c.seed, 30))
+		}
+		allOK(apps)
+	}) {
+		return
+	}
+	v := judgeFrames(t, s.trace)
+	if !v.Accepted {
+		t.Fatalf("%s: %s of %s: %s\n%s", v.Refusal.Event.Where(), v.Refusal.Event.Act, v.Refusal.Object,
+			strings.Join(v.Refusal.Reasons, "; "), v.Refusal.State)
+	}
+	for _, act := range []string{"Attach", "Exit", "TakeFault", "Expect", "Copy", "ZeroPage", "Continue", "Unprotect", "Wake",
+		"Protect", "SendData", "Punch", "SendAck"} {
+		if v.Acts[act] == 0 {
+			t.Errorf("there was no %s", act)
+		}
+	}
+	t.Logf("frames: %d events of %d frames, accepted in %.1f s", v.Events, v.Objects, v.Checking.Seconds())
+}

@@ -1,0 +1,6 @@
+//go:build linux && !mutants
+
+package memory
+
+// Broken is false: the compiler removes what depends on it.
+func Broken(Bug) bool { return false }
