@@ -42,6 +42,7 @@ type shape struct {
 	repair time.Duration // 0: long enough for a busy machine
 	proxy  bool          // the nodes reach each other through proxies
 	quiet  bool          // no read-ahead
+	memory int64         // bytes of pages that a node keeps; 0: no limit
 	trace  string        // the nodes record into this directory; empty: they do not
 }
 
@@ -247,7 +248,7 @@ func (c *cluster) found() {
 	for i := range c.shape.nodes {
 		public, private := c.reserve()
 		cfg := nodeConfig{Listen: private, Advertise: public, Join: first, Transport: c.transport,
-			Socket: c.socket(i), Repair: repair, NoReadAhead: c.shape.quiet, Trace: c.shape.trace}
+			Socket: c.socket(i), Repair: repair, NoReadAhead: c.shape.quiet, Memory: c.shape.memory, Trace: c.shape.trace}
 		if first == "" {
 			first = public
 			cfg.Directory = filepath.Join(c.dir, "store")

@@ -33,6 +33,7 @@ type nodeConfig struct {
 	Transport               string
 	Repair                  time.Duration
 	NoReadAhead             bool
+	Memory                  int64
 	Trace                   string
 }
 
@@ -63,7 +64,7 @@ func nodeMain() int {
 	}
 	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Directory: c.Directory,
 		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Repair: c.Repair,
-		NoReadAhead: c.NoReadAhead, Trace: c.Trace, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		NoReadAhead: c.NoReadAhead, Memory: c.Memory, Trace: c.Trace, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -12,7 +12,7 @@ import (
 	"github.com/mome-dsm/mome"
 )
 
-var touches = flag.Int("touches", 20_000, "random pages of the 16 TiB segment that are touched")
+var touches = flag.Int("touches", 200_000, "random pages of the 16 TiB segment that are touched")
 
 func init() {
 	programs["segments"] = segmentsProgram

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/big"
 	"net"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -82,6 +84,7 @@ func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
 type tuning struct {
 	residence   time.Duration
 	repair      time.Duration
+	memory      string
 	noReadAhead bool
 	trace       string
 	logLevel    string
@@ -90,6 +93,7 @@ type tuning struct {
 func (t *tuning) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&t.residence, "residence", node.DefaultResidence, "how `long` a page stays at least with the node that was granted it; 0: not at all")
 	flags.DurationVar(&t.repair, "repair", 3*time.Second, "how `long` a link may be away before its node is given up")
+	flags.StringVar(&t.memory, "memory", "", "`size` of the memory for pages, such as 8GiB, beyond which a node gives pages up (default: no limit)")
 	flags.BoolVar(&t.noReadAhead, "no-read-ahead", false, "fetch no page that nobody has asked for")
 	flags.StringVar(&t.trace, "trace", "", "record every step of the protocol below this `directory`")
 	flags.StringVar(&t.logLevel, "log-level", "info", "the least `level` that is logged: debug, info, warn or error")
@@ -110,9 +114,30 @@ func (t *tuning) check() error {
 	case t.repair <= 0:
 		return badUsage("--repair %v: it must be longer than nothing", t.repair)
 	}
+	if _, err := t.limit(); err != nil {
+		return err
+	}
 	_, err := t.level()
 	return err
 }
+
+// limit is the bytes of --memory.
+func (t *tuning) limit() (int64, error) {
+	if t.memory == "" {
+		return 0, nil
+	}
+	size, err := humanize.ParseBigBytes(t.memory)
+	switch {
+	case err != nil:
+		return 0, badUsage("--memory %q is not a number of bytes; write 512MiB or 8GiB", t.memory)
+	case size.Cmp(big.NewInt(leastMemory)) < 0 || size.Cmp(spaceSize) > 0:
+		return 0, badUsage("--memory %s: a node has %s to %s", t.memory, humanize.IBytes(leastMemory), humanize.IBytes(uint64(addr.Space)))
+	}
+	return size.Int64(), nil
+}
+
+// leastMemory is less than which no program gets on with.
+const leastMemory = 1 << 20
 
 type startFlags struct {
 	founding
@@ -198,10 +223,14 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	if err != nil {
 		return none, err
 	}
+	memory, err := f.limit()
+	if err != nil {
+		return none, err
+	}
 	cfg := node.Config{
 		Listen: f.listen, Advertise: f.advertise, Join: f.join, Store: f.etcd, Directory: f.directory,
 		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport,
-		Socket: socketPath(f.socket), Residence: f.residence, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
+		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
 		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 	if cfg.Residence == 0 {

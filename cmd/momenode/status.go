@@ -201,6 +201,8 @@ type memoryStatus struct {
 	Held    uint64  `json:"held_pages"`
 	Managed uint64  `json:"managed_pages"`
 	Heap    uint64  `json:"heap_bytes"`
+	Pages   uint64  `json:"page_bytes"`
+	Limit   uint64  `json:"limit_bytes"`              // of page_bytes; 0: none
 	PerHeld float64 `json:"heap_bytes_per_held_page"` // zero if none is held
 }
 
@@ -269,7 +271,8 @@ func newNodeStatus(n *controlpb.NodeStatus) nodeStatus {
 		one.Links = append(one.Links, linkStatus{l.Peer, l.MessagesIn, l.MessagesOut, l.BytesIn, l.BytesOut, l.Connections, l.RetainedBytes})
 	}
 	if m := n.Memory; m != nil {
-		one.Memory = memoryStatus{Held: m.HeldPages, Managed: m.ManagedPages, Heap: m.HeapBytes}
+		one.Memory = memoryStatus{Held: m.HeldPages, Managed: m.ManagedPages, Heap: m.HeapBytes,
+			Pages: m.PageBytes, Limit: m.LimitBytes}
 		if m.HeldPages > 0 {
 			one.Memory.PerHeld = float64(m.HeapBytes) / float64(m.HeldPages)
 		}
@@ -313,6 +316,14 @@ func printJSON(out io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
+// pageMemory is how much memory pages have, and may have.
+func pageMemory(m memoryStatus) string {
+	if m.Limit == 0 {
+		return humanize.IBytes(m.Pages)
+	}
+	return humanize.IBytes(m.Pages) + " of " + humanize.IBytes(m.Limit)
+}
+
 // count is a number with commas.
 func count(n uint64) string { return humanize.BigComma(new(big.Int).SetUint64(n)) }
 
@@ -324,7 +335,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 	var rows [][]any
 	for _, n := range s.Nodes {
 		if n.Error != "" {
-			rows = append(rows, []any{n.Node, n.Address, "", "", "", "", "", "does not answer: " + n.Error})
+			rows = append(rows, []any{n.Node, n.Address, "", "", "", "", "", "", "does not answer: " + n.Error})
 			continue
 		}
 		per := ""
@@ -332,9 +343,9 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 			per = humanize.IBytes(uint64(n.Memory.PerHeld))
 		}
 		rows = append(rows, []any{n.Node, n.Address, (time.Duration(n.Uptime) * time.Second).String(),
-			count(n.Memory.Held), count(n.Memory.Managed), humanize.IBytes(n.Memory.Heap), per, strings.Join(n.Applications, ", ")})
+			pageMemory(n.Memory), count(n.Memory.Held), count(n.Memory.Managed), humanize.IBytes(n.Memory.Heap), per, strings.Join(n.Applications, ", ")})
 	}
-	printTable(out, "Nodes", []string{"node", "address ", "up", "pages held", "managed", "live heap", "per held page", "applications "}, rows)
+	printTable(out, "Nodes", []string{"node", "address ", "up", "memory", "pages held", "managed", "live heap", "per held page", "applications "}, rows)
 
 	printSegments(out, fmt.Sprintf("Segments, sums over %s", plural(s.Joined, "node")), s.Segments)
 	rows = nil

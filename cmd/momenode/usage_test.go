@@ -39,6 +39,8 @@ func TestBadCommandLines(t *testing.T) {
 		{"cluster --slots 0 -- true", 2, []string{"--slots 0"}},
 		{"cluster --transport udp -- true", 2, []string{`"udp"`, `"tcp" or "grpc"`}},
 		{"cluster --residence -1s -- true", 2, []string{"--residence -1s"}},
+		{"cluster --memory lots -- true", 2, []string{`--memory "lots"`, "512MiB"}},
+		{"cluster --memory 4096 -- true", 2, []string{"--memory 4096", "1.0 MiB"}},
 		{"cluster --repair 0s -- true", 2, []string{"--repair 0s"}},
 		{"cluster --grace -1s -- true", 2, []string{"--grace -1s"}},
 		{"cluster --log-level loud -- true", 2, []string{`"loud"`, "debug, info, warn or error"}},

@@ -212,6 +212,15 @@ func (s *Segment) Punch(p addr.PageNum, n int64) error {
 	}
 }
 
+// Resident is how many bytes of pages the segment has, as the kernel counts them.
+func (s *Segment) Resident() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(s.fd, &st); err != nil {
+		return 0, fmt.Errorf("mome: memory: size of a segment: %w", err)
+	}
+	return st.Blocks * 512, nil // the unit of st_blocks
+}
+
 // Poison makes every access to pages a SIGBUS, in every mapping that is
 // attached now, and wakes who waits for them into it: the data is lost. What
 // was there is punched. A process that attaches later knows nothing of it and

@@ -9,6 +9,7 @@
 //	stream         read-ahead                                  readahead.go
 //	links          what other nodes send                       links.go
 //	residences     recalls held back, on a thread of their own residence.go
+//	limit          pages given up when memory is full          limit.go
 //	segment        memfds, and the configuration's changes     segments.go
 //	application    the attach protocol                         attach.go
 //	syncs          locks and barriers                          syncs.go
@@ -30,8 +31,8 @@
 // # Threads
 //
 // One thread for each mapping reads its userfaultfd. One for each link reads its
-// socket. One ends residences. Goroutines: one for each application's attach
-// socket, and one for each of its requests that wait for something.
+// socket, one for each application its attach socket. One ends residences.
+// Goroutines: one for each request of an application that waits for something.
 //
 // # Locks
 //

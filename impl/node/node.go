@@ -61,6 +61,9 @@ type Config struct {
 	// Residence is how long a page stays at least with who was granted it.
 	// Default DefaultResidence; negative: not at all.
 	Residence time.Duration
+	// Memory is how many bytes of pages the node keeps, if it can: beyond it
+	// clean copies are dropped and others are pushed home. Zero: no limit.
+	Memory int64
 	// NoReadAhead turns off the fetching of pages that nobody asked for.
 	NoReadAhead bool
 	// Repair is how long a peer may be away before it is lost. Default 3 s.
@@ -401,6 +404,10 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	}
 	n.tasks.Add(1)
 	go n.followConfiguration()
+	if n.cfg.Memory > 0 {
+		n.tasks.Add(1)
+		go n.keepLimit()
+	}
 	return nil
 }
 

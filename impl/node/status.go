@@ -145,6 +145,10 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 		s.unlock()
 	}
 	out.Memory.HeapBytes = liveHeap()
+	if bytes, err := n.resident(); err == nil {
+		out.Memory.PageBytes = uint64(bytes)
+	}
+	out.Memory.LimitBytes = uint64(n.cfg.Memory)
 	for level, c := range handled.Handled {
 		if c == ([protocol.Data + 1]uint64{}) {
 			continue

@@ -821,12 +821,15 @@ func (x *LinkStatus) GetRetainedBytes() uint64 {
 	return 0
 }
 
-// MemoryStatus is what the daemon needs beyond the pages themselves.
+// MemoryStatus is the memory of a node: the pages, and what the daemon needs
+// beyond them.
 type MemoryStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HeldPages     uint64                 `protobuf:"varint,1,opt,name=held_pages,json=heldPages,proto3" json:"held_pages,omitempty"`          // this node has a right to
 	ManagedPages  uint64                 `protobuf:"varint,2,opt,name=managed_pages,json=managedPages,proto3" json:"managed_pages,omitempty"` // this node remembers as root or intermediate
 	HeapBytes     uint64                 `protobuf:"varint,3,opt,name=heap_bytes,json=heapBytes,proto3" json:"heap_bytes,omitempty"`          // live Go heap after the last collection
+	PageBytes     uint64                 `protobuf:"varint,4,opt,name=page_bytes,json=pageBytes,proto3" json:"page_bytes,omitempty"`          // of pages in this node's memory, frames and homes
+	LimitBytes    uint64                 `protobuf:"varint,5,opt,name=limit_bytes,json=limitBytes,proto3" json:"limit_bytes,omitempty"`       // of page_bytes; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -878,6 +881,20 @@ func (x *MemoryStatus) GetManagedPages() uint64 {
 func (x *MemoryStatus) GetHeapBytes() uint64 {
 	if x != nil {
 		return x.HeapBytes
+	}
+	return 0
+}
+
+func (x *MemoryStatus) GetPageBytes() uint64 {
+	if x != nil {
+		return x.PageBytes
+	}
+	return 0
+}
+
+func (x *MemoryStatus) GetLimitBytes() uint64 {
+	if x != nil {
+		return x.LimitBytes
 	}
 	return 0
 }
@@ -963,13 +980,17 @@ const file_control_proto_rawDesc = "" +
 	"\bbytes_in\x18\x04 \x01(\x04R\abytesIn\x12\x1b\n" +
 	"\tbytes_out\x18\x05 \x01(\x04R\bbytesOut\x12 \n" +
 	"\vconnections\x18\x06 \x01(\x04R\vconnections\x12%\n" +
-	"\x0eretained_bytes\x18\a \x01(\x04R\rretainedBytes\"q\n" +
+	"\x0eretained_bytes\x18\a \x01(\x04R\rretainedBytes\"\xb1\x01\n" +
 	"\fMemoryStatus\x12\x1d\n" +
 	"\n" +
 	"held_pages\x18\x01 \x01(\x04R\theldPages\x12#\n" +
 	"\rmanaged_pages\x18\x02 \x01(\x04R\fmanagedPages\x12\x1d\n" +
 	"\n" +
-	"heap_bytes\x18\x03 \x01(\x04R\theapBytes2\xdf\x01\n" +
+	"heap_bytes\x18\x03 \x01(\x04R\theapBytes\x12\x1d\n" +
+	"\n" +
+	"page_bytes\x18\x04 \x01(\x04R\tpageBytes\x12\x1f\n" +
+	"\vlimit_bytes\x18\x05 \x01(\x04R\n" +
+	"limitBytes2\xdf\x01\n" +
 	"\aControl\x12A\n" +
 	"\x04Node\x12\x1c.mome.control.v1.NodeRequest\x1a\x1b.mome.control.v1.NodeStatus\x12J\n" +
 	"\aCluster\x12\x1f.mome.control.v1.ClusterRequest\x1a\x1e.mome.control.v1.ClusterStatus\x12E\n" +
