@@ -74,11 +74,11 @@ type messageCount struct {
 func coverageJSON(runs []*coverage.Recorded) []specCoverage {
 	all := []specCoverage{}
 	for _, r := range runs {
-		s := specCoverage{Spec: r.Spec, Logs: r.Logs, Nodes: r.Nodes, Depth: r.Depth, Total: r.Total(),
+		s := specCoverage{Spec: r.Name, Logs: r.Logs, Nodes: r.Nodes, Depth: r.Depth, Total: r.Total(),
 			Counts: []actionCoverage{}, Messages: []messageCount{}, Never: []actionLevel{}}
 		for _, row := range r.Rows() {
 			c := actionCoverage{actionLevel{row.Action, row.Level.String()}, make(map[string]int)}
-			for _, ph := range coverage.Phases {
+			for _, ph := range r.Phases {
 				if n := r.Cells[coverage.Cell{Action: row.Action, Level: row.Level, Phase: ph}]; n > 0 {
 					c.Phases[ph.String()] = n
 				}
@@ -88,7 +88,7 @@ func coverageJSON(runs []*coverage.Recorded) []specCoverage {
 		for _, k := range r.SortedCases() {
 			s.Messages = append(s.Messages, messageCount{k.Action, k.Message(), r.Cases[k]})
 		}
-		for _, row := range r.Never() {
+		for _, row := range r.Never(r.Depth) {
 			s.Never = append(s.Never, actionLevel{row.Action, row.Level.String()})
 		}
 		all = append(all, s)
@@ -102,16 +102,19 @@ func printCoverage(w io.Writer, runs []*coverage.Recorded) error {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s: %s in %s, up to %s, trees of depth %d\n", r.Spec, plural(r.Total(), "action"),
+		fmt.Fprintf(out, "%s: %s in %s, up to %s, trees of depth %d\n", r.Name, plural(r.Total(), "action"),
 			plural(r.Logs, "log"), plural(r.Nodes, "node"), r.Depth)
 		names := []string{"action ", "level "}
-		for _, ph := range coverage.Phases {
+		for _, ph := range r.Phases {
 			names = append(names, ph.String())
+		}
+		if len(r.Phases) == 1 {
+			names[2] = "count"
 		}
 		var rows [][]any
 		for _, row := range r.Rows() {
 			line := []any{row.Action, row.Level}
-			for _, ph := range coverage.Phases {
+			for _, ph := range r.Phases {
 				line = append(line, r.Text(coverage.Cell{Action: row.Action, Level: row.Level, Phase: ph}))
 			}
 			rows = append(rows, line)
@@ -121,9 +124,11 @@ func printCoverage(w io.Writer, runs []*coverage.Recorded) error {
 		for _, k := range r.SortedCases() {
 			rows = append(rows, []any{k.Action, k.Message(), r.Cases[k]})
 		}
-		printTable(out, "Messages that they were about", []string{"action ", "message ", "count"}, rows)
+		if len(rows) > 0 {
+			printTable(out, "What the messages said, or the kernel", []string{"action ", "message ", "count"}, rows)
+		}
 		fmt.Fprintln(out)
-		never := r.Never()
+		never := r.Never(r.Depth)
 		for _, row := range never {
 			fmt.Fprintf(out, "never taken: %s at %v\n", row.Action, row.Level)
 		}

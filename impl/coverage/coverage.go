@@ -51,9 +51,6 @@ func (l Level) height() int {
 	return int(l)
 }
 
-// Phases are all phases, in order.
-var Phases = []protocol.Phase{protocol.Idle, protocol.Serving, protocol.Climbing, protocol.Recalled, protocol.RecalledClimbing}
-
 // Cell is an action, the level of the manager that took it, and the phase in
 // which that began.
 type Cell struct {
@@ -62,10 +59,11 @@ type Cell struct {
 	Phase  protocol.Phase
 }
 
-// Case is an action and what its message asked for or answered: a branch of the
-// handler.
+// Case is an action and what its message asked for or answered, or what the
+// kernel did: a branch of the handler.
 type Case struct {
 	Action string
+	Answer string // of the kernel, where it has refused a step on a frame
 	Kind   protocol.Kind
 	Op     protocol.Op     // Req, Grant
 	Have   protocol.Right  // Req
@@ -80,6 +78,8 @@ type Case struct {
 // Message is what the message said, without who and where.
 func (c Case) Message() string {
 	switch c.Kind {
+	case protocol.KindInvalid:
+		return "refused: " + c.Answer
 	case protocol.Req:
 		return fmt.Sprintf("%v, have %v", c.Op, c.Have)
 	case protocol.Grant:
@@ -99,17 +99,18 @@ func (c Case) Message() string {
 	return "the page"
 }
 
-// Coverage counts actions. The zero value is not usable.
+// Coverage counts the actions of one specification.
 type Coverage struct {
+	*Spec
 	Cells map[Cell]int
 	Cases map[Case]int // actions with a message only
 }
 
 // New is a coverage of nothing.
-func New() *Coverage { return &Coverage{make(map[Cell]int), make(map[Case]int)} }
+func New(s *Spec) *Coverage { return &Coverage{s, make(map[Cell]int), make(map[Case]int)} }
 
-// Event counts an action of the core. right is what the leaf has after it,
-// where a leaf took it.
+// Event counts an action of Strong. right is what the leaf has after it, where a
+// leaf took it.
 func (c *Coverage) Event(e *protocol.Event, right protocol.Right) {
 	c.count(e.Action.String(), e.At.Tag, e.Before, e.Message, right)
 }
@@ -146,7 +147,7 @@ func (c *Coverage) Add(o *Coverage) {
 
 // At is how often managers of the level took the action, in whatever phase.
 func (c *Coverage) At(action string, l Level) (n int) {
-	for _, ph := range Phases {
+	for _, ph := range c.Phases {
 		n += c.Cells[Cell{action, l, ph}]
 	}
 	return n
@@ -166,36 +167,36 @@ type Row struct {
 	Level  Level
 }
 
-// Rows are the actions that were taken, each with its levels: in the order of
-// the core's table, those of other specifications behind them by name.
+// Rows are the actions that were taken, each with its levels, in the order of
+// the specification's table.
 func (c *Coverage) Rows() []Row {
 	seen := make(map[Row]bool)
 	for k := range c.Cells {
 		seen[Row{k.Action, k.Level}] = true
 	}
 	return slices.SortedFunc(maps.Keys(seen), func(a, b Row) int {
-		return cmp.Or(compareActions(a.Action, b.Action), cmp.Compare(a.Level.height(), b.Level.height()))
+		return cmp.Or(c.compare(a.Action, b.Action), cmp.Compare(a.Level.height(), b.Level.height()))
 	})
 }
 
 // SortedCases are the cases, in the order of Rows.
 func (c *Coverage) SortedCases() []Case {
 	return slices.SortedFunc(maps.Keys(c.Cases), func(a, b Case) int {
-		return cmp.Or(compareActions(a.Action, b.Action), cmp.Compare(a.Message(), b.Message()))
+		return cmp.Or(c.compare(a.Action, b.Action), cmp.Compare(a.Message(), b.Message()))
 	})
 }
 
-func compareActions(a, b string) int {
-	return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a, b))
-}
-
-// order is the place of an action in the core's table, or behind it.
-func order(action string) int {
-	i := slices.IndexFunc(protocol.Actions(), func(a protocol.Action) bool { return a.String() == action })
-	if i < 0 {
-		return len(protocol.Actions())
+// Never are the actions that were not taken at a level where trees of the depth
+// have them.
+func (c *Coverage) Never(depth int) (rows []Row) {
+	for _, a := range c.Actions {
+		for _, l := range c.Levels(a, depth) {
+			if c.At(a, l) == 0 {
+				rows = append(rows, Row{a, l})
+			}
+		}
 	}
-	return i
+	return rows
 }
 
 // String is a table: a line for each action and level, a column for each phase.
@@ -203,13 +204,13 @@ func order(action string) int {
 func (c *Coverage) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-16s%-8s", "action", "level")
-	for _, p := range Phases {
+	for _, p := range c.Phases {
 		fmt.Fprintf(&b, "%18v", p)
 	}
 	b.WriteByte('\n')
 	for _, r := range c.Rows() {
 		fmt.Fprintf(&b, "%-16v%-8v", r.Action, r.Level)
-		for _, p := range Phases {
+		for _, p := range c.Phases {
 			fmt.Fprintf(&b, "%18s", c.Text(Cell{r.Action, r.Level, p}))
 		}
 		b.WriteByte('\n')
@@ -220,7 +221,7 @@ func (c *Coverage) String() string {
 // Text is the count of a cell, or a dash where it cannot be otherwise than zero.
 func (c *Coverage) Text(k Cell) string {
 	n := c.Cells[k]
-	if n == 0 && Impossible(k) != "" {
+	if n == 0 && c.Impossible(k) != "" {
 		return "-"
 	}
 	return strconv.Itoa(n)

@@ -19,9 +19,9 @@ type state string
 
 func (s state) AppendState(b []byte, _ addr.PageNum, _ addr.Place) []byte { return append(b, s...) }
 
-// record writes the log of the only node of a run, and returns the directory.
+// recorder begins the log of the only node of a run, and returns the directory.
 // Its tree is root and leaf.
-func record(t *testing.T, events ...protocol.Event) string {
+func recorder(t *testing.T) (*trace.Recorder, string) {
 	t.Helper()
 	dir := t.TempDir()
 	r, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Incarnation: 1, Nodes: 1, PageSize: addr.PageSize,
@@ -29,6 +29,13 @@ func record(t *testing.T, events ...protocol.Event) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r, dir
+}
+
+// record writes a log of these events.
+func record(t *testing.T, events ...protocol.Event) string {
+	t.Helper()
+	r, dir := recorder(t)
 	for i := range events {
 		post := state(`{"right":"none"}`)
 		if events[i].Message != nil && events[i].Message.Version > 0 {
@@ -70,14 +77,14 @@ func everything() []protocol.Event {
 // that was recalled for an evicted copy has missed.
 func TestRead(t *testing.T) {
 	runs, err := Read(record(t, everything()...), record(t, everything()[8:10]...))
-	if err != nil || len(runs) != 1 {
+	if err != nil || len(runs) != 2 {
 		t.Fatal(runs, err)
 	}
 	r := runs[0]
-	if r.Spec != "strong" || r.Logs != 2 || r.Nodes != 1 || r.Depth != 1 || r.Total() != 14 {
-		t.Errorf("%s, %d logs, %d nodes, depth %d, %d actions", r.Spec, r.Logs, r.Nodes, r.Depth, r.Total())
+	if r.Name != "strong" || r.Logs != 2 || r.Nodes != 1 || r.Depth != 1 || r.Total() != 14 {
+		t.Errorf("%s, %d logs, %d nodes, depth %d, %d actions", r.Name, r.Logs, r.Nodes, r.Depth, r.Total())
 	}
-	if never := r.Never(); never != nil {
+	if never := r.Never(r.Depth); never != nil {
 		t.Errorf("never: %v", never)
 	}
 	for _, k := range []Cell{{"RecvReq", Root, protocol.Idle}, {"RecvReq", Root, protocol.Serving},
@@ -102,6 +109,29 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestSteps: the steps on frames are counted, and what the kernel refused.
+func TestSteps(t *testing.T) {
+	recorder, dir := recorder(t)
+	for _, answer := range []string{"", "EEXIST", ""} {
+		recorder.Shard(0).Step(&trace.Step{Step: trace.Copy, Process: 1, Answer: answer})
+	}
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := runs[1]
+	if frame.Spec != Frame || frame.At("Copy", Leaf) != 3 || frame.Total() != 3 ||
+		len(frame.Never(1)) != len(trace.FrameSteps())-2 {
+		t.Errorf("%s: %v, never %v", frame.Name, frame.Cells, frame.Never(1))
+	}
+	if d := cmp.Diff(map[Case]int{{Action: "Copy", Answer: "EEXIST"}: 1}, frame.Cases); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestNever: what a run leaves out is named.
 func TestNever(t *testing.T) {
 	all := everything()
@@ -113,7 +143,7 @@ func TestNever(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff([]Row{{e.Action.String(), LevelOf(e.At.Tag)}}, runs[0].Never()); d != "" {
+		if d := cmp.Diff([]Row{{e.Action.String(), LevelOf(e.At.Tag)}}, runs[0].Never(1)); d != "" {
 			t.Errorf("without %v: %s", e.Action, d)
 		}
 	}
@@ -135,6 +165,7 @@ func TestReadErrors(t *testing.T) {
 		{"cut", `{"end":12}` + "\n", "", trace.ErrTruncated, ":14:"},
 		{"gap", `"seq":5,`, `"seq":6,`, trace.ErrGap, ":6:"},
 		{"format", `"format":2`, `"format":1`, trace.ErrFormat, ":1:"},
+		{"action", `"act":"Evict"`, `"act":"Vanish"`, trace.ErrMalformed, ":5:"},
 		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, trace.ErrMalformed, ":9:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -160,16 +191,18 @@ func TestReadErrors(t *testing.T) {
 // TestImpossible: the levels and the reasons are of actions that there are, and
 // leave something to be done by each.
 func TestImpossible(t *testing.T) {
-	for _, a := range protocol.Actions() {
-		for _, l := range Levels(a, 4) {
-			possible := 0
-			for _, ph := range Phases {
-				if Impossible(Cell{a.String(), l, ph}) == "" {
-					possible++
+	for _, s := range []*Spec{Strong, Frame} {
+		for _, a := range s.Actions {
+			for _, l := range s.Levels(a, 4) {
+				possible := 0
+				for _, ph := range s.Phases {
+					if s.Impossible(Cell{a, l, ph}) == "" {
+						possible++
+					}
 				}
-			}
-			if possible == 0 {
-				t.Errorf("%v at %v is never possible", a, l)
+				if possible == 0 {
+					t.Errorf("%v at %v is never possible", a, l)
+				}
 			}
 		}
 	}

@@ -5,9 +5,9 @@
 // A check that never meets a state says nothing about it. What the simulator
 // has to reach, and what the recorded runs of the end-to-end tests have to, is
 // therefore demanded cell by cell; a cell that stays empty needs the reason why
-// it cannot be otherwise, which Impossible gives.
+// it cannot be otherwise, which a Spec gives.
 //
-//	Coverage    the counts, and the table that people read     coverage.go
-//	Impossible  which cells cannot be, and why                 possible.go
-//	Read        what the runs recorded in directories covered  recorded.go
+//	Coverage  the counts, and the table that people read     coverage.go
+//	Spec      the actions, their levels, and what cannot be  spec.go
+//	Read      what the runs recorded in directories covered  recorded.go
 package coverage

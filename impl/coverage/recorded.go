@@ -1,10 +1,8 @@
 package coverage
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -15,7 +13,6 @@ import (
 // Recorded is what recorded runs have covered of one specification.
 type Recorded struct {
 	*Coverage
-	Spec  string
 	Logs  int // that were read
 	Nodes int // of the largest run
 	// Depth is that of the deepest tree of the runs, in links.
@@ -26,43 +23,52 @@ type Recorded struct {
 // one run, by specification. It fails where a log is not whole: a count of a
 // part would say that something did not happen.
 func Read(dirs ...string) ([]*Recorded, error) {
-	specs := make(map[string]*Recorded)
+	strong, frame := &Recorded{Coverage: New(Strong)}, &Recorded{Coverage: New(Frame)}
+	all := []*Recorded{strong, frame}
 	for _, dir := range dirs {
 		run, err := trace.OpenRun(dir)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range run.Files {
-			r := specs[f.Header.Spec]
-			if r == nil {
-				r = &Recorded{Coverage: New(), Spec: f.Header.Spec}
-				specs[f.Header.Spec] = r
-			}
-			r.Logs++
-			r.Nodes, r.Depth = max(r.Nodes, f.Header.Nodes), max(r.Depth, run.Conf.Tree(0).Depth())
-			if err := r.log(f); err != nil {
-				return nil, err
+			for rec, err := range f.Records() {
+				if err != nil {
+					return nil, err
+				}
+				switch rec.Kind {
+				case trace.KindAction:
+					err = strong.action(&rec)
+				case trace.KindStep:
+					frame.step(&rec)
+				}
+				if err != nil {
+					return nil, fmt.Errorf("%w: %s:%d: %w", trace.ErrMalformed, f.Path, rec.Line, err)
+				}
 			}
 		}
+		for _, r := range all {
+			r.Logs += len(run.Files)
+			r.Nodes, r.Depth = max(r.Nodes, len(run.Conf.Members)), max(r.Depth, run.Conf.Tree(0).Depth())
+		}
 	}
-	return slices.SortedFunc(maps.Values(specs), func(a, b *Recorded) int { return cmp.Compare(a.Spec, b.Spec) }), nil
+	return all, nil
 }
 
-func (r *Recorded) log(f *trace.File) error {
-	for rec, err := range f.Records() {
-		if err != nil {
-			return err
-		}
-		if rec.Kind != trace.KindAction {
-			continue
-		}
-		right, err := leafRight(&rec)
-		if err != nil {
-			return fmt.Errorf("%w: %s:%d: %w", trace.ErrMalformed, f.Path, rec.Line, err)
-		}
-		r.count(rec.Act, rec.At.Tag, rec.Before, rec.Message, right)
+func (r *Recorded) action(rec *trace.Record) error {
+	if !slices.Contains(r.Actions, rec.Act) {
+		return fmt.Errorf("%s has no action %s", r.Name, rec.Act)
 	}
-	return nil
+	right, err := leafRight(rec)
+	r.count(rec.Act, rec.At.Tag, rec.Before, rec.Message, right)
+	return err
+}
+
+func (r *Recorded) step(rec *trace.Record) {
+	step := rec.Step.Step.String()
+	r.Cells[Cell{step, LevelOf(rec.At.Tag), protocol.Idle}]++
+	if rec.Step.Answer != "" {
+		r.Cases[Case{Action: step, Answer: rec.Step.Answer}]++
+	}
 }
 
 // leafRight is the right of a leaf after an action; nobody asks for that of
@@ -81,17 +87,4 @@ func leafRight(rec *trace.Record) (protocol.Right, error) {
 		}
 	}
 	return protocol.None, fmt.Errorf("post: there is no right %q", post.Right)
-}
-
-// Never are the actions of Strong.tla that were not taken at a level where a
-// tree of the runs' depth has them.
-func (r *Recorded) Never() (rows []Row) {
-	for _, a := range protocol.Actions() {
-		for _, l := range Levels(a, r.Depth) {
-			if r.At(a.String(), l) == 0 {
-				rows = append(rows, Row{a.String(), l})
-			}
-		}
-	}
-	return rows
 }

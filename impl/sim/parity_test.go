@@ -8,32 +8,8 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
-	"github.com/mome-dsm/mome/impl/coverage"
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
-
-// suiteDepth is that of the deepest trees of which every cell is demanded:
-// three levels of intermediates (world deep5).
-const suiteDepth = 4
-
-func checkCoverage(t *testing.T, c *coverage.Coverage) {
-	t.Helper()
-	for _, a := range protocol.Actions() {
-		for _, l := range coverage.Levels(a, suiteDepth) {
-			for _, ph := range coverage.Phases {
-				k := coverage.Cell{Action: a.String(), Level: l, Phase: ph}
-				n := c.Cells[k]
-				switch why := coverage.Impossible(k); {
-				case why == "" && n == 0:
-					t.Errorf("%v at %v in phase %v never ran", a, l, ph)
-				case why != "" && n > 0:
-					t.Errorf("%v at %v in phase %v ran %d times; it is listed as impossible: %s", a, l, ph, n, why)
-				}
-			}
-		}
-	}
-}
 
 // TestInvariantNames compares the state invariants of StrongInvs.tla with
 // Invariants, both ways. ProcessInv and VersionInv are the code's.

@@ -71,7 +71,7 @@ func (wd world) each(n int, do func(seed uint64)) {
 
 // TestRandomSchedules runs the suite and reports what it covered.
 func TestRandomSchedules(t *testing.T) {
-	total := coverage.New()
+	total := coverage.New(coverage.Strong)
 	steps, duplicates, broken, removed, early, crashed := 0, 0, 0, 0, 0, 0
 	ran := 0
 	for _, wd := range suite {

@@ -136,7 +136,7 @@ func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
 		flight: make([][]*packet, cfg.Pages), trees: make([]*Topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
 		queued: make(map[turn]int), answered: make(map[addr.ManagerID]int), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
-		Coverage: coverage.New(), ServedBy: make([]int, cfg.Nodes)}
+		Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
 	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
 	for i := range cfg.Nodes {
 		conf.Members = append(conf.Members, 1)
