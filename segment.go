@@ -318,11 +318,37 @@ func (s *Segment) Prefault(off, n int64, write bool) error {
 // Prefetch asks the node to fetch the pages of bytes [off, off+n), with the
 // right to write if write is set, and returns at once. It is a hint.
 func (s *Segment) Prefetch(off, n int64, write bool) error {
-	return s.op("prefetch", off, n, func(r *attachpb.Range) error {
-		return s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{
-			Prefetch: &attachpb.Prefetch{Range: r, Write: write},
-		}})
-	})
+	return s.PrefetchAll(Hint{off, n, write})
+}
+
+// Hint is a range of a segment's bytes that the process is going to load from,
+// or to store to.
+type Hint struct {
+	Offset, Length int64
+	Write          bool
+}
+
+// PrefetchAll is Prefetch of several ranges, as one message: what the node must
+// ask another for them goes out together.
+func (s *Segment) PrefetchAll(hints ...Hint) error {
+	var all *attachpb.Prefetch
+	for _, h := range hints {
+		if err := s.op("prefetch", h.Offset, h.Length, func(r *attachpb.Range) error {
+			p := &attachpb.Prefetch{Range: r, Write: h.Write}
+			if all == nil {
+				all = p
+			} else {
+				all.More = append(all.More, p)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if all == nil {
+		return nil
+	}
+	return wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: all}}), "mome: prefetch segment %q", s.Name())
 }
 
 // WriteBack brings what this node has stored to bytes [off, off+n) to the homes

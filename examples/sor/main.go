@@ -188,26 +188,23 @@ func (b *band) phase(colour int) error {
 	return nil
 }
 
+// askForEdges asks for the neighbours' edge rows of the other colour, and for
+// the right to store to the band's own of this one.
 func (b *band) askForEdges(colour int) error {
-	ask := func(c, row int, write bool) error {
+	var hints []mome.Hint
+	ask := func(c, row int, write bool) {
 		off, n := b.grid.span(c, row)
-		return b.team.Segment.Prefetch(off, n, write)
+		hints = append(hints, mome.Hint{Offset: off, Length: n, Write: write})
 	}
 	if b.lo > 0 {
-		if err := ask(1-colour, b.lo-1, false); err != nil {
-			return err
-		}
-		if err := ask(colour, b.lo, true); err != nil {
-			return err
-		}
+		ask(1-colour, b.lo-1, false)
+		ask(colour, b.lo, true)
 	}
 	if b.hi < b.rows {
-		if err := ask(1-colour, b.hi, false); err != nil {
-			return err
-		}
+		ask(1-colour, b.hi, false)
 		if b.hi-1 > b.lo || b.lo == 0 {
-			return ask(colour, b.hi-1, true)
+			ask(colour, b.hi-1, true)
 		}
 	}
-	return nil
+	return b.team.Segment.PrefetchAll(hints...)
 }

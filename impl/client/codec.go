@@ -85,6 +85,9 @@ func DecodeRequest(packet []byte, fds int) (*attachpb.Request, error) {
 		missing = b.Unmap.GetSegment() == nil
 	case *attachpb.Request_Prefetch:
 		missing = b.Prefetch.GetRange().GetSegment() == nil
+		for _, h := range b.Prefetch.GetMore() {
+			missing = missing || h.GetRange().GetSegment() == nil
+		}
 	case *attachpb.Request_WriteBack:
 		missing = b.WriteBack.GetRange().GetSegment() == nil
 	case *attachpb.Request_Drop:

@@ -191,11 +191,9 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 		*attachpb.Request_BarrierLeave, *attachpb.Request_LockAcquire, *attachpb.Request_BarrierWait:
 		return a.syncRequest(req)
 	case *attachpb.Request_Prefetch:
-		m, first, count, err := a.rangeOf(b.Prefetch.Range)
-		if err != nil {
+		if err := a.prefetchAll(b.Prefetch); err != nil {
 			return done(err)
 		}
-		a.hint(m, first, count, b.Prefetch.Write)
 		return true
 	}
 	return a.later(func() {
@@ -487,10 +485,30 @@ func (a *application) rangeOf(r *attachpb.Range) (m *mapping, first addr.PageNum
 // are dropped, as hints may be.
 const maxHints = 64
 
-// hint begins a prefetch. One that fits under the bound needs no goroutine.
-func (a *application) hint(m *mapping, first addr.PageNum, count int64, write bool) {
+// prefetchAll begins the prefetches of a request. What they ask of another node
+// goes out together.
+func (a *application) prefetchAll(all *attachpb.Prefetch) error {
+	var out outbox
+	defer out.flush()
+	hint := func(h *attachpb.Prefetch) error {
+		m, first, count, err := a.rangeOf(h.Range)
+		if err == nil {
+			a.hint(m, first, count, h.Write, &out)
+		}
+		return err
+	}
+	err := hint(all)
+	for _, h := range all.More {
+		err = errors.Join(err, hint(h))
+	}
+	return err
+}
+
+// hint begins a prefetch. One that fits under the bound needs no goroutine, and
+// leaves the sending to the owner of out.
+func (a *application) hint(m *mapping, first addr.PageNum, count int64, write bool, out *outbox) {
 	if count <= maxWindow && a.node.fetching.try(count) {
-		a.node.fetch(m, first, count, write, false)
+		a.node.fetch(m, first, count, write, false, out)
 		m.seg.stats.prefetched.Add(uint64(count))
 		return
 	}
@@ -513,7 +531,9 @@ func (a *application) prefetch(m *mapping, first addr.PageNum, count int64, writ
 		if a.node.fetching.wait(a.ctx, part) != nil {
 			return
 		}
-		a.node.fetch(m, first, part, write, false)
+		var out outbox
+		a.node.fetch(m, first, part, write, false, &out)
+		out.flush()
 		m.seg.stats.prefetched.Add(uint64(part))
 		first += addr.PageNum(part)
 		count -= part

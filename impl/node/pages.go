@@ -74,7 +74,7 @@ func (s *shard) unlock() {
 // unlockInto lets the shard go and leaves the sending to the owner of out.
 func (s *shard) unlockInto(out *outbox) {
 	s.release(out)
-	s.drain()
+	s.drain(out)
 }
 
 // release moves what was appended to into out and unlocks.
@@ -121,15 +121,23 @@ const (
 
 // post does the errand, now if the shard is free, else as soon as it is.
 func (s *shard) post(e errand) {
+	var out outbox
+	s.postInto(e, &out)
+	out.flush()
+}
+
+// postInto is post, and leaves the sending to the owner of out.
+func (s *shard) postInto(e errand, out *outbox) {
 	s.inbox.mu.Lock()
 	s.inbox.list = append(s.inbox.list, e)
 	s.inbox.count.Store(int32(len(s.inbox.list)))
 	s.inbox.mu.Unlock()
-	s.drain()
+	s.drain(out)
 }
 
-// drain does what was posted, unless somebody has the lock, who will.
-func (s *shard) drain() {
+// drain does what was posted, unless somebody has the lock, who will. The sending
+// is left to the owner of out.
+func (s *shard) drain(out *outbox) {
 	for s.inbox.count.Load() > 0 && s.mu.TryLock() {
 		s.inbox.mu.Lock()
 		list := s.inbox.list
@@ -140,9 +148,7 @@ func (s *shard) drain() {
 			s.run(&list[i])
 		}
 		s.errands = list[:0]
-		var out outbox
-		s.release(&out)
-		out.flush()
+		s.release(out)
 	}
 }
 

@@ -177,7 +177,9 @@ func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 	if count <= 0 || !n.fetching.try(count) {
 		return false
 	}
-	n.fetch(m, s.next, count, s.write, true)
+	var out outbox
+	n.fetch(m, s.next, count, s.write, true, &out)
+	out.flush()
 	m.seg.stats.prefetched.Add(uint64(count))
 	s.next += addr.PageNum(count)
 	return true
@@ -185,14 +187,14 @@ func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 
 // fetch asks for pages that the mapping is going to use. With trigger the first
 // page is fetched and not mapped. Pages of which the node has enough already are
-// mapped at once.
+// mapped at once. The sending is left to the owner of out.
 //
 // Preconditions: n.fetching counts the pages.
-func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger bool) {
+func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger bool, out *outbox) {
 	for count > 0 {
 		// Up to the end of the run of pages that this shard has.
 		part := min(count, protocol.BlockPages-int64(first)%protocol.BlockPages)
-		n.shardOf(first).post(errand{kind: errandFetch, mapping: m, page: first, count: part, write: write, trigger: trigger})
+		n.shardOf(first).postInto(errand{kind: errandFetch, mapping: m, page: first, count: part, write: write, trigger: trigger}, out)
 		trigger = false
 		first += addr.PageNum(part)
 		count -= part

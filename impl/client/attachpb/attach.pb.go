@@ -1763,9 +1763,12 @@ func (x *Range) GetLength() uint64 {
 // Prefetch is a hint, and the one request without a reply: the pages come later,
 // or not. Only a range that cannot be is answered, with an Error.
 type Prefetch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Range         *Range                 `protobuf:"bytes,1,opt,name=range,proto3" json:"range,omitempty"`
-	Write         bool                   `protobuf:"varint,2,opt,name=write,proto3" json:"write,omitempty"` // with the right to write
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Range *Range                 `protobuf:"bytes,1,opt,name=range,proto3" json:"range,omitempty"`
+	Write bool                   `protobuf:"varint,2,opt,name=write,proto3" json:"write,omitempty"` // with the right to write
+	// Further ranges, which have no more themselves: what a node must ask another
+	// for them goes out together.
+	More          []*Prefetch `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1812,6 +1815,13 @@ func (x *Prefetch) GetWrite() bool {
 		return x.Write
 	}
 	return false
+}
+
+func (x *Prefetch) GetMore() []*Prefetch {
+	if x != nil {
+		return x.More
+	}
+	return nil
 }
 
 // WriteBack -> Done when the homes have what the node had modified.
@@ -2746,10 +2756,11 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x05Range\x124\n" +
 	"\asegment\x18\x01 \x01(\v2\x1a.mome.attach.v1.SegmentRefR\asegment\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x04R\x06length\"M\n" +
+	"\x06length\x18\x03 \x01(\x04R\x06length\"{\n" +
 	"\bPrefetch\x12+\n" +
 	"\x05range\x18\x01 \x01(\v2\x15.mome.attach.v1.RangeR\x05range\x12\x14\n" +
-	"\x05write\x18\x02 \x01(\bR\x05write\"8\n" +
+	"\x05write\x18\x02 \x01(\bR\x05write\x12,\n" +
+	"\x04more\x18\x03 \x03(\v2\x18.mome.attach.v1.PrefetchR\x04more\"8\n" +
 	"\tWriteBack\x12+\n" +
 	"\x05range\x18\x01 \x01(\v2\x15.mome.attach.v1.RangeR\x05range\"3\n" +
 	"\x04Drop\x12+\n" +
@@ -2930,15 +2941,16 @@ var file_impl_client_attach_proto_depIdxs = []int32{
 	10, // 39: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
 	10, // 40: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
 	21, // 41: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
-	21, // 42: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
-	21, // 43: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
-	34, // 44: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
-	10, // 45: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	22, // 42: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
+	21, // 43: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
+	21, // 44: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
+	34, // 45: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
+	10, // 46: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_impl_client_attach_proto_init() }

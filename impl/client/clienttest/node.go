@@ -250,8 +250,10 @@ func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Repl
 		}
 		return nil, -1, nil
 	case *attachpb.Request_Prefetch:
-		if err := n.mapped(c, b.Prefetch.Range); err != nil {
-			return nil, -1, err
+		for _, h := range append(b.Prefetch.More, b.Prefetch) {
+			if err := n.mapped(c, h.Range); err != nil {
+				return nil, -1, err
+			}
 		}
 		return nil, -1, errLater // a hint has no reply
 	case *attachpb.Request_WriteBack:
