@@ -72,7 +72,7 @@ coverage: ## recorded clusters have taken every action of the specification, at 
 fuzz: ## every fuzz target for its share of T (make fuzz T=10m), with a row for each
 	@scripts/fuzz $(T)
 
-fuzz-short: ## the same for two seconds each; the state machines against the mutants that their fail files were found with
+fuzz-short: ## the same for a second or two each; fail files must still fail under their mutants
 	@$(GO) test -tags mutants ./fuzz
 	@scripts/fuzz 30s
 
