@@ -8,9 +8,9 @@ T        ?= 10m
 REAL     := MOME_REQUIRE_UFFD=1
 # Packages whose tests start clusters: one at a time.
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
-PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench)
+PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
 
-.PHONY: help build run test check unit race clusters spec spec-nightly mutants replay coverage fuzz fuzz-short bench nightly install generate clean
+.PHONY: help build run test check unit race clusters spec spec-nightly mutants validate replay coverage fuzz fuzz-short bench nightly install generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ FORCE:
 run: build ## a cluster of real processes that runs red-black SOR and verifies it
 	bin/momenode cluster --nodes $(NODES) -- bin/sor $(SOR) --stats
 
-test: install check unit race mutants clusters replay coverage fuzz-short spec ## every check and every test
+test: install check unit race mutants clusters validate replay coverage fuzz-short spec ## every check and every test
 
 install: ## the Debian packages that tests need
 	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven
@@ -54,6 +54,10 @@ mutants: ## deliberate bugs in the core and in the memory layer, each of which m
 
 clusters: ## tests that start clusters of real processes
 	$(REAL) $(GO) test -p 1 $(CLUSTERS)
+
+validate: install build ## recorded runs through the specification, by TLC, and runs that it must refuse
+	@scripts/validate
+	@$(GO) test -count 1 -tags mutants ./impl/trace/validate
 
 replay: build ## recorded runs through the core again, and broken cores that must differ
 	@scripts/replay

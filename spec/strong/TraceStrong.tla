@@ -57,11 +57,9 @@ Asks       == {"ReadFault", "WriteFault", "Writeback"}
 Channel(e) == IF e.act \in FromChild THEN up[e.from] ELSE down[e.at]
 
 \* The message is the next one of its channel, or is Data under way.
-Arrives(e, content) ==
+Arrives(e) ==
     CASE e.act \in FromChild \cup FromParent -> Channel(e) # <<>> /\ Head(Channel(e)) = e.msg
-      [] e.act \in {"RecvData", "HomeRecvData"} ->
-            \E d \in data : /\ d.to = e.msg.to
-                            /\ content = Unknown \/ d.val = content
+      [] e.act \in {"RecvData", "HomeRecvData"} -> \E d \in data : d.to = e.msg.to
       [] OTHER -> TRUE
 
 \* What was in the frame when the right to write it was given up.
@@ -99,7 +97,7 @@ TraceInit == Init /\ object \in DOMAIN Run /\ next = 1
 
 Step ==
     /\ Going
-    /\ IF Arrives(Event, Content) /\ Holds(Event, Content) THEN Act(Event) ELSE FALSE
+    /\ IF Arrives(Event) /\ Holds(Event, Content) THEN Act(Event) ELSE FALSE
     /\ Becomes(Event, Content)
     /\ next' = next + 1
     /\ UNCHANGED object
@@ -153,8 +151,8 @@ ManagerGuards(e) ==
 \* The first lines that hold back the step whatever it leads to.
 Guards(e, content) ==
     << <<IF e.act \in {"RecvData", "HomeRecvData"}
-         THEN "Data for " \o ToString(e.msg.to) \o " with this content is under way"
-         ELSE "the message is at the head of its channel", Arrives(e, content)>>,
+         THEN "Data for " \o ToString(e.msg.to) \o " is under way"
+         ELSE "the message is at the head of its channel", Arrives(e)>>,
        <<"the content is what was stored: the right to write was held", Holds(e, content)>> >>
     \o (IF e.at \in Leaves THEN LeafGuards(e) ELSE ManagerGuards(e))
 

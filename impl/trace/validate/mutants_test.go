@@ -32,9 +32,11 @@ const brokenSeeds = 40
 
 // recordBroken runs a broken core until the simulator notices, or for so many
 // steps, and closes the logs in order.
-func recordBroken(t *testing.T, cfg sim.Config) string {
+func recordBroken(t *testing.T, bug protocol.Bug, cfg sim.Config) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := runDir(t, bug.String())
+	protocol.Break(bug)
+	defer protocol.Break(0)
 	w := sim.New(cfg)
 	if err := w.Record(dir); err != nil {
 		t.Fatal(err)
@@ -64,7 +66,6 @@ func recordBroken(t *testing.T, cfg sim.Config) string {
 // what the specification does not, or where that first shows. testdata/mutants
 // is the table: the mistake, the event, what does not hold.
 func TestMutants(t *testing.T) {
-	defer protocol.Break(0)
 	type broken struct {
 		bug  protocol.Bug
 		dir  string
@@ -76,9 +77,7 @@ func TestMutants(t *testing.T) {
 		for i := 0; b.dir == "" && i < brokenSeeds*len(brokenWorlds); i++ {
 			cfg := brokenWorlds[i%len(brokenWorlds)]
 			cfg.Seed = uint64(i / len(brokenWorlds))
-			protocol.Break(bug)
-			dir := recordBroken(t, cfg)
-			protocol.Break(0)
+			dir := recordBroken(t, bug, cfg)
 			var d *replay.Difference
 			// That a message is refused which was not, or the reverse, is no action.
 			if _, err := replay.Run(dir); errors.As(err, &d) && d.What != "refusal" {
