@@ -10,7 +10,7 @@ REAL     := MOME_REQUIRE_UFFD=1
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
 
-.PHONY: help build run test check unit race clusters spec spec-nightly mutants validate replay coverage fuzz fuzz-short bench nightly install generate clean
+.PHONY: help build run test check unit race clusters spec spec-nightly mutants validate replay histories coverage fuzz fuzz-short bench nightly install generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ FORCE:
 run: build ## a cluster of real processes that runs red-black SOR and verifies it
 	bin/momenode cluster --nodes $(NODES) -- bin/sor $(SOR) --stats
 
-test: install check unit race mutants clusters validate replay coverage fuzz-short spec ## every check and every test
+test: install check unit race mutants clusters validate replay histories coverage fuzz-short spec ## every check and every test
 
 install: ## the Debian packages that tests need
 	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven
@@ -63,6 +63,9 @@ replay: build ## recorded runs through the core again, and broken cores that mus
 	@scripts/replay
 	@$(GO) test -tags mutants ./impl/trace/replay
 
+histories: ## what programs saw: checkers that agree, broken cores rejected, real clusters accepted
+	@scripts/histories
+
 spec: install ## TLC on the specifications, and their mutants
 	$(GO) run ./spec/check -class ci
 
@@ -85,6 +88,7 @@ bench: build ## latency and throughput beside their floors
 
 nightly: test spec-nightly ## the long runs
 	$(MAKE) fuzz T=5m
+	$(GO) test ./linearizability -run TestAgreement -rounds 200000
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
 
 clean:

@@ -101,9 +101,10 @@ func (h *History) done(w *World, n *node, proc int, p addr.PageNum, waited, writ
 	h.Operations = append(h.Operations, o)
 }
 
-// Play takes random steps and lets everything come to an end. It returns the
-// Failure that ended it earlier, if one did.
-func (w *World) Play(steps int) (f *Failure) {
+// Play takes random steps, and then, to settle, lets everything come to an end,
+// which a broken core may never do. It returns the Failure that ended it earlier,
+// if one did.
+func (w *World) Play(steps int, settle bool) (f *Failure) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -116,6 +117,8 @@ func (w *World) Play(steps int) (f *Failure) {
 	for range steps {
 		w.Random()
 	}
-	w.Settle()
+	if settle {
+		w.Settle()
+	}
 	return nil
 }

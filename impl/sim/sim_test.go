@@ -53,7 +53,7 @@ var suite = []world{
 func play(wd world, seed uint64, replay string) (w *World, f *Failure) {
 	wd.cfg.Seed, wd.cfg.Replay = seed, replay
 	w = New(wd.cfg)
-	return w, w.Play(wd.steps)
+	return w, w.Play(wd.steps, true)
 }
 
 func (wd world) each(n int, do func(seed uint64)) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 )
 
 // ReadHistory reads a history that NewHistory wrote. Operation i is in line
@@ -34,7 +33,7 @@ func ReadHistoryFrom(name string, r io.Reader) (HistoryHeader, []Operation, erro
 		return HistoryHeader{}, nil, l.errorf(ErrMalformed, "rank %d of %d", h.Rank, h.Ranks)
 	}
 	var all []Operation
-	names := make(map[string]string)
+	read := newHistoryLines()
 	for {
 		line, err := l.next()
 		if err == io.EOF {
@@ -46,12 +45,12 @@ func ReadHistoryFrom(name string, r io.Reader) (HistoryHeader, []Operation, erro
 		if err != nil {
 			return h, nil, err
 		}
-		var raw rawOperation
-		if err := l.decode(line, &raw); err != nil {
-			return h, nil, err
+		raw, err := read.read(line)
+		if err != nil {
+			return h, nil, l.errorf(ErrMalformed, "%w", err)
 		}
 		if raw.End == nil {
-			o, err := raw.operation(names)
+			o, err := raw.operation()
 			if err != nil {
 				return h, nil, l.errorf(ErrMalformed, "%w", err)
 			}
@@ -84,36 +83,18 @@ func readable(offset, bound int64) bool {
 	return -farthest <= offset && offset <= farthest && 0 <= bound && bound <= farthest
 }
 
-// rawOperation is what a line may hold: an operation, or the end.
-type rawOperation struct {
-	Operation
-	End    *uint64 `json:"end"`
-	Offset *int64  `json:"clock_offset_ns"`
-	Bound  *int64  `json:"clock_bound_ns"`
-}
-
-// operation checks the line. Names that were there before are shared, since a
-// history has millions of a few.
-func (r *rawOperation) operation(names map[string]string) (Operation, error) {
-	o := r.Operation
+// operation checks that a line is one.
+func (h *historyLine) operation() (Operation, error) {
+	o := h.Operation
 	switch {
-	case !identifier.MatchString(o.Op):
-		return o, fmt.Errorf("%q cannot be an operation", o.Op)
-	case strings.ContainsFunc(o.Object, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return o, fmt.Errorf("%q cannot be an object", o.Object)
+	case o.Op == "":
+		return o, errors.New(`"" cannot be an operation`)
 	case o.Call < 0 || o.Call > farthest || o.Return > farthest:
 		return o, fmt.Errorf("a call at %d and a return at %d: no clock shows that", o.Call, o.Return)
 	case o.Return != 0 && o.Return < o.Call:
 		return o, fmt.Errorf("it returns at %d and is called at %d", o.Return, o.Call)
-	case r.Offset != nil || r.Bound != nil:
+	case h.Offset != nil || h.Bound != nil:
 		return o, errors.New("a reading of the clock belongs to the first and the last line")
-	}
-	for _, s := range []*string{&o.Op, &o.Object} {
-		if known, ok := names[*s]; ok {
-			*s = known
-		} else {
-			names[*s] = *s
-		}
 	}
 	return o, nil
 }

@@ -896,6 +896,38 @@ func appendRecord(b []byte, shard int, rec Record) []byte {
 	return appendTail(b, rec.T)
 }
 
+// FuzzHistoryLine compares the reader of operations with encoding/json, which
+// reads every line that it reads, to the same values.
+func FuzzHistoryLine(f *testing.F) {
+	for _, line := range []string{
+		`{"client":1,"op":"cas","object":"a \"b\\@3","word":1,"value":18446744073709551615,"old":2,"result":1,"call_ns":5,"return_ns":6}`,
+		`{"end":7,"clock_offset_ns":-5,"clock_bound_ns":0}`, ` { "op" : "read" , "word" : 0 } `, `{}`, `{"client":01}`, `{"client":-}`, `{"word":-1}`,
+		`{"op":"read","op":"read"}`, `{"op":"re\u0061d"}`, `{"object":"\u0000"}`, `{"op":"read"`, `{"value":1.5}`, `{"Value":1}`, "{\"object\":\"\xff\"}", `{"op":"a",}`,
+	} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		got, err := newHistoryLines().read(line)
+		if err != nil {
+			return
+		}
+		var want struct {
+			Operation
+			End    *uint64 `json:"end"`
+			Offset *int64  `json:"clock_offset_ns"`
+			Bound  *int64  `json:"clock_bound_ns"`
+		}
+		d := json.NewDecoder(bytes.NewReader(line))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&want); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if d := cmp.Diff(historyLine(want), got); d != "" {
+			t.Fatalf("%q: %s", line, d)
+		}
+	})
+}
+
 func FuzzReadHistory(f *testing.F) {
 	f.Add([]byte("{\"format\":2}\n{\"client\":1,\"op\":\"cas\",\"word\":1,\"value\":1,\"old\":2,\"result\":1,\"call_ns\":5,\"return_ns\":6}\n{\"end\":1}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
