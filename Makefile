@@ -10,7 +10,7 @@ REAL     := MOME_REQUIRE_UFFD=1
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
 
-.PHONY: help build run test check unit race clusters spec spec-nightly mutants validate replay histories coverage fuzz fuzz-short bench nightly install generate clean
+.PHONY: help build run test check unit race clusters spec spec-nightly explore mutants validate replay histories coverage fuzz fuzz-short bench nightly install generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,7 @@ FORCE:
 run: build ## a cluster of real processes that runs red-black SOR and verifies it
 	bin/momenode cluster --nodes $(NODES) -- bin/sor $(SOR) --stats
 
-test: install check unit race mutants clusters validate replay histories coverage fuzz-short spec ## every check and every test
+test: install check unit race explore mutants clusters validate replay histories coverage fuzz-short spec ## every check and every test
 
 install: ## the Debian packages that tests need
 	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven
@@ -49,7 +49,7 @@ race: ## the same under the race detector, which also turns the invariants on
 	$(REAL) $(GO) test -race $(PURE)
 
 mutants: ## deliberate bugs in the core and in the memory layer, each of which must be found
-	$(GO) test -tags mutants ./impl/sim/...
+	$(GO) test -tags mutants ./impl/sim/... ./impl/explore
 	$(REAL) $(GO) test -tags mutants -run TestBrokenMemory ./e2e
 
 clusters: ## tests that start clusters of real processes
@@ -62,6 +62,9 @@ validate: install build ## recorded runs through the specification, by TLC, and 
 replay: build ## recorded runs through the core again, and broken cores that must differ
 	@scripts/replay
 	@$(GO) test -tags mutants ./impl/trace/replay
+
+explore: install ## the core through every interleaving of the small models, beside TLC's states
+	@$(GO) run ./impl/explore/check
 
 histories: ## what programs saw: checkers that agree, broken cores rejected, real clusters accepted
 	@scripts/histories
@@ -87,6 +90,7 @@ bench: build ## latency and throughput beside their floors
 	bin/momenode bench --nodes 2
 
 nightly: test spec-nightly ## the long runs
+	$(GO) run ./impl/explore/check -class nightly -graph 400000
 	$(MAKE) fuzz T=5m
 	$(GO) test ./linearizability -run TestAgreement -rounds 200000
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
