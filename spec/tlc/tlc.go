@@ -63,7 +63,7 @@ func findJar(cache string) (string, error) {
 		if _, err := os.Stat(jar); err != nil {
 			return "", fmt.Errorf("TLA2TOOLS_JAR: %w: let it name a tla2tools.jar, or unset it to use Maven", err)
 		}
-		return jar, nil
+		return filepath.Abs(jar) // TLC runs in another folder
 	}
 	if jar := jarIn(cache); jar != "" {
 		return jar, nil
