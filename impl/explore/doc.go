@@ -59,7 +59,7 @@
 // # What is checked in each state
 //
 // The invariants of StrongInvs (impl/sim), in every state of the spec; they take
-// about a fifth of the time. VersionInv and ProcessInv, which are the
+// less than a tenth of the time. VersionInv and ProcessInv, which are the
 // simulator's, say nothing here: see above. The core's own run as well under
 // -tags invariants. An error of Step, a panic, an effect out of place or a
 // message to a stranger is a failure with its path.

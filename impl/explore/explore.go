@@ -48,7 +48,7 @@ func (f *Failure) Report() string {
 // Run explores a model and compares what it counts with what TLC counted. The
 // error is a *Failure.
 func Run(m *Model) (*Result, error) {
-	e := newExplorer(m, m.Distinct)
+	e := newExplorer(m)
 	if f := e.run(nil); f != nil {
 		return e.result(), f
 	}
@@ -85,7 +85,6 @@ type key [16]byte
 type explorer struct {
 	*machine
 	model       *Model
-	limit       int64 // of states
 	seen        map[key]int32
 	nodes       []node
 	level, next []pending
@@ -105,21 +104,18 @@ type pending struct {
 	enc []byte
 }
 
-func newExplorer(m *Model, limit int64) *explorer {
-	e := &explorer{machine: newMachine(m), model: m, limit: limit, seen: make(map[key]int32), kept: make(map[key]bool)}
+func newExplorer(m *Model) *explorer {
+	e := &explorer{machine: newMachine(m), model: m, seen: make(map[key]int32), kept: make(map[key]bool)}
 	e.at = *newState(e.layout)
-	var pairs []string
-	for i := range e.Places {
-		pairs = append(pairs, e.Places[i].String())
+	var names [][2]string
+	for i, at := range e.Places {
+		names = append(names, [2]string{at.String(), e.names[i]})
 	}
-	slices.SortFunc(pairs, func(a, b string) int { return len(b) - len(a) })
-	for i := 0; i < len(pairs); i += 2 {
-		for k, at := range e.Places {
-			if at.String() == pairs[i] {
-				pairs = slices.Insert(pairs, i+1, e.names[k])
-				break
-			}
-		}
+	// leaf@12 before leaf@1
+	slices.SortFunc(names, func(a, b [2]string) int { return strings.Compare(b[0], a[0]) })
+	var pairs []string
+	for _, n := range names {
+		pairs = append(pairs, n[0], n[1])
 	}
 	e.places = strings.NewReplacer(pairs...)
 	return e
@@ -130,7 +126,7 @@ func (e *explorer) result() *Result {
 }
 
 // run explores. Where each is not nil, it is told every state that was expanded,
-// in the order of the search.
+// in the order of the search, before anything is demanded of where it leads.
 func (e *explorer) run(each func(id int32, enc []byte, to []successor)) *Failure {
 	first := newState(e.layout).encode(nil)
 	if f := e.reach(-1, successor{image: first[:len(first)-e.Leaves]}); f != nil {
@@ -145,13 +141,13 @@ func (e *explorer) run(each func(id int32, enc []byte, to []successor)) *Failure
 				return e.fail(p.id, v)
 			}
 			e.transitions += int64(len(to))
+			if each != nil {
+				each(p.id, p.enc, to)
+			}
 			for _, s := range to {
 				if f := e.reach(p.id, s); f != nil {
 					return f
 				}
-			}
-			if each != nil {
-				each(p.id, p.enc, to)
 			}
 		}
 	}
@@ -189,7 +185,7 @@ func (e *explorer) reach(from int32, s successor) *Failure {
 			return e.fail(id, &violation{inv.Name, why})
 		}
 	}
-	if int64(len(e.nodes)) > e.limit {
+	if int64(len(e.nodes)) > e.model.Distinct {
 		return e.fail(id, violated("SameCounts", "the core has more states than the %d that TLC found", e.model.Distinct))
 	}
 	return nil

@@ -88,7 +88,7 @@ func TestCountsDiffer(t *testing.T) {
 func TestHistory(t *testing.T) {
 	for _, name := range []string{"root2", "chain3", "pair3"} {
 		m := named(t, name)
-		e := newExplorer(m, m.Distinct)
+		e := newExplorer(m)
 		random := rand.New(rand.NewPCG(1, 2))
 		e.history = func() uint64 { return random.Uint64() >> 1 }
 		if f := e.run(nil); f != nil {
@@ -128,7 +128,7 @@ func TestLayout(t *testing.T) {
 // TestEncoding demands that a state comes back from its encoding.
 func TestEncoding(t *testing.T) {
 	m := named(t, "pair3")
-	e := newExplorer(m, m.Distinct)
+	e := newExplorer(m)
 	s := newState(e.layout)
 	f := e.run(func(_ int32, enc []byte, to []successor) {
 		for _, next := range to {

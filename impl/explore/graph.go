@@ -196,10 +196,10 @@ func (g *graph) value(k int32) value {
 	return v
 }
 
-// compare explores a model and goes through both graphs at once. What the core
-// does wrong before a difference shows is not looked at: the difference says it.
+// compare explores a model and goes through both graphs at once, as far as the
+// exploration came. What stopped it counts where no difference came before.
 func compare(m *Model, g *graph) *Failure {
-	e := newExplorer(m, m.Distinct)
+	e := newExplorer(m)
 	type expanded struct {
 		id  int32
 		enc []byte

@@ -32,7 +32,7 @@ func TestSameGraph(t *testing.T) {
 // draw writes a model's graph, as the core has it, the way TLC would.
 func draw(t *testing.T, m *Model) []byte {
 	t.Helper()
-	e := newExplorer(m, m.Distinct)
+	e := newExplorer(m)
 	s := newState(e.layout)
 	var b bytes.Buffer
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
@@ -41,16 +42,26 @@ type row struct {
 	Error       string  `json:"error,omitempty"`
 }
 
+// options are the command line's.
+type options struct {
+	spec    string
+	nightly bool
+	only    *regexp.Regexp
+	graph   int64
+	json    bool
+}
+
 func main() {
-	var (
-		class  = flag.String("class", "ci", "what to explore: ci, or nightly (everything)")
-		only   = flag.String("only", "", "explore only models with a name that this `regexp` matches")
-		graph  = flag.Int64("graph", 20_000, "have TLC write the graph of models of at most so many `states`; 0: of none")
-		asJSON = flag.Bool("json", false, "print one JSON object a line")
-		spec   = flag.String("spec", "spec", "the `folder` of the specifications")
-	)
+	var o options
+	class := flag.String("class", "ci", "what to explore: ci, or nightly (everything)")
+	only := flag.String("only", "", "explore only models with a name that this `regexp` matches")
+	flag.Int64Var(&o.graph, "graph", 20_000, "have TLC write the graph of models of at most so many `states`; 0: of none")
+	flag.BoolVar(&o.json, "json", false, "print one JSON object a line")
+	flag.StringVar(&o.spec, "spec", "spec", "the `folder` of the specifications")
 	flag.Parse()
-	pattern, err := regexp.Compile(*only)
+	var err error
+	o.only, err = regexp.Compile(*only)
+	o.nightly = *class == "nightly"
 	switch {
 	case flag.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -63,19 +74,19 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *spec, *class == "nightly", pattern, *graph, *asJSON); err != nil {
+	if err := run(ctx, os.Stdout, o); err != nil {
 		fmt.Fprintln(os.Stderr, "explore:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, spec string, nightly bool, only *regexp.Regexp, graph int64, asJSON bool) error {
-	models, err := explore.Models(os.DirFS(spec))
+func run(ctx context.Context, out io.Writer, o options) error {
+	models, err := explore.Models(os.DirFS(o.spec))
 	if err != nil {
 		return fmt.Errorf("%w; -spec names the folder of the specifications", err)
 	}
 	var tool *tlc.Tool
-	if graph > 0 {
+	if o.graph > 0 {
 		cache, err := tlc.Cache()
 		if err != nil {
 			return err
@@ -84,13 +95,13 @@ func run(ctx context.Context, spec string, nightly bool, only *regexp.Regexp, gr
 			return fmt.Errorf("%w; or compare counts only, with -graph 0", err)
 		}
 	}
-	if !asJSON {
-		fmt.Printf("explore: the core, every interleaving, beside TLC\n%-12s %9s %11s %5s %9s %10s %8s  %s\n",
+	if !o.json {
+		fmt.Fprintf(out, "explore: the core, every interleaving, beside TLC\n%-12s %9s %11s %5s %9s %10s %8s  %s\n",
 			"model", "states", "transitions", "depth", "concrete", "core steps", "seconds", "equal")
 	}
 	explored, failed := 0, 0
 	for _, m := range models {
-		if !only.MatchString(m.Name) || m.Class == "nightly" && !nightly {
+		if !o.only.MatchString(m.Name) || m.Class == "nightly" && !o.nightly {
 			continue
 		}
 		explored++
@@ -98,9 +109,9 @@ func run(ctx context.Context, spec string, nightly bool, only *regexp.Regexp, gr
 		result, err := explore.Run(m)
 		r := row{Model: m.Name, States: result.States, Transitions: result.Transitions + 1, Depth: result.Depth,
 			Concrete: result.Concrete, Steps: result.Steps, Seconds: time.Since(start).Seconds(), Equal: "counts"}
-		if m.Distinct <= graph {
+		if m.Distinct <= o.graph {
 			// The first difference says more than an invariant that breaks later.
-			if differs := explore.SameGraph(ctx, tool, spec, m); differs != nil {
+			if differs := explore.SameGraph(ctx, tool, o.spec, m); differs != nil {
 				err = differs
 			}
 			r.Equal = "graph"
@@ -112,29 +123,29 @@ func run(ctx context.Context, spec string, nightly bool, only *regexp.Regexp, gr
 			failed++
 			r.Equal, r.Error = "no", err.Error()
 		}
-		if err := show(r, err, asJSON); err != nil {
+		if err := show(out, r, err, o.json); err != nil {
 			return err
 		}
 	}
 	switch {
 	case explored == 0:
-		return fmt.Errorf("-only %s matches no model", only)
+		return fmt.Errorf("-only %s matches no model", o.only)
 	case failed > 0:
 		return fmt.Errorf("%d of %d models differ from what TLC found", failed, explored)
 	}
 	return nil
 }
 
-func show(r row, failure error, asJSON bool) error {
+func show(out io.Writer, r row, failure error, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(r)
+		return json.NewEncoder(out).Encode(r)
 	}
-	fmt.Printf("%-12s %9s %11s %5d %9s %10s %8.1f  %s\n", r.Model, grouped(r.States), grouped(r.Transitions), r.Depth,
+	fmt.Fprintf(out, "%-12s %9s %11s %5d %9s %10s %8.1f  %s\n", r.Model, grouped(r.States), grouped(r.Transitions), r.Depth,
 		grouped(r.Concrete), grouped(r.Steps), r.Seconds, r.Equal)
 	if f := (*explore.Failure)(nil); errors.As(failure, &f) {
-		fmt.Print(f.Report())
+		fmt.Fprint(out, f.Report())
 	} else if failure != nil {
-		fmt.Println(failure)
+		fmt.Fprintln(out, failure)
 	}
 	return nil
 }
