@@ -227,8 +227,8 @@ func (s *states) circle(all []*block) *conflict {
 
 // byValues judges a word without a search, where each value was put there at
 // most once. It does not decide if that is not so, and in two more cases: open
-// additions, which it leaves out, were needed; or compare-and-swaps were refused
-// because of values that are there at a time which is not determined.
+// additions, which it leaves out, were needed; or compare-and-swaps were refused,
+// and no order of the blocks that explains them was found among several.
 func byValues(ops []*Operation) (c *conflict, checker string, decided bool) {
 	s := newStates(ops)
 	if c := s.impossible(); c != nil {
@@ -270,10 +270,6 @@ func byValues(ops []*Operation) (c *conflict, checker string, decided bool) {
 		return nil, checker, true
 	}
 	only := inSequence(blocks)
-	var chain []*cluster
-	for _, b := range blocks {
-		chain = append(chain, b.chain...)
-	}
-	c = inOrderRefused(chain)
+	c = rearrange(blocks, len(ops), only)
 	return c, checkerChain, c == nil || only && s.wild == 0 && s.unused == 0
 }

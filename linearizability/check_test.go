@@ -84,6 +84,7 @@ func TestCheck(t *testing.T) {
 		{"refused", "c0>1[1,5] n0>9[4,6]", Linearizable, "chain", "", nil},
 		{"refused wrongly", "c0>1[1,2] n1>9[3,4]", Violation, "chain", "refused", []int{2, 3}},
 		{"refused before", "w1[1,2] n2>9[3,4] w2[3,6]", Linearizable, "chain", "", nil},
+		{"refused, in another order", "n0>9[2,3] w3[4,5] w2[3,6]", Linearizable, "chain", "", nil},
 		{"circle", "c1>2[1,2] c2>1[3,4]", Violation, "chain", "came from itself", []int{2, 3}},
 		{"counter", "a1=1[1,4] a1=2[1,4] a1=3[2,3] r3[5,6]", Linearizable, "chain", "", nil},
 		{"lost update", "a1=1[1,4] a1=1[1,4]", Violation, "chain", "0 was replaced 2 times", []int{2, 3}},

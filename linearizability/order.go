@@ -106,8 +106,8 @@ func outOfOrder(chain []*cluster, j int) *conflict {
 // returns before b(i+1) can only come before b(i), so it raises the lower bound
 // of b(i) to its call. That is all it says, and it only ever raises bounds, so
 // the lowest solution, which one pass from the last state to the first finds, is
-// one if there is any. O(n).
-func inOrderRefused(chain []*cluster) *conflict {
+// one if there is any. O(n). With a conflict comes the state that it is about.
+func inOrderRefused(chain []*cluster) (f *conflict, state int) {
 	n := len(chain)
 	begin := make([]int64, n+1)
 	begin[n] = Never
@@ -148,9 +148,9 @@ func inOrderRefused(chain []*cluster) *conflict {
 						ops = append(ops, d.by)
 					}
 				}
-				return &conflict{why: fmt.Sprintf("an operation is refused as if it did not find %s, which is there all the time", c), ops: ops}
+				return &conflict{why: fmt.Sprintf("an operation is refused as if it did not find %s, which is there all the time", c), ops: ops}, i
 			}
 		}
 	}
-	return nil
+	return nil, 0
 }
