@@ -65,6 +65,13 @@
 //
 // A process that forks without exec loses its segments in the child.
 //
+// # Histories
+//
+// A program can record what it does to words and locks ([Record], [WordsOf]), and
+// "momenode trace check" judges afterwards whether memory has kept its promise:
+// whether every operation can have taken effect at one moment between its call
+// and its return.
+//
 // # Failures
 //
 // If the node or the cluster fails, the program ends: with status 1 and a line

@@ -31,6 +31,13 @@
 //	momenode cluster --nodes 4 --dir /tmp/c -- ./sor --iterations 10000 &
 //	momenode status --socket /tmp/c/node0.sock --hottest 5
 //
+// With --trace DIR every node records what its managers do, and programs find
+// the directory in MOME_HISTORY: one that calls mome.Record leaves there what it
+// did to shared memory. "momenode trace" judges both afterwards:
+//
+//	momenode cluster --nodes 4 --trace run -- ./program
+//	momenode trace check run
+//
 // # A cluster of many machines
 //
 // One node per machine. The first founds the cluster, for a number of nodes that

@@ -8,6 +8,7 @@
 //	Snapshot   the spec's state of one page                   snapshot.go
 //	Invariants StrongInvs as Go functions                     invariants.go
 //	Record     the logs of a run, as real nodes write them    record.go
+//	History    what the processes have seen                   history.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
 //
 // Which action ran at which level and phase is counted by impl/coverage.
@@ -15,5 +16,6 @@
 // Real is impl/protocol. Simulated are: the links (session.go states which
 // rules of impl/wire it repeats), page contents (one word for a page),
 // processes and their mappings, and time, which is the scheduler's choice.
-// Every load and store is checked at once against an atomic memory.
+// Every load and store is checked at once against an atomic memory; where a
+// history is recorded they are not, and its checker is to find what is wrong.
 package sim
