@@ -16,7 +16,7 @@ import (
 
 // tool is TLC, which Maven brings if need be. Without Java the validator cannot
 // be tested, and that is a failure.
-func tool(t *testing.T) *tlc.Tool {
+func tool(t testing.TB) *tlc.Tool {
 	t.Helper()
 	cache, err := tlc.Cache()
 	if err != nil {
@@ -32,7 +32,7 @@ func tool(t *testing.T) *tlc.Tool {
 var recordFlag = flag.String("record", "", "keep the simulated runs below this directory")
 
 // runDir is where a run is recorded.
-func runDir(t *testing.T, name string) string {
+func runDir(t testing.TB, name string) string {
 	t.Helper()
 	if *recordFlag == "" {
 		return t.TempDir()
@@ -45,7 +45,7 @@ func runDir(t *testing.T, name string) string {
 }
 
 // record lets the simulator run for so many steps and returns its logs.
-func record(t *testing.T, cfg sim.Config, steps int) string {
+func record(t testing.TB, cfg sim.Config, steps int) string {
 	t.Helper()
 	dir := runDir(t, t.Name())
 	w := sim.New(cfg)
