@@ -42,6 +42,11 @@ Lowest(children) == CHOOSE c \in children : \A d \in children : Index[c] <= Inde
 \* definition once.
 Run     == Trace
 Forms   == Shapes
+
+\* Children, found once.
+Below            == [m \in Managers |-> {x \in DOMAIN Parent : Parent[x] = m}]
+KnownChildren(m) == Below[m]
+
 Going   == next <= Len(Run[object])
 Event   == Forms[Run[object][next][1]]
 Content == Run[object][next][2]

@@ -84,6 +84,7 @@ func (t *names) constants() []Constant {
 		{Name: "Zero", Value: strconv.Itoa(zero)},
 		{Name: "Values", Value: "{}"},
 		{Name: "OneOf", Operator: "Lowest"},
+		{Name: "Children", Operator: "KnownChildren"},
 	}
 }
 
