@@ -34,6 +34,17 @@ func record(t *testing.T) (n *Node, r *Recorder, dir string) {
 	return n, r, dir
 }
 
+// words is a segment of one page, which is there: the node of these tests is in
+// this process, and needs a processor to serve a fault.
+func words(t *testing.T, n *Node) *Segment {
+	t.Helper()
+	s := create(t, n, "words", addr.PageSize)
+	if err := s.Prefault(0, addr.PageSize, true); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func theHistory(t *testing.T, dir string) string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "history-*.ndjson"))
@@ -47,7 +58,7 @@ func theHistory(t *testing.T, dir string) string {
 func TestRecord(t *testing.T) {
 	n, r, dir := record(t)
 	ctx := t.Context()
-	s := create(t, n, "words", addr.PageSize)
+	s := words(t, n)
 	c := r.Client()
 	w, err := WordsOf[int64](c, s, 64, 4)
 	if err != nil || w.Len() != 4 {
@@ -138,7 +149,7 @@ func TestRecord(t *testing.T) {
 // TestRecordIsLinearizable has goroutines use the same words at once.
 func TestRecordIsLinearizable(t *testing.T) {
 	n, r, dir := record(t)
-	s := create(t, n, "words", addr.PageSize)
+	s := words(t, n)
 	var wg sync.WaitGroup
 	const goroutines, each = 4, 500
 	for g := range goroutines {
@@ -177,7 +188,7 @@ func TestRecordOff(t *testing.T) {
 		t.Fatal(r, err)
 	}
 	c := r.Client()
-	s := create(t, n, "words", addr.PageSize)
+	s := words(t, n)
 	w, err := WordsOf[uint64](c, s, 0, 1)
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,9 @@ const (
 	checkerSearch = "search"
 )
 
+// opinions is how many violations Porcupine is asked about.
+const opinions = 16
+
 // Limits are those of the search, which takes over where neither zones nor
 // chains decide. It takes exponential time at worst.
 type Limits struct {
@@ -51,7 +54,8 @@ type Result struct {
 	// Contradiction is operations that cannot all have happened, given those
 	// that must be in between.
 	Contradiction []*Operation
-	// Confirmed says that Porcupine has found the same violation.
+	// Confirmed says that Porcupine has found the same violation. It is asked
+	// about the first of many only.
 	Confirmed bool
 
 	picture *picture
@@ -91,7 +95,7 @@ func Check(history []Operation, limits Limits) *Report {
 	for _, k := range keys {
 		begin := time.Now()
 		ops := parts[k]
-		one := checkWord(k, ops, limits)
+		one := checkWord(k, ops, limits, len(r.Findings) < opinions)
 		m := models[one.Model]
 		if m == nil {
 			m = &ModelReport{Model: one.Model, Checkers: make(map[string]int), clients: make(map[int]bool)}
@@ -132,7 +136,7 @@ func (m *ModelReport) add(r *Result, ops []*Operation, took time.Duration) {
 	}
 }
 
-func checkWord(k Key, ops []*Operation, limits Limits) *Result {
+func checkWord(k Key, ops []*Operation, limits Limits, ask bool) *Result {
 	r := &Result{Key: k, Operations: len(ops)}
 	var model *porcupine.Model
 	var odd *Operation
@@ -150,8 +154,10 @@ func checkWord(k Key, ops []*Operation, limits Limits) *Result {
 		return r
 	}
 	r.Verdict, r.Why, r.Contradiction = Violation, c.why, c.ops
-	if err := r.secondOpinion(c, ops, model, limits.Time); err != nil {
-		r.Verdict, r.Why = Undecided, err.Error()
+	if ask {
+		if err := r.secondOpinion(c, ops, model, limits.Time); err != nil {
+			r.Verdict, r.Why = Undecided, err.Error()
+		}
 	}
 	return r
 }

@@ -231,8 +231,8 @@ func (r *checkReport) print(w io.Writer) error {
 	var rows [][]any
 	for _, m := range r.Models {
 		var by []string
-		for _, name := range []string{"zone", "chain", "search", ""} {
-			if n := m.Checkers[name]; n > 0 && name != "" {
+		for _, name := range []string{"zone", "chain", "search"} {
+			if n := m.Checkers[name]; n > 0 {
 				by = append(by, fmt.Sprintf("%s %d", name, n))
 			}
 		}
