@@ -1,0 +1,118 @@
+--------------------------- MODULE TraceHeapLock ---------------------------
+(***************************************************************************)
+(* Is what was recorded of a run a behaviour of HeapLock?  Every event is  *)
+(* an action with its parties and requests, and says what the action left  *)
+(* behind at its place.  A message that arrives must be at the head of its *)
+(* channel in the specification.  Everything a process does is an event:   *)
+(* no step is silent.                                                      *)
+(*                                                                         *)
+(* Every lock is an initial state of its own.  The run is accepted if      *)
+(* every lock gets to Done; one that does not is a deadlock, which TLC     *)
+(* reports.  Each event admits one successor at most, so that a deadlock   *)
+(* is a verdict: the event at which it stands is no step of HeapLock.      *)
+(*                                                                         *)
+(* impl/trace/validate writes the constants.                               *)
+(***************************************************************************)
+EXTENDS HeapLock, TLC
+
+CONSTANTS
+    Trace,   \* Trace[o][i]: <<k>>, the i-th event of object o, where k is its
+             \* place in Shapes
+    Shapes   \* Shapes[k]: act, node (where, or for the home whose message),
+             \* msg of what is received, party and call of what a process did,
+             \* post
+
+VARIABLES
+    object,  \* which lock of the trace this is
+    next     \* the event that comes next
+
+traceVars == <<object, next, vars>>
+
+Going == next <= Len(Trace[object])
+Event == Shapes[Trace[object][next][1]]
+
+----------------------------------------------------------------------------
+(***************************************************************************)
+(* The parts of an event.                                                  *)
+(***************************************************************************)
+AtHome   == {"HomeRecvAcquire", "HomeRecvCancel", "HomeRecvRelease"}
+AtNode   == {"RecvGrant", "RecvRefuse", "RecvReleased"}
+Channel(e) == IF e.act \in AtHome THEN up[e.node] ELSE down[e.node]
+
+\* A home counts its grants of all locks: the next fence is the one that the log
+\* has, and higher than the last.
+TraceFence(f) == IF Event.act \in AtHome /\ Event.post.fence > f THEN Event.post.fence ELSE f + 1
+
+Arrives(e) == e.act \in AtHome \cup AtNode => Channel(e) # <<>> /\ Head(Channel(e)) = e.msg
+
+Act(e) ==
+    \/ e.act = "AcquireLock"     /\ AcquireLock(e.party, e.call.request, e.call.try)
+    \/ e.act = "CancelLock"      /\ CancelLock(e.party, e.call.target, e.call.request)
+    \/ e.act = "ReleaseLock"     /\ ReleaseLock(e.party, e.call.fence, e.call.request)
+    \/ e.act = "ProcessDied"     /\ ProcessDied(e.party)
+    \/ e.act = "RecvGrant"       /\ RecvGrant(e.node)
+    \/ e.act = "RecvRefuse"      /\ RecvRefuse(e.node)
+    \/ e.act = "RecvReleased"    /\ RecvReleased(e.node)
+    \/ e.act = "HomeRecvAcquire" /\ HomeRecvAcquire(e.node)
+    \/ e.act = "HomeRecvCancel"  /\ HomeRecvCancel(e.node)
+    \/ e.act = "HomeRecvRelease" /\ HomeRecvRelease(e.node)
+
+\* After the step the lock is at that place what the log says.  A node forgets a
+\* dead party of which nothing is left.
+Becomes(e) ==
+    IF e.act \in AtHome
+    THEN lock' = e.post
+    ELSE /\ turn'[e.party] = e.post.turn
+         /\ calls'[e.party] = e.post.calls
+         /\ e.post.turn # NoTurn \/ e.post.calls # {} \/ e.post.dead => (e.party \in dead') = e.post.dead
+
+----------------------------------------------------------------------------
+TraceInit == Init /\ object \in DOMAIN Trace /\ next = 1
+
+Step ==
+    /\ Going
+    /\ IF Arrives(Event) THEN Act(Event) ELSE FALSE
+    /\ Becomes(Event)
+    /\ next' = next + 1
+    /\ UNCHANGED object
+
+Done == ~Going /\ UNCHANGED traceVars
+
+TraceNext == Step \/ Done
+
+----------------------------------------------------------------------------
+(***************************************************************************)
+(* Why an event is no step.  The state before it is the initial state of   *)
+(* a second run, which prints what does not hold.                          *)
+(***************************************************************************)
+Guards(e) ==
+    << <<"the message is at the head of its channel", Arrives(e)>>,
+       <<"p \\notin dead", e.act \in AtHome \cup AtNode \/ e.party \notin dead>> >>
+
+\* The parts of the state after the step: what, in the specification, in the log.
+Parts(e) ==
+    IF e.act \in AtHome
+    THEN << <<"fence", lock'.fence, e.post.fence>>,
+            <<"holder", <<lock'.holder, lock'.request>>, <<e.post.holder, e.post.request>> >>,
+            <<"died", lock'.died, e.post.died>>,
+            <<"overtaken", lock'.overtaken, e.post.overtaken>>,
+            <<"queue", lock'.queue, e.post.queue>> >>
+    ELSE << <<"turn", turn'[e.party], e.post.turn>>,
+            <<"calls", calls'[e.party], e.post.calls>>,
+            <<"dead", e.party \in dead', e.post.dead>> >>
+
+ExplainGuards ==
+    LET g == Guards(Event)
+    IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE PrintT("guard: " \o g[i][1])
+
+ExplainParts ==
+    /\ Act(Event)
+    /\ LET p == Parts(Event)
+       IN  \A i \in 1..Len(p) :
+              IF p[i][2] = p[i][3] THEN TRUE
+              ELSE PrintT("part: " \o p[i][1] \o ": " \o ToString(p[i][2]) \o ", not " \o ToString(p[i][3]))
+    /\ next' = next + 1
+    /\ UNCHANGED object
+
+ExplainNext == TLCGet("level") = 1 /\ ExplainGuards /\ ExplainParts
+============================================================================
