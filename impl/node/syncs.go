@@ -11,6 +11,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
@@ -19,6 +20,7 @@ import (
 type syncs struct {
 	mu      sync.Mutex // guards all below; taken after no other lock but a link's
 	core    *protocol.SyncNode
+	log     *trace.SyncLog // nil: nothing is recorded
 	batch   protocol.SyncBatch
 	touched outbox
 	parties map[uint64]*application
@@ -31,6 +33,9 @@ type request struct{ party, id uint64 }
 
 func (n *Node) startSyncs() {
 	n.syncs.core = protocol.NewSyncNode(n.id, n.incarnation, n.conf)
+	if log := n.syncs.log; log != nil {
+		n.syncs.core.Observe(&syncObserver{log, n.syncs.core})
+	}
 	n.syncs.parties = make(map[uint64]*application)
 	n.syncs.timers = make(map[request]*time.Timer)
 	n.syncs.expired = make(map[request]bool)
@@ -54,21 +59,15 @@ func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync) {
 	}
 }
 
-// syncInput is one request of a process.
-func (n *Node) syncInput(in protocol.SyncInput) {
-	n.syncs.mu.Lock()
-	if err := n.syncStep(in); err != nil {
-		panic(fmt.Sprintf("mome: %v: %v", in.Kind, err))
-	}
-	n.syncUnlock()
-}
-
 // syncStep is one step and what follows.
 // Preconditions: n.syncs.mu is held.
 func (n *Node) syncStep(in protocol.SyncInput) error {
 	s := &n.syncs
 	s.batch.Reset()
-	if err := s.core.Step(in, &s.batch); err != nil {
+	s.log.Input(&in)
+	err := s.core.Step(in, &s.batch)
+	s.log.Output(&in, &s.batch, err)
+	if err != nil {
 		return err
 	}
 	for i := range s.batch.Send {
@@ -222,10 +221,14 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 	n.syncs.mu.Lock()
 	n.syncs.parties[a.party] = a
 	if timeout > 0 && !in.Try {
+		// However short it is, it ends after the request has begun: expire
+		// needs the lock.
 		r := request{a.party, req.Id}
 		n.syncs.timers[r] = time.AfterFunc(timeout, func() { n.expire(r) })
 	}
-	n.syncs.mu.Unlock()
-	n.syncInput(in)
+	if err := n.syncStep(in); err != nil {
+		panic(fmt.Sprintf("mome: %v: %v", in.Kind, err))
+	}
+	n.syncUnlock()
 	return true
 }

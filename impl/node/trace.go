@@ -21,6 +21,15 @@ type observer struct {
 // Observe implements protocol.Observer.
 func (o *observer) Observe(e *protocol.Event) { o.log.Action(e, o.core) }
 
+// syncObserver passes the actions of locks and barriers to their log.
+type syncObserver struct {
+	log  *trace.SyncLog
+	core *protocol.SyncNode
+}
+
+// ObserveSync implements protocol.SyncObserver.
+func (o *syncObserver) ObserveSync(e *protocol.SyncEvent) { o.log.Action(e, o.core) }
+
 // startTrace begins the logs of this node, if it is to record.
 func (n *Node) startTrace(conf *protocol.Configuration) error {
 	if n.cfg.Trace == "" {
@@ -32,6 +41,10 @@ func (n *Node) startTrace(conf *protocol.Configuration) error {
 	}
 	n.trace, err = trace.NewRecorder(n.cfg.Trace, trace.Header{Spec: "strong", Node: n.id, Incarnation: n.incarnation,
 		Nodes: len(conf.Members), PageSize: addr.PageSize, Slots: slots, Build: n.cfg.Version}, shardCount)
+	if err != nil {
+		return err
+	}
+	n.syncs.log, err = n.trace.Sync()
 	return err
 }
 

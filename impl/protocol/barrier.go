@@ -134,20 +134,21 @@ func (c barrierClient) endWaits(s *seat, code SyncCode) {
 
 // abandonSeats leaves every seat of a dead party.
 func (c barrierClient) abandonSeats(id uint64) {
-	var objects []uint64
+	objects := c.touches(id, SyncJoin, SyncLeave)
 	for object, m := range c.meetings {
 		if slices.ContainsFunc(m.seats, func(s seat) bool { return s.party == id }) {
 			objects = append(objects, object)
 		}
 	}
-	slices.Sort(objects)
-	for _, object := range objects {
-		seats := c.meetings[object].seats
-		for i := range seats {
-			if s := &seats[i]; s.party == id && !s.leaving {
-				c.leave(object, s, 0, CodePartyDied)
+	for _, object := range sorted(objects) {
+		if m := c.meetings[object]; m != nil {
+			for i := range m.seats {
+				if s := &m.seats[i]; s.party == id && !s.leaving {
+					c.leave(object, s, 0, CodePartyDied)
+				}
 			}
 		}
+		c.observeDeath(id, object, true)
 	}
 }
 

@@ -43,10 +43,10 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestActions compares the actions of Next in Strong.tla with Actions, both
-// ways. Store is the application's, and silent.
-func TestActions(t *testing.T) {
-	text, err := os.ReadFile("../../spec/strong/Strong.tla")
+// nextActions are the actions that Next of a module names, through one more
+// level of operators, and without those that are not the core's.
+func nextActions(t *testing.T, file string, silent ...string) (spec []string) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,49 +64,80 @@ func TestActions(t *testing.T) {
 	names := func(op string) (all []string) {
 		body, ok := operators[op]
 		if !ok {
-			t.Fatalf("Strong.tla has no %s", op)
+			t.Fatalf("%s has no %s", file, op)
 		}
 		for _, m := range called.FindAllStringSubmatch(body, -1) {
 			all = append(all, m[1])
 		}
 		return all
 	}
-	var spec []string
 	for _, part := range names("Next") {
 		for _, a := range names(part) {
-			if a != "Children" && a != "Store" && !slices.Contains(spec, a) {
+			if !slices.Contains(silent, a) && !slices.Contains(spec, a) {
 				spec = append(spec, a)
 			}
 		}
 	}
-	var code []string
-	for _, a := range protocol.Actions() {
-		code = append(code, a.String())
+	return spec
+}
+
+// TestActions compares the actions of Next in a specification with those of the
+// code, both ways, and demands that a handler has the name of its action. Store
+// is the application's, and silent.
+func TestActions(t *testing.T) {
+	for _, c := range []struct {
+		spec    string
+		silent  []string // in Next, and no actions
+		code    []string
+		files   []string
+		handler string // its receiver
+		least   int
+	}{
+		{"strong/Strong.tla", []string{"Children", "Store"}, actionNames(protocol.Actions()),
+			[]string{"manager.go", "leaf.go", "home.go"}, `\*(manager|leafManager)`, 12},
+		{"heaplock/HeapLock.tla", []string{"Unused"}, actionNames(protocol.LockActions()),
+			[]string{"lock.go", "sync.go"}, `lockClient|lockHome|\*SyncNode`, 10},
+	} {
+		t.Run(c.spec, func(t *testing.T) {
+			spec := nextActions(t, "../../spec/"+c.spec, c.silent...)
+			for _, a := range spec {
+				if !slices.Contains(c.code, a) {
+					t.Errorf("Next has %s, the code has not", a)
+				}
+			}
+			for _, a := range c.code {
+				if !slices.Contains(spec, a) {
+					t.Errorf("the code has %s, Next has not", a)
+				}
+			}
+			if len(spec) < c.least {
+				t.Errorf("only %d actions found in Next: %v", len(spec), spec)
+			}
+			expectHandlers(t, c.files, c.handler, c.code)
+		})
 	}
-	for _, a := range spec {
-		if !slices.Contains(code, a) {
-			t.Errorf("Next has %s, Actions has not", a)
-		}
+	// Barriers have no specification: here their events and their handlers agree.
+	expectHandlers(t, []string{"barrier.go"}, `barrierClient|barrierHome`, actionNames(protocol.BarrierActions()))
+}
+
+func actionNames[A interface{ String() string }](actions []A) (all []string) {
+	for _, a := range actions {
+		all = append(all, a.String())
 	}
-	for _, a := range code {
-		if !slices.Contains(spec, a) {
-			t.Errorf("Actions has %s, Next has not", a)
-		}
-	}
-	if len(spec) < 12 {
-		t.Errorf("only %d actions found in Next: %v", len(spec), spec)
-	}
-	// A handler of a manager or a leaf has the name of its action.
+	return all
+}
+
+func expectHandlers(t *testing.T, files []string, receiver string, actions []string) {
 	var source strings.Builder
-	for _, file := range []string{"manager.go", "leaf.go", "home.go"} {
+	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		source.Write(b)
 	}
-	for _, a := range code {
-		if !regexp.MustCompile(`func \(\w+ \*(manager|leafManager)\) ` + a + `\(`).MatchString(source.String()) {
+	for _, a := range actions {
+		if !regexp.MustCompile(`func \(\w+ (` + receiver + `)\) ` + a + `\(`).MatchString(source.String()) {
 			t.Errorf("no handler is named %s", a)
 		}
 	}

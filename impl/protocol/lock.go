@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -98,7 +97,7 @@ func (c lockClient) cancelTurn(key turnKey, t turn) turn {
 func (c lockClient) ReleaseLock(in *SyncInput) {
 	key := turnKey{in.Party, in.Object}
 	t, ok := c.turns[key]
-	if !ok || t.fence == 0 || t.fence != in.Fence {
+	if !ok || t.fence == 0 || t.fence != in.Fence && !broken(bugAnyFence) {
 		c.refuse(in, CodeNotOwner)
 		return
 	}
@@ -123,21 +122,22 @@ func (c lockClient) endTurn(key turnKey) {
 
 // abandonLocks releases what a dead party holds, and cancels what it waits for.
 func (c lockClient) abandonLocks(id uint64) {
-	var mine []turnKey
+	objects := c.touches(id, SyncRelease)
 	for key := range c.turns {
 		if key.party == id {
-			mine = append(mine, key)
+			objects = append(objects, key.object)
 		}
 	}
-	slices.SortFunc(mine, func(a, b turnKey) int { return cmp.Compare(a.object, b.object) })
-	for _, key := range mine {
-		t := c.turns[key]
-		if t.fence == 0 {
+	for _, object := range sorted(objects) {
+		key := turnKey{id, object}
+		switch t, ok := c.turns[key]; {
+		case ok && t.fence == 0:
 			c.turns[key] = c.cancelTurn(key, t)
-			continue
+		case ok && !broken(bugDeathKeepsLock):
+			c.endTurn(key)
+			c.giveBack(key, 0, t.fence, CodeOwnerDied)
 		}
-		c.endTurn(key)
-		c.giveBack(key, 0, t.fence, CodeOwnerDied)
+		c.observeDeath(id, object, false)
 	}
 }
 
@@ -174,7 +174,7 @@ func (c lockClient) RecvGrant(m *Sync) {
 	key := turnKey{m.Party, m.Object}
 	t := c.turns[key]
 	delete(c.awaited, awaitedKey{m.Party, m.Request})
-	if c.parties[m.Party].dead {
+	if c.parties[m.Party].dead && !broken(bugDeadKeepsGrant) {
 		c.endTurn(key)
 		c.giveBack(key, 0, m.Fence, SyncCode(m.Code))
 		return
@@ -264,9 +264,9 @@ func (h lockHome) HomeRecvAcquire(m *Sync) {
 	}
 	w := waiter{m.From, m.Party, m.Request}
 	switch {
-	case l.fence == 0:
+	case l.fence == 0 || broken(bugGrantWhileHeld):
 		h.grant(m.Object, l, w)
-	case m.Count == 1:
+	case m.Count == 1 && !broken(bugTryWaits):
 		h.refuseWaiter(m.Object, w, CodeBusy)
 	case len(l.queue) >= MaxWaiters:
 		h.refuseWaiter(m.Object, w, CodeLimit)
@@ -288,7 +288,9 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 	if i < 0 {
 		return
 	}
-	l.queue = slices.Delete(l.queue, i, i+1)
+	if !broken(bugCancelStaysQueued) {
+		l.queue = slices.Delete(l.queue, i, i+1)
+	}
 	h.refuseWaiter(m.Object, w, CodeCanceled)
 	h.check(m.Object)
 }
@@ -297,7 +299,7 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 // nothing.
 func (h lockHome) HomeRecvRelease(m *Sync) {
 	l := h.locks[m.Object]
-	owner := l != nil && l.fence == m.Fence && l.holder.is(m)
+	owner := l != nil && (l.fence == m.Fence || broken(bugDropFence)) && l.holder.is(m)
 	code := CodeOK
 	if !owner {
 		code = CodeNotOwner
@@ -307,7 +309,7 @@ func (h lockHome) HomeRecvRelease(m *Sync) {
 		return
 	}
 	l.fence = 0
-	l.died = SyncCode(m.Code) == CodeOwnerDied
+	l.died = SyncCode(m.Code) == CodeOwnerDied && !broken(bugOwnerDiedLost) || l.died && broken(bugOwnerDiedTwice)
 	h.handOver(m.Object, l)
 	h.check(m.Object)
 }
@@ -315,13 +317,15 @@ func (h lockHome) HomeRecvRelease(m *Sync) {
 // handOver gives a lock that was just given up to the next in the queue.
 func (h lockHome) handOver(object uint64, l *lock) {
 	if len(l.queue) == 0 {
-		if !l.died {
+		if *l = (lock{died: l.died}); !l.died {
 			delete(h.locks, object)
 		}
 		return
 	}
 	next := 0
-	if l.overtaken < NearTurns {
+	if broken(bugLastFirst) {
+		next = len(l.queue) - 1
+	} else if l.overtaken < NearTurns || broken(bugNearForever) {
 		near := slices.IndexFunc(l.queue, func(w waiter) bool { return w.node == l.holder.node })
 		next = max(next, near)
 	}
@@ -331,7 +335,9 @@ func (h lockHome) handOver(object uint64, l *lock) {
 		l.overtaken++
 	}
 	w := l.queue[next]
-	if next == 0 {
+	if broken(bugForgetWaiter) && len(l.queue) > next+1 {
+		l.queue = slices.Delete(l.queue, next, next+2)
+	} else if next == 0 {
 		l.queue = l.queue[1:]
 	} else {
 		l.queue = slices.Delete(l.queue, next, next+1)
@@ -346,7 +352,7 @@ func (h lockHome) grant(object uint64, l *lock, w waiter) {
 	if l.died {
 		code = CodeOwnerDied
 	}
-	l.died = false
+	l.died = l.died && broken(bugOwnerDiedTwice)
 	h.send(w.node, addr.Root, SyncGrant, code, Sync{Object: object, Party: w.party, Request: w.request, Fence: l.fence})
 }
 

@@ -31,13 +31,31 @@ const (
 	bugHitWithoutData
 	bugGenerationIgnored
 	bugNewestFirst
+
+	// Of locks.
+	bugDropFence
+	bugAnyFence
+	bugGrantWhileHeld
+	bugForgetWaiter
+	bugLastFirst
+	bugNearForever
+	bugTryWaits
+	bugCancelStaysQueued
+	bugOwnerDiedLost
+	bugOwnerDiedTwice
+	bugDeathKeepsLock
+	bugDeadKeepsGrant
 	numBugs
+
+	firstLockBug = bugDropFence
 )
 
 var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "OwnedCoversWrite", "HaveUnchecked",
 	"HavePassedDown", "ServeWhileRecalled", "RecallWhileServing", "RecallNotWhileUp", "AckBeforeCollect", "MissAsHit",
 	"UnmarkMissing", "HomeSendsWhileStale", "WritebackIgnoresData", "WritebackMootMissing", "VersionNotAdvanced",
 	"GrantBeforeData", "RecallOvertakesGrant", "EvictUnderUpgrade", "EvictOwned", "KeepsWriteOnDowngrade",
-	"HitWithoutData", "GenerationIgnored", "NewestFirst"}
+	"HitWithoutData", "GenerationIgnored", "NewestFirst",
+	"DropFence", "AnyFence", "GrantWhileHeld", "ForgetWaiter", "LastFirst", "NearForever", "TryWaits", "CancelStaysQueued",
+	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant"}
 
 func (b Bug) String() string { return name(bugNames[:], uint8(b)) }

@@ -6,13 +6,17 @@ var theBug Bug
 
 func broken(b Bug) bool { return b == theBug }
 
-// Break puts one mistake into the core, for every shard. Break(0) mends it.
+// Break puts one mistake into the core, for every shard and every SyncNode. Break(0) mends it.
 func Break(b Bug) { theBug = b }
 
-// Bugs are all mistakes.
-func Bugs() []Bug {
-	var all []Bug
-	for b := noBug + 1; b < numBugs; b++ {
+// Bugs are all mistakes about pages.
+func Bugs() []Bug { return bugs(noBug+1, firstLockBug) }
+
+// LockBugs are all mistakes about locks.
+func LockBugs() []Bug { return bugs(firstLockBug, numBugs) }
+
+func bugs(from, to Bug) (all []Bug) {
+	for b := from; b < to; b++ {
 		all = append(all, b)
 	}
 	return all

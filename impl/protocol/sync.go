@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
@@ -207,6 +208,7 @@ type SyncNode struct {
 	self        addr.NodeID
 	incarnation addr.Incarnation
 	conf        *Configuration
+	observer    SyncObserver
 
 	epoch   uint64 // the newest that any message carried
 	lamport uint64
@@ -255,6 +257,9 @@ func NewSyncNode(self addr.NodeID, incarnation addr.Incarnation, conf *Configura
 		barriers: make(map[uint64]*barrier),
 	}
 }
+
+// Observe has an observer told of every action from here on.
+func (s *SyncNode) Observe(o SyncObserver) { s.observer = o }
 
 // Configure sets a newer configuration.
 //
@@ -341,9 +346,11 @@ func (s *SyncNode) request(in *SyncInput) {
 		barrierClient{s}.LeaveBarrier(in)
 	case InProcessDied:
 		s.ProcessDied(in.Party)
+		return
 	default:
 		panic(fmt.Sprintf("mome: no input of the kind %v", in.Kind))
 	}
+	s.observeInput(in)
 }
 
 // ProcessDied gives up what a party has, in the order of objects: locks, then
@@ -415,6 +422,7 @@ func (s *SyncNode) dispatch(m *Sync) error {
 	case SyncLeft:
 		barrierClient{s}.RecvLeft(m)
 	}
+	s.observeMessage(m)
 	return nil
 }
 
@@ -549,6 +557,22 @@ func (s *SyncNode) mayCall(id uint64) bool {
 func (s *SyncNode) beginCall(c call) {
 	s.calls[c]++
 	s.enter(c.party).calls++
+}
+
+// touches are the objects of a party's calls of these kinds.
+func (s *SyncNode) touches(id uint64, kinds ...SyncKind) (objects []uint64) {
+	for c := range s.calls {
+		if c.party == id && slices.Contains(kinds, c.kind) {
+			objects = append(objects, c.object)
+		}
+	}
+	return objects
+}
+
+// sorted puts objects into their order, each once.
+func sorted(objects []uint64) []uint64 {
+	slices.Sort(objects)
+	return slices.Compact(objects)
 }
 
 // endCall is called when the answer has come.

@@ -9,6 +9,7 @@
 //	Invariants StrongInvs as Go functions                     invariants.go
 //	Record     the logs of a run, as real nodes write them    record.go
 //	History    what the processes have seen                   history.go
+//	Locks      locks: nodes, links, processes, what they see  locks.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
 //
 // Which action ran at which level and phase is counted by impl/coverage.

@@ -103,7 +103,7 @@ func (b *buffer) fail(err error) error {
 
 // writer drains a set of buffers in the background.
 type writer struct {
-	buffers []*buffer
+	buffers []*buffer // guarded by writing
 	kick    chan struct{}
 	stop    chan struct{}
 	done    chan struct{}
@@ -116,6 +116,13 @@ func newWriter() *writer {
 		stop: make(chan struct{}),
 		done: make(chan struct{}),
 	}
+}
+
+// add has one more buffer drained.
+func (w *writer) add(b *buffer) {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.buffers = append(w.buffers, b)
 }
 
 func (w *writer) run() {

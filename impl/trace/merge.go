@@ -15,6 +15,9 @@ import (
 type Run struct {
 	Dir   string
 	Files []*File // in the order of node and shard
+	// Sync is the logs of locks and barriers, one for each node or none. Their
+	// clocks are not those of the shards.
+	Sync []*File
 	// Conf is the configuration that the run began with. Its segments are in
 	// the logs, as records of KindConfigure.
 	Conf *protocol.Configuration
@@ -40,7 +43,10 @@ func OpenRun(dir string) (*Run, error) {
 	if r.Conf, err = files[0].configuration(); err != nil {
 		return nil, err
 	}
-	for _, f := range files {
+	if r.Sync, err = ReadSync(dir); err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(files, r.Sync) {
 		c, err := f.configuration()
 		switch {
 		case err != nil:
@@ -70,12 +76,27 @@ func (r *Run) complete() error {
 		for shard := range shards {
 			h := Header{Node: addr.NodeID(node), Incarnation: incarnation, Shard: shard}
 			if name := h.fileName(); !there[name] {
-				return fmt.Errorf("%w: %s: there is no %s; copy the logs of every node into one directory",
-					ErrMissing, r.Dir, name)
+				return r.missing(name)
 			}
 		}
 	}
+	if len(r.Sync) == 0 {
+		return nil
+	}
+	for _, f := range r.Sync {
+		there[f.Header.fileName()] = true
+	}
+	for node, incarnation := range r.Conf.Members {
+		h := Header{Spec: SyncSpec, Node: addr.NodeID(node), Incarnation: incarnation}
+		if name := h.fileName(); !there[name] {
+			return r.missing(name)
+		}
+	}
 	return nil
+}
+
+func (r *Run) missing(name string) error {
+	return fmt.Errorf("%w: %s: there is no %s; copy the logs of every node into one directory", ErrMissing, r.Dir, name)
 }
 
 func (f *File) configuration() (*protocol.Configuration, error) {
@@ -86,12 +107,18 @@ func (f *File) configuration() (*protocol.Configuration, error) {
 	return c, nil
 }
 
-// Events yields the records of all logs in one causal order: each log is a
+// Events yields the records of all logs of shards in one causal order.
+func (r *Run) Events() iter.Seq2[*Event, error] { return merge(r.Files) }
+
+// SyncEvents yields those of locks and barriers.
+func (r *Run) SyncEvents() iter.Seq2[*Event, error] { return merge(r.Sync) }
+
+// merge yields the records of logs in one causal order: each log is a
 // queue, and the head with the lowest Lamport clock is next, on a tie that of
 // the lower manager, then of the lower shard. It holds one record per log: an
 // Event lasts until the next one is asked for. An error is the last thing that
 // is yielded.
-func (r *Run) Events() iter.Seq2[*Event, error] {
+func merge(files []*File) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		var h heads
 		defer func() {
@@ -99,7 +126,7 @@ func (r *Run) Events() iter.Seq2[*Event, error] {
 				q.stop()
 			}
 		}()
-		for _, f := range r.Files {
+		for _, f := range files {
 			q := &queue{}
 			q.head.File = f
 			q.next, q.stop = iter.Pull2(f.Records())

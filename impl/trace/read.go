@@ -74,6 +74,13 @@ type Record struct {
 	Digest  Digest
 	Out     *Output
 	Step    *Step
+
+	// Of locks and barriers, in place of Page, Message and Stamp.
+	Object  uint64
+	Barrier bool                // of an action: what the object is
+	Party   uint64              // of an action
+	Call    *protocol.SyncInput // what a process did; of an action without its kind
+	Sync    *protocol.Sync      // the message
 }
 
 // File is one log.
@@ -85,16 +92,28 @@ type File struct {
 // Read finds the logs in a directory, in the order of node, incarnation and
 // shard, and checks that they are of one run. Logs may be compressed by gzip.
 func Read(dir string) ([]*File, error) {
+	files, err := readFiles(dir, "node*-i*-s[0-9]*.ndjson")
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%w in %s", ErrNoTrace, dir)
+	}
+	return files, err
+}
+
+// ReadSync finds the logs of locks and barriers in a directory, in the order of
+// node and incarnation, and checks that they are of one run. There may be none.
+func ReadSync(dir string) ([]*File, error) { return readFiles(dir, "node*-i*-sync.ndjson") }
+
+func readFiles(dir, pattern string) ([]*File, error) {
 	var paths []string
 	for _, end := range []string{"", compressed} {
-		found, err := filepath.Glob(filepath.Join(dir, "node*-i*-s*.ndjson"+end))
+		found, err := filepath.Glob(filepath.Join(dir, pattern+end))
 		if err != nil {
 			return nil, err
 		}
 		paths = append(paths, found...)
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("%w in %s", ErrNoTrace, dir)
+		return nil, nil
 	}
 	var files []*File
 	for _, path := range paths {
@@ -296,18 +315,30 @@ func (l *lines) records(h Header) iter.Seq2[Record, error] {
 	}
 }
 
-// What a line may hold.
+// rawHead is what every line holds.
+type rawHead struct {
+	Lamport uint64    `json:"lc"`
+	At      *rawPlace `json:"n"`
+	Shard   *int      `json:"s"`
+	Seq     uint64    `json:"seq"`
+	End     *uint64   `json:"end"`
+	T       int64     `json:"t"`
+}
+
+func (r *rawHead) head() *rawHead { return r }
+
+func (r *rawHead) begin() Record {
+	return Record{Lamport: r.Lamport, At: addr.Place(*r.At), Seq: r.Seq, T: r.T}
+}
+
+// What a line of a shard's log may hold.
 type rawRecord struct {
-	Lamport uint64          `json:"lc"`
-	At      *rawPlace       `json:"n"`
-	Shard   *int            `json:"s"`
-	Seq     uint64          `json:"seq"`
+	rawHead
 	Act     string          `json:"act"`
 	In      string          `json:"in"`
 	Conf    json.RawMessage `json:"conf"`
 	Content string          `json:"content"`
 	Out     string          `json:"out"`
-	End     *uint64         `json:"end"`
 	Page    *addr.PageNum   `json:"p"`
 	Phase   string          `json:"phase"`
 	From    *rawPlace       `json:"f"`
@@ -317,7 +348,6 @@ type rawRecord struct {
 	Digest  string          `json:"digest"`
 	Effects []string        `json:"effects"`
 	Refused string          `json:"refused"`
-	T       int64           `json:"t"`
 	rawStep
 }
 
@@ -431,10 +461,17 @@ var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 
 // record reads one line and checks that it follows the last one.
 func (l *lines) record(line []byte, h Header, last *Record) (Record, error) {
-	var raw rawRecord
-	if err := l.decode(line, &raw); err != nil {
+	var body interface {
+		head() *rawHead
+		record() (Record, error)
+	} = new(rawRecord)
+	if h.Spec == SyncSpec {
+		body = new(rawSyncRecord)
+	}
+	if err := l.decode(line, body); err != nil {
 		return Record{}, err
 	}
+	raw := body.head()
 	if raw.End != nil {
 		if string(line) != `{"end":`+strconv.FormatUint(*raw.End, 10)+`}` {
 			return Record{}, l.errorf(ErrMalformed, "a last line that says more than that")
@@ -455,7 +492,7 @@ func (l *lines) record(line []byte, h Header, last *Record) (Record, error) {
 	case raw.Lamport < last.Lamport:
 		return Record{}, l.errorf(ErrMalformed, "the Lamport clock goes from %d back to %d", last.Lamport, raw.Lamport)
 	}
-	rec, err := raw.record()
+	rec, err := body.record()
 	if err != nil {
 		return Record{}, l.errorf(ErrMalformed, "%w", err)
 	}
@@ -475,15 +512,8 @@ func parseDigest(text string, err *error) Digest {
 }
 
 func (r *rawRecord) record() (Record, error) {
-	rec := Record{
-		Lamport: r.Lamport,
-		At:      addr.Place(*r.At),
-		Seq:     r.Seq,
-		T:       r.T,
-		Post:    r.Post,
-		Stamp:   r.Stamp,
-		Conf:    r.Conf,
-	}
+	rec := r.begin()
+	rec.Post, rec.Stamp, rec.Conf = r.Post, r.Stamp, r.Conf
 	var err error
 	kinds := 0
 	is := func(kind Kind, there bool) {

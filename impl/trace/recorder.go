@@ -44,6 +44,9 @@ type Header struct {
 
 // fileName is where in a directory a log is.
 func (h Header) fileName() string {
+	if h.Spec == SyncSpec {
+		return fmt.Sprintf("node%05d-i%d-sync.ndjson", h.Node, h.Incarnation)
+	}
 	return fmt.Sprintf("node%05d-i%d-s%03d.ndjson", h.Node, h.Incarnation, h.Shard)
 }
 
@@ -79,7 +82,11 @@ func (m Moment) String() string {
 // its logs are nil.
 type Recorder struct {
 	writer *writer
+	dir    string
+	header Header // of a shard's log
+	limit  int    // bytes that wait for one file
 	logs   []*Log
+	sync   *SyncLog // nil until Sync
 
 	closeOnce sync.Once
 	closeErr  error
@@ -95,7 +102,8 @@ func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err erro
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	r := &Recorder{writer: newWriter()}
+	h.Format, h.Shards = Format, shards
+	r := &Recorder{writer: newWriter(), dir: dir, header: h, limit: limit}
 	defer func() {
 		if err != nil {
 			for _, b := range r.writer.buffers {
@@ -103,27 +111,35 @@ func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err erro
 			}
 		}
 	}()
-	h.Format, h.Shards = Format, shards
 	for h.Shard = range shards {
-		line, err := json.Marshal(h)
+		l, err := r.open(h)
 		if err != nil {
-			return nil, fmt.Errorf("trace: header: %w", err)
+			return nil, err
 		}
-		// A log is never written over nor continued.
-		file, err := os.OpenFile(filepath.Join(dir, h.fileName()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("trace: %w: give an empty directory", err)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("trace: %w", err)
-		}
-		b := newBuffer(file, limit, r.writer.kick)
-		b.pending = append(line, '\n')
-		r.writer.buffers = append(r.writer.buffers, b)
-		r.logs = append(r.logs, &Log{out: b, node: h.Node, shard: h.Shard})
+		r.logs = append(r.logs, l)
 	}
 	go r.writer.run()
 	return r, nil
+}
+
+// open begins one log.
+func (r *Recorder) open(h Header) (*Log, error) {
+	line, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("trace: header: %w", err)
+	}
+	// A log is never written over nor continued.
+	file, err := os.OpenFile(filepath.Join(r.dir, h.fileName()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("trace: %w: give an empty directory", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	b := newBuffer(file, r.limit, r.writer.kick)
+	b.pending = append(line, '\n')
+	r.writer.add(b)
+	return &Log{out: b, node: h.Node, shard: h.Shard}, nil
 }
 
 // Shard is the log of a shard, counted from 0.
@@ -153,6 +169,9 @@ func (r *Recorder) Close() error {
 	r.closeOnce.Do(func() {
 		for _, l := range r.logs {
 			l.end()
+		}
+		if r.sync != nil {
+			r.sync.log.end()
 		}
 		r.closeErr = r.writer.close()
 	})

@@ -1,0 +1,419 @@
+package sim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// LocksConfig is a world of locks.
+type LocksConfig struct {
+	Nodes, Locks int
+	Seed         uint64
+	// Late: now and then a Release that a home has taken arrives there again.
+	// The links of a run never do that, so such a world cannot be recorded.
+	Late bool
+}
+
+// lockProcesses is how many processes a node has.
+const lockProcesses = 3
+
+// Locks is the machines of locks of a few nodes, links that deliver in order and
+// some time, and processes that acquire, try, take back, release, release under
+// a fence that is over, and die. It watches what they are answered.
+type Locks struct {
+	cfg      LocksConfig
+	rng      *rand.Rand
+	conf     *protocol.Configuration
+	nodes    []*lockNode
+	links    map[pair][]protocol.Sync
+	procs    []*lockProcess
+	alive    []*lockProcess // always as many
+	requests uint64
+	taken    []protocol.Sync // Releases that came over a link
+
+	posts  map[uint64]lockPost // at the homes
+	order  *Violation          // the first one of an order that was wrong
+	holder map[uint64]*lockProcess
+	owed   map[uint64]bool // a holder died, and nobody was told
+	fences map[uint64]uint64
+
+	Grants, Deaths, Canceled, Busy, Overtaken int
+}
+
+type lockNode struct {
+	world    *Locks
+	core     *protocol.SyncNode
+	recorder *trace.Recorder
+	log      *trace.SyncLog
+}
+
+// ObserveSync implements protocol.SyncObserver.
+func (n *lockNode) ObserveSync(e *protocol.SyncEvent) {
+	n.log.Action(e, n.core)
+	if e.At.Tag == addr.Root {
+		n.world.watchOrder(e, n.core.AppendState(nil, e))
+	}
+}
+
+// lockPost is what a home says of a lock.
+type lockPost struct {
+	Fence  uint64
+	Holder lockWaiter
+	Queue  []lockWaiter
+	passed int // how often in a row another one went before the front
+}
+
+type lockWaiter struct {
+	Node           addr.NodeID
+	Party, Request uint64
+}
+
+// watchOrder: a lock that is given up goes to the front of the queue or to the
+// first one of the same node, and the front waits for protocol.NearTurns of
+// those at most.
+func (w *Locks) watchOrder(e *protocol.SyncEvent, state []byte) {
+	var post lockPost
+	if err := json.Unmarshal(state, &post); err != nil {
+		panic(fmt.Sprintf("sim: the state of a lock: %v", err))
+	}
+	for _, x := range post.Queue {
+		if w.procs[x.Party-1].open[x.Request].Try && w.order == nil {
+			w.order = violated("Try", "lock %d has a try in its queue: %+v", e.Object, x)
+		}
+	}
+	was := w.posts[e.Object]
+	post.passed = was.passed
+	if e.Action == protocol.ActHomeRecvRelease && post.Fence != was.Fence && len(was.Queue) > 0 {
+		near := slices.IndexFunc(was.Queue, func(x lockWaiter) bool { return x.Node == was.Holder.Node })
+		post.passed++
+		switch i := slices.Index(was.Queue, post.Holder); {
+		case i == 0:
+			post.passed = 0
+		case w.order != nil:
+		case i < 0:
+			w.order = violated("NoLostRequest", "lock %d went to %+v, who did not wait: %+v", e.Object, post.Holder, was.Queue)
+		case i != near || post.passed > protocol.NearTurns:
+			w.order = violated("Fifo", "lock %d went to place %d of %+v from node %d, %d times in a row not to the front",
+				e.Object, i, was.Queue, was.Holder.Node, post.passed)
+		default:
+			w.Overtaken++
+		}
+	}
+	w.posts[e.Object] = post
+}
+
+type lockProcess struct {
+	id   uint64
+	node addr.NodeID
+	open map[uint64]protocol.SyncInput // requests without an answer
+	held map[uint64]uint64             // lock: fence
+	past map[uint64]uint64             // lock: a fence that is over
+}
+
+// Violation is a property of locks that did not hold.
+type Violation struct{ Property, What string }
+
+func (v *Violation) Error() string { return v.Property + ": " + v.What }
+
+func violated(property, format string, args ...any) *Violation {
+	return &Violation{property, fmt.Sprintf(format, args...)}
+}
+
+// NewLocks makes a world in which nothing has happened yet.
+func NewLocks(cfg LocksConfig) *Locks {
+	w := &Locks{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), conf: &protocol.Configuration{Epoch: 1, Fanout: protocol.MaxFanout},
+		links: make(map[pair][]protocol.Sync), holder: make(map[uint64]*lockProcess),
+		posts: make(map[uint64]lockPost), owed: make(map[uint64]bool), fences: make(map[uint64]uint64)}
+	for i := range cfg.Nodes {
+		w.conf.Members = append(w.conf.Members, 1)
+		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i)})
+	}
+	for i := range cfg.Nodes {
+		n := &lockNode{world: w, core: protocol.NewSyncNode(addr.NodeID(i), 1, w.conf)}
+		n.core.Observe(n)
+		w.nodes = append(w.nodes, n)
+		for range lockProcesses {
+			w.alive = append(w.alive, w.spawn(addr.NodeID(i)))
+		}
+	}
+	return w
+}
+
+// Record makes the nodes write logs into a directory, as real nodes do;
+// EndRecord completes them.
+// Preconditions: nothing has happened yet, and LocksConfig.Late is not set.
+func (w *Locks) Record(dir string) error {
+	slots, err := json.Marshal(w.conf)
+	if err != nil {
+		return err
+	}
+	for i, n := range w.nodes {
+		n.recorder, err = trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: addr.NodeID(i), Incarnation: 1,
+			Nodes: len(w.nodes), PageSize: addr.PageSize, Slots: slots, Seed: w.cfg.Seed, Build: "impl/sim"}, 1)
+		if err == nil {
+			n.log, err = n.recorder.Sync()
+		}
+		if err != nil {
+			return errors.Join(err, w.EndRecord())
+		}
+	}
+	return nil
+}
+
+// EndRecord completes the logs.
+func (w *Locks) EndRecord() error {
+	var errs []error
+	for _, n := range w.nodes {
+		errs = append(errs, n.recorder.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run takes so many random steps, lets everybody release, and returns the first
+// property that did not hold, a *Violation.
+func (w *Locks) Run(steps int) error {
+	for range steps {
+		if v := w.random(); v != nil {
+			return v
+		}
+	}
+	if v := w.settle(); v != nil {
+		return v
+	}
+	for again := true; again; {
+		again = false
+		for _, p := range w.procs {
+			for _, lock := range slices.Sorted(maps.Keys(p.held)) {
+				again = true
+				if v := w.release(p, lock); v != nil {
+					return v
+				}
+			}
+		}
+		if v := w.settle(); v != nil {
+			return v
+		}
+	}
+	for _, p := range w.procs {
+		if len(p.open) > 0 {
+			return violated("LockServed", "process %d waits in vain: %+v", p.id, p.open)
+		}
+	}
+	return nil
+}
+
+func (w *Locks) spawn(node addr.NodeID) *lockProcess {
+	p := &lockProcess{id: uint64(1 + len(w.procs)), node: node, open: make(map[uint64]protocol.SyncInput),
+		held: make(map[uint64]uint64), past: make(map[uint64]uint64)}
+	w.procs = append(w.procs, p)
+	return p
+}
+
+func (w *Locks) random() *Violation {
+	if links := w.busyLinks(); len(links) > 0 && w.rng.IntN(3) > 0 {
+		return w.deliver(links[w.rng.IntN(len(links))])
+	}
+	if w.cfg.Late && len(w.taken) > 0 && w.rng.IntN(4) == 0 {
+		return w.late(w.taken[w.rng.IntN(len(w.taken))])
+	}
+	p := w.alive[w.rng.IntN(len(w.alive))]
+	lock := uint64(w.rng.IntN(w.cfg.Locks))
+	fence, held := p.held[lock]
+	switch w.rng.IntN(11) {
+	case 0, 1, 2, 3:
+		if !held && !p.waits(lock) {
+			return w.request(p, protocol.SyncInput{Kind: protocol.InLockAcquire, Object: lock, Try: w.rng.IntN(4) == 0})
+		}
+	case 4, 5, 6, 7:
+		if held {
+			return w.release(p, lock)
+		}
+	case 8:
+		if past := p.past[lock]; held && past != 0 && past != fence {
+			return w.request(p, protocol.SyncInput{Kind: protocol.InLockRelease, Object: lock, Fence: past})
+		}
+	case 9:
+		return w.cancel(p)
+	case 10:
+		if w.rng.IntN(8) == 0 {
+			return w.die(p)
+		}
+	}
+	return nil
+}
+
+func (p *lockProcess) waits(lock uint64) bool {
+	for _, in := range p.open {
+		if in.Kind == protocol.InLockAcquire && in.Object == lock {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Locks) request(p *lockProcess, in protocol.SyncInput) *Violation {
+	w.requests++
+	in.Party, in.Request = p.id, w.requests
+	p.open[in.Request] = in
+	return w.step(p.node, in)
+}
+
+func (w *Locks) release(p *lockProcess, lock uint64) *Violation {
+	fence := p.held[lock]
+	p.past[lock] = fence
+	delete(p.held, lock)
+	delete(w.holder, lock)
+	return w.request(p, protocol.SyncInput{Kind: protocol.InLockRelease, Object: lock, Fence: fence})
+}
+
+// cancel takes back something that the process waits for, once, half of the
+// time as a timeout, which has no answer.
+func (w *Locks) cancel(p *lockProcess) *Violation {
+	canceled := make(map[uint64]bool)
+	var targets []uint64
+	for _, r := range slices.Sorted(maps.Keys(p.open)) {
+		canceled[p.open[r].Target] = true
+		if p.open[r].Kind == protocol.InLockAcquire {
+			targets = append(targets, r)
+		}
+	}
+	if len(targets) == 0 {
+		return nil
+	}
+	in := protocol.SyncInput{Kind: protocol.InLockCancel, Party: p.id, Target: targets[w.rng.IntN(len(targets))]}
+	if w.rng.IntN(2) == 0 {
+		return w.step(p.node, in)
+	}
+	if canceled[in.Target] {
+		return nil
+	}
+	return w.request(p, in)
+}
+
+// die ends a process; another one takes its place.
+func (w *Locks) die(p *lockProcess) *Violation {
+	w.Deaths++
+	for lock := range p.held {
+		delete(w.holder, lock)
+		w.owed[lock] = true
+	}
+	clear(p.held)
+	clear(p.open)
+	w.alive[slices.Index(w.alive, p)] = w.spawn(p.node)
+	return w.step(p.node, protocol.SyncInput{Kind: protocol.InProcessDied, Party: p.id})
+}
+
+func (w *Locks) busyLinks() []pair {
+	return slices.SortedFunc(maps.Keys(w.links), func(a, b pair) int {
+		return slices.Compare([]addr.NodeID{a.from, a.to}, []addr.NodeID{b.from, b.to})
+	})
+}
+
+func (w *Locks) deliver(link pair) *Violation {
+	m := w.links[link][0]
+	if w.links[link] = w.links[link][1:]; len(w.links[link]) == 0 {
+		delete(w.links, link)
+	}
+	if protocol.SyncKind(m.Kind) == protocol.SyncRelease {
+		w.taken = append(w.taken, m)
+	}
+	return w.step(link.to, protocol.SyncInput{Kind: protocol.InSync, Sync: &m})
+}
+
+func (w *Locks) settle() *Violation {
+	for len(w.links) > 0 {
+		for _, link := range w.busyLinks() {
+			if v := w.deliver(link); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// late gives a home a Release again. Its answer goes to nobody.
+func (w *Locks) late(m protocol.Sync) *Violation {
+	home := w.nodes[w.conf.Slots[m.Object%uint64(len(w.conf.Slots))].Home]
+	var b protocol.SyncBatch
+	if err := home.core.Step(protocol.SyncInput{Kind: protocol.InSync, Sync: &m}, &b); err != nil {
+		return violated("Admit", "a late Release: %v", err)
+	}
+	if len(b.Send) != 1 || protocol.SyncCode(b.Send[0].Msg.Code) != protocol.CodeNotOwner {
+		return violated("Fence", "a late Release under fence %d of lock %d freed it: %+v", m.Fence, m.Object, b)
+	}
+	return nil
+}
+
+// step runs a node, puts what it sends on the links, and watches its answers.
+func (w *Locks) step(node addr.NodeID, in protocol.SyncInput) *Violation {
+	n := w.nodes[node]
+	var b protocol.SyncBatch
+	n.log.Input(&in)
+	err := n.core.Step(in, &b)
+	n.log.Output(&in, &b, err)
+	if err != nil {
+		return violated("Admit", "%v", err)
+	}
+	for _, s := range b.Send {
+		link := pair{node, s.To}
+		w.links[link] = append(w.links[link], s.Msg)
+	}
+	for _, a := range b.Answers {
+		if v := w.watch(a); v != nil {
+			return v
+		}
+	}
+	return w.order
+}
+
+func (w *Locks) watch(a protocol.Answer) *Violation {
+	p := w.procs[a.Party-1]
+	in, ok := p.open[a.Request]
+	if !ok || in.Kind != a.Kind {
+		return violated("NoLostRequest", "an answer to nothing: %+v", a)
+	}
+	delete(p.open, a.Request)
+	switch {
+	case a.Kind == protocol.InLockRelease:
+		stale := in.Fence != p.past[in.Object] || p.held[in.Object] != 0
+		if a.Code != protocol.CodeOK && !stale {
+			return violated("Release", "of process %d: %v", p.id, a.Code)
+		}
+	case a.Kind == protocol.InLockCancel:
+		if _, ok := p.open[in.Target]; ok {
+			return violated("NoLostRequest", "the cancel %d is answered before what it takes back", a.Request)
+		}
+	case a.Code == protocol.CodeOK:
+		return w.watchGrant(p, in.Object, a)
+	case a.Code == protocol.CodeBusy && in.Try:
+		w.Busy++
+	case a.Code == protocol.CodeCanceled && !in.Try:
+		w.Canceled++
+	default:
+		return violated("NoLostRequest", "an acquire of process %d: %v", p.id, a.Code)
+	}
+	return nil
+}
+
+func (w *Locks) watchGrant(p *lockProcess, lock uint64, a protocol.Answer) *Violation {
+	w.Grants++
+	switch q := w.holder[lock]; {
+	case q != nil:
+		return violated("MutualExclusion", "lock %d: processes %d and %d have it", lock, q.id, p.id)
+	case a.Fence <= w.fences[lock]:
+		return violated("FenceGrows", "lock %d: fence %d after %d", lock, a.Fence, w.fences[lock])
+	case a.OwnerDied != w.owed[lock]:
+		return violated("OwnerDied", "lock %d: told %v of a death", lock, a.OwnerDied)
+	}
+	w.fences[lock], w.holder[lock], p.held[lock] = a.Fence, p, a.Fence
+	delete(w.owed, lock)
+	return nil
+}

@@ -1,0 +1,246 @@
+package trace
+
+import (
+	"strconv"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// SyncSpec is the Header.Spec of a log of locks and barriers. Locks are
+// specified by spec/heaplock; barriers are recorded beside them.
+const SyncSpec = "heaplock"
+
+// SyncLog is the record of a node's locks and barriers: the inputs of its
+// protocol.SyncNode, the actions, what each step put out. A nil *SyncLog is off.
+// Whoever uses it holds the lock of the machine.
+type SyncLog struct {
+	log  *Log
+	text []byte // scratch of Output
+}
+
+// Sync begins the log of the node's locks and barriers.
+//
+// Preconditions: it is called once, before Close.
+func (r *Recorder) Sync() (*SyncLog, error) {
+	if r == nil {
+		return nil, nil
+	}
+	h := r.header
+	h.Spec, h.Shard, h.Shards = SyncSpec, 0, 1
+	l, err := r.open(h)
+	if err != nil {
+		return nil, err
+	}
+	r.sync = &SyncLog{log: l}
+	return r.sync, nil
+}
+
+// SyncState appends the state of an event's object, at the place of the event,
+// as one line of JSON. *protocol.SyncNode is one.
+type SyncState interface {
+	AppendState(b []byte, e *protocol.SyncEvent) []byte
+}
+
+// Action records an action, with the state of its object after it. It is what a
+// protocol.SyncObserver does.
+func (l *SyncLog) Action(e *protocol.SyncEvent, post SyncState) {
+	if l == nil || !l.log.out.lock() {
+		return
+	}
+	g := l.log
+	g.seq++
+	g.lamport = e.Lamport
+	b := appendHead(g.out.pending, e.Lamport, e.At, g.shard, g.seq)
+	b = append(b, `,"act":"`...)
+	b = append(b, e.Action.String()...)
+	b = append(b, '"')
+	b = appendObject(b, e.Object)
+	if e.Barrier {
+		b = append(b, `,"barrier":true`...)
+	}
+	b = uintField(b, `,"party":`, e.Party)
+	if e.Message != nil {
+		b = append(b, `,"f":`...)
+		b = appendPlace(b, addr.Place{Node: e.Message.From, Tag: e.Message.Tag})
+		b = append(b, `,"m":`...)
+		b = appendSync(b, e.Message)
+	} else {
+		b = appendCall(b, e.Input)
+	}
+	b = append(b, `,"post":`...)
+	b = post.AppendState(b, e)
+	g.finish(b)
+}
+
+// place is where an input goes, and the object that it is about, if it says so.
+func (l *SyncLog) place(in *protocol.SyncInput) (addr.Place, uint64) {
+	at := addr.Place{Node: l.log.node, Tag: addr.Leaf}
+	if in.Kind != protocol.InSync {
+		return at, in.Object
+	}
+	if in.Sync.Tag == addr.Leaf {
+		at.Tag = addr.Root
+	}
+	return at, in.Sync.Object
+}
+
+// Input records what is about to be given to the machine.
+func (l *SyncLog) Input(in *protocol.SyncInput) {
+	if l == nil {
+		return
+	}
+	at, object := l.place(in)
+	b, ok := l.log.begin(at)
+	if !ok {
+		return
+	}
+	b = append(b, `,"in":"`...)
+	b = append(b, in.Kind.String()...)
+	b = append(b, '"')
+	b = appendObject(b, object)
+	if in.Kind == protocol.InSync {
+		b = append(b, `,"m":`...)
+		b = appendSync(b, in.Sync)
+	} else {
+		b = appendCall(b, in)
+	}
+	l.log.finish(b)
+}
+
+// Output records what a step put out, as Log.Output does: the digest of its
+// messages and answers and their names, or the error with which Step refused
+// the input.
+func (l *SyncLog) Output(in *protocol.SyncInput, batch *protocol.SyncBatch, refused error) {
+	if l == nil {
+		return
+	}
+	at, object := l.place(in)
+	l.text = appendBatch(l.text[:0], batch)
+	b, ok := l.log.begin(at)
+	if !ok {
+		return
+	}
+	b = append(b, `,"out":"`...)
+	b = appendDigest(b, DigestOf(l.text))
+	b = append(b, '"')
+	b = appendObject(b, object)
+	separator := `,"effects":["`
+	for i := range batch.Send {
+		b = appendSendName(append(b, separator...), &batch.Send[i])
+		separator = `","`
+	}
+	for i := range batch.Answers {
+		b = appendAnswerName(append(b, separator...), &batch.Answers[i])
+		separator = `","`
+	}
+	if len(batch.Send)+len(batch.Answers) > 0 {
+		b = append(b, `"]`...)
+	}
+	if refused != nil {
+		b = append(b, `,"refused":`...)
+		b = appendString(b, refused.Error())
+	}
+	l.log.finish(b)
+}
+
+// SyncOutputOf is what SyncLog.Output records of a step, and the canonical
+// encoding of its batch: one JSON object a line, messages before answers.
+func SyncOutputOf(batch *protocol.SyncBatch, refused error) (Output, []byte) {
+	text := appendBatch(nil, batch)
+	out := Output{Digest: DigestOf(text)}
+	for i := range batch.Send {
+		out.Effects = append(out.Effects, string(appendSendName(nil, &batch.Send[i])))
+	}
+	for i := range batch.Answers {
+		out.Effects = append(out.Effects, string(appendAnswerName(nil, &batch.Answers[i])))
+	}
+	if refused != nil {
+		out.Refused = refused.Error()
+	}
+	return out, text
+}
+
+func appendObject(b []byte, object uint64) []byte {
+	b = append(b, `,"p":`...)
+	return strconv.AppendUint(b, object, 10)
+}
+
+// appendCall appends what a process asked for, beside the kind and the object.
+func appendCall(b []byte, in *protocol.SyncInput) []byte {
+	b = append(b, `,"call":{"party":`...)
+	b = strconv.AppendUint(b, in.Party, 10)
+	b = uintField(b, `,"request":`, in.Request)
+	if in.Try {
+		b = append(b, `,"try":true`...)
+	}
+	b = uintField(b, `,"target":`, in.Target)
+	b = uintField(b, `,"fence":`, in.Fence)
+	b = uintField(b, `,"index":`, uint64(in.Index))
+	b = uintField(b, `,"parties":`, uint64(in.Parties))
+	b = uintField(b, `,"round":`, in.Round)
+	return append(b, '}')
+}
+
+func appendSync(b []byte, m *protocol.Sync) []byte {
+	b = append(b, `{"kind":"`...)
+	b = append(b, protocol.SyncKind(m.Kind).String()...)
+	b = append(b, `","code":"`...)
+	b = append(b, protocol.SyncCode(m.Code).String()...)
+	b = append(b, `","object":`...)
+	b = strconv.AppendUint(b, m.Object, 10)
+	b = uintField(b, `,"party":`, m.Party)
+	b = uintField(b, `,"request":`, m.Request)
+	b = uintField(b, `,"fence":`, m.Fence)
+	b = uintField(b, `,"count":`, uint64(m.Count))
+	b = append(b, `,"from":`...)
+	b = appendPlace(b, addr.Place{Node: m.From, Tag: m.Tag})
+	b = uintField(b, `,"fi":`, uint64(m.FromIncarnation))
+	b = uintField(b, `,"epoch":`, m.Epoch)
+	b = uintField(b, `,"cut":`, m.Cut)
+	b = uintField(b, `,"lc":`, m.Lamport)
+	return append(b, '}')
+}
+
+func appendBatch(b []byte, batch *protocol.SyncBatch) []byte {
+	for i := range batch.Send {
+		b = append(b, `{"to":`...)
+		b = strconv.AppendUint(b, uint64(batch.Send[i].To), 10)
+		b = appendSync(append(b, `,"m":`...), &batch.Send[i].Msg)
+		b = append(b, '}', '\n')
+	}
+	for i := range batch.Answers {
+		a := &batch.Answers[i]
+		b = append(b, `{"answer":"`...)
+		b = append(b, a.Kind.String()...)
+		b = append(b, `","code":"`...)
+		b = append(b, a.Code.String()...)
+		b = append(b, `","party":`...)
+		b = strconv.AppendUint(b, a.Party, 10)
+		b = uintField(b, `,"request":`, a.Request)
+		b = uintField(b, `,"fence":`, a.Fence)
+		if a.OwnerDied {
+			b = append(b, `,"owner_died":true`...)
+		}
+		b = append(b, '}', '\n')
+	}
+	return b
+}
+
+// appendSendName appends a message in short: what is sent to which node.
+func appendSendName(b []byte, s *protocol.SyncSend) []byte {
+	b = append(b, "Send "...)
+	b = append(b, protocol.SyncKind(s.Msg.Kind).String()...)
+	b = append(b, ' ')
+	return strconv.AppendUint(b, uint64(s.To), 10)
+}
+
+// appendAnswerName appends an answer in short: how whose request ended.
+func appendAnswerName(b []byte, a *protocol.Answer) []byte {
+	b = append(b, "Answer "...)
+	b = append(b, a.Kind.String()...)
+	b = append(b, ' ')
+	b = append(b, a.Code.String()...)
+	b = append(b, ' ')
+	return strconv.AppendUint(b, a.Party, 10)
+}
