@@ -15,6 +15,7 @@
 //	module            the literals                            module.go
 //	pages             the pages of spec/strong                pages.go, state.go
 //	frames            the frames of spec/frame                frames.go
+//	locks             the locks of spec/heaplock              locks.go
 //	explain           why an event is refused                 explain.go
 //
 // A verdict is about a whole run. Logs that are cut short, that have a gap, that
@@ -24,8 +25,8 @@
 // # Another kind of object
 //
 // A kind is a value of type Kind: the name of the trace specification, a module
-// such as TraceStrong, and a function that makes a Projection for a run. The
-// projection is given every record of the run in causal order, picks what is
+// such as TraceStrong, the records that it is made of, and a function that makes
+// a Projection for a run. The projection is given these in causal order, picks what is
 // about its objects, and writes an event as a TLA+ expression, which is stored
 // once however often it occurs, and numbers of its own, for what hardly ever
 // occurs twice. The trace specification declares the constants Trace (for each

@@ -13,7 +13,7 @@ import (
 
 // Frames are the frames of pages, below the strong model: an object is a page of
 // one node in one life of its segment. What happens to it is in one log.
-var Frames = Kind{Name: "frames", Spec: "TraceFrame", Project: newFrames, Real: true}
+var Frames = Kind{Name: "frames", Spec: "TraceFrame", Records: (*trace.Run).Events, Project: newFrames, Real: true}
 
 // frame is one object.
 type frame struct {

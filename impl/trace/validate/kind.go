@@ -2,6 +2,7 @@ package validate
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -14,17 +15,22 @@ type Kind struct {
 	Name string
 	// Spec is the trace specification, a module of a folder of spec.
 	Spec string
+	// Records are the records of a run that it is made of, in causal order.
+	Records func(*trace.Run) iter.Seq2[*trace.Event, error]
 	// Project makes the projection of a run.
 	Project func(*trace.Run) (Projection, error)
 	// Real says that nodes with a kernel below them have such objects, and those
 	// of the simulator have not.
 	Real bool
+	// Optional says that a run may have none.
+	Optional bool
 }
 
 // Kinds are all kinds, in the order in which they are judged.
-var Kinds = []Kind{Pages, Frames}
+var Kinds = []Kind{Pages, Frames, Locks}
 
-// KindsOf are the kinds of objects that the run is made of: each must be there.
+// KindsOf are the kinds of objects that the run is made of: each must be there,
+// but for those that are Optional.
 func KindsOf(run *trace.Run) []Kind {
 	simulated := run.Files[0].Header.Seed != 0
 	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k.Real && simulated })

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,6 +17,9 @@ import (
 	"github.com/mome-dsm/mome/spec"
 	"github.com/mome-dsm/mome/spec/tlc"
 )
+
+// ErrNothing: the run has no object of the kind.
+var ErrNothing = errors.New("mome: nothing to judge")
 
 // Verdict is what TLC says of the objects of one kind of a run.
 type Verdict struct {
@@ -63,7 +67,7 @@ func Run(ctx context.Context, run *trace.Run, kind Kind, o Options) (*Verdict, e
 	if err != nil {
 		return nil, err
 	}
-	for ev, err := range run.Events() {
+	for ev, err := range kind.Records(run) {
 		if err == nil {
 			err = projection.Add(ev)
 		}
@@ -84,7 +88,7 @@ func Run(ctx context.Context, run *trace.Run, kind Kind, o Options) (*Verdict, e
 		}
 	}
 	if v.Events == 0 {
-		return nil, fmt.Errorf("%w: %s: nothing happened to any of the %s", trace.ErrNoTrace, run.Dir, kind.Name)
+		return nil, fmt.Errorf("%w: %s: nothing happened to any of the %s", ErrNothing, run.Dir, kind.Name)
 	}
 	c, err := newCheck(kind, o, objects, projection.Constants())
 	if err != nil {

@@ -1,0 +1,82 @@
+package validate
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/sim"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// recordLocks lets simulated locks run for so many steps and returns their logs
+// and the property that fell, if one did.
+func recordLocks(t *testing.T, cfg sim.LocksConfig, steps int) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	w := sim.NewLocks(cfg)
+	if err := w.Record(dir); err != nil {
+		t.Fatal(err)
+	}
+	fell := w.Run(steps)
+	if err := w.EndRecord(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, fell
+}
+
+func judgeLocks(t *testing.T, dir string) *Verdict {
+	t.Helper()
+	run, err := trace.OpenRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := Run(t.Context(), run, Locks, Options{Tool: tool(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestAcceptsLocks: every action of a lock occurs, and the run is accepted.
+func TestAcceptsLocks(t *testing.T) {
+	dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1}, 1000)
+	if fell != nil {
+		t.Fatal(fell)
+	}
+	v := judgeLocks(t, dir)
+	if !v.Accepted {
+		t.Fatalf("%s: %s of %s: %s\n%s", v.Refusal.Event.Where(), v.Refusal.Event.Act, v.Refusal.Object,
+			strings.Join(v.Refusal.Reasons, "; "), v.Refusal.State)
+	}
+	if v.Objects != 2 || len(v.Acts) != 10 {
+		t.Errorf("verdict %+v", v)
+	}
+}
+
+// TestRejectsLocks changes one line of a run, and the event of that line must be
+// refused.
+func TestRejectsLocks(t *testing.T) {
+	for name, c := range map[string]struct{ pattern, with, act, reason string }{
+		"a fence that stands still":   {`("act":"HomeRecvRelease".*"post":{"fence":)([2-9]|\d\d+)`, `${1}1`, "HomeRecvRelease", "fence: "},
+		"a waiter that is forgotten":  {`("act":"HomeRecvAcquire".*"queue":\[){[^}]*}\]`, `$1]`, "HomeRecvAcquire", "queue: "},
+		"a death that nobody is told": {`("act":"RecvGrant".*"code":")OwnerDied`, `${1}OK`, "RecvGrant", "at the head of its channel"},
+		"a lock that is kept":         {`("act":"ReleaseLock".*"post":{"dead":false),"calls":\[\d+\]`, `$1,"calls":[]`, "ReleaseLock", "calls: "},
+		"a cancel of nothing":         {`("act":"CancelLock".*"canceling":)true`, `${1}false`, "CancelLock", "turn: "},
+		"a turn of a dead process":    {`("act":"ProcessDied".*"post":{"dead":)true(,"turn")`, `${1}false$2`, "ProcessDied", "dead: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 1, Seed: 3}, 900)
+			if fell != nil {
+				t.Fatal(fell)
+			}
+			path, line := rewrite(t, dir, c.pattern, c.with)
+			v := judgeLocks(t, dir)
+			r := v.Refusal
+			if v.Accepted || r.Event.Where() != fmt.Sprintf("%s:%d", path, line) || r.Event.Act != c.act ||
+				!strings.Contains(strings.Join(r.Reasons, "\n"), c.reason) {
+				t.Fatalf("changed %s:%d, and %+v", path, line, r)
+			}
+		})
+	}
+}
