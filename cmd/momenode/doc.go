@@ -97,6 +97,7 @@
 // of all nodes in one directory, is then at hand for the commands of trace:
 //
 //	momenode cluster --nodes 4 --fanout 2 --trace run -- ./sor --rows 256
+//	momenode trace validate run                      # is it the protocol that was model-checked?
 //	momenode trace replay run                        # the core does it all again
 //	momenode trace show run --page 15 | less -S      # what happened to a page
 //	momenode trace show run --page 15 --html p.html  # the same as a diagram

@@ -13,7 +13,7 @@
 //	Run               all of it                               validate.go
 //	Kind, Projection  what the objects are, and their events  kind.go
 //	module            the literals                            module.go
-//	pages             the pages of spec/strong                pages.go, state.go
+//	pages             the pages of spec/strong                pages.go, state.go, names.go
 //	frames            the frames of spec/frame                frames.go
 //	locks             the locks of spec/heaplock              locks.go
 //	explain           why an event is refused                 explain.go
