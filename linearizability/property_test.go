@@ -3,6 +3,7 @@ package linearizability
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,5 +117,29 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := Read(); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestStaleRead: the history of a core that forgets a child's copy (the mutant
+// ForgetChild in impl/sim) is rejected, at the lines of the stale reads.
+func TestStaleRead(t *testing.T) {
+	const path = "testdata/stale-read.ndjson"
+	h, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Check(h.Operations, Limits{})
+	if r.Verdict != Violation || len(r.Findings) != 2 {
+		t.Fatalf("%v: %v", r.Verdict, r.Findings)
+	}
+	for i, lines := range [][]int{{29, 46, 44, 53}, {61, 72, 65, 69}} {
+		f := r.Findings[i]
+		var got []int
+		for _, o := range f.Contradiction {
+			got = append(got, o.Line)
+		}
+		if !slices.Equal(got, lines) || !f.Confirmed {
+			t.Errorf("word %d: lines %d, want %d; confirmed %v", f.Key.Word, got, lines, f.Confirmed)
+		}
 	}
 }
