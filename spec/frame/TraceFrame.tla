@@ -63,13 +63,15 @@ Hold    == UNCHANGED <<next, object>>
 
 (* The content is going to be another one, and somebody can make it so. *)
 Stored ==
+  /\ right = "write"
   /\ Seen # Unknown
   /\ cache \notin {Hole, Torn, Seen}
   /\ \E p \in Process : pte[p] = "writable"
 
 SilentStore ==
   LET p == CHOOSE q \in Process : pte[q] = "writable"
-  IN  IF thread[p] = Idle THEN Access(p, "write") ELSE Store(p, Seen)
+  IN  /\ IF thread[p] = Idle THEN Access(p, "write") ELSE Store(p, Seen)
+      /\ UNCHANGED auxiliary
 
 (* The daemon may have a process in its list twice, for a fault and for
    read-ahead, and serves it twice. *)
@@ -83,18 +85,19 @@ SilentWake ==
            [] fix.step = "unprotect" -> Unprotect(p)
            [] fix.step = "wake" -> Wake(p)
       /\ waking' = IF fix.step = "wake" THEN Nobody ELSE p
+      /\ UNCHANGED <<due, came, granted, local>>
 
-Silent == Stored \/ waking # Nobody \/ (job.step = "protect" /\ job.left = {})
-          \/ (job.step = "filling" /\ granted) \/ (job.step = "ack" /\ local)
+(* A job goes on without the kernel, or is at its end. *)
+Thinking ==
+  \/ job.step = "protect" /\ job.left = {}
+  \/ job.step = "filling" /\ granted
+  \/ job.step = "ack" /\ local
 
-SilentStep ==
-  /\ IF Stored THEN SilentStore /\ UNCHANGED waking
-     ELSE IF waking # Nobody THEN SilentWake
-     ELSE /\ CASE job.step = "protect" -> ProtectEnd
-               [] job.step = "filling" -> FillEnd
-               [] job.step = "ack" -> SendAck
-          /\ UNCHANGED waking
-  /\ UNCHANGED <<due, came, granted, local>>
+SilentThought ==
+  /\ CASE job.step = "protect" -> ProtectEnd
+       [] job.step = "filling" -> FillEnd
+       [] job.step = "ack" -> SendAck
+  /\ UNCHANGED auxiliary
 
 (* The frame follows the leaf's action a. *)
 Follow(a) ==
@@ -119,8 +122,8 @@ FollowDue ==
   /\ UNCHANGED <<came, waking>>
 
 (* Content goes in before its grant has come. *)
-Early ==
-  /\ Event.act = "Fill"
+Early(e) ==
+  /\ e.act = "Fill"
   /\ due = <<>>
   /\ job = NoJob
   /\ asked # "none"
@@ -280,13 +283,19 @@ TraceInit ==
   /\ local = FALSE
   /\ waking = Nobody
 
+TakeOrFollow(e) ==
+  IF Ready(e) THEN Take(e)
+  ELSE /\ IF Early(e)
+          THEN RecvGrantData(asked, came) /\ granted' = FALSE /\ UNCHANGED <<due, came, local, waking>>
+          ELSE FollowDue
+       /\ Hold
+
 TraceNext ==
   IF ~Going THEN UNCHANGED traceVars
-  ELSE IF Silent THEN SilentStep /\ Hold
-  ELSE IF Ready(Event) THEN Take(Event)
-  ELSE IF Early
-  THEN RecvGrantData(asked, came) /\ granted' = FALSE /\ Hold /\ UNCHANGED <<due, came, local, waking>>
-  ELSE FollowDue /\ Hold
+  ELSE IF Stored THEN SilentStore /\ Hold
+  ELSE IF waking # Nobody THEN SilentWake /\ Hold
+  ELSE IF Thinking THEN SilentThought /\ Hold
+  ELSE TakeOrFollow(Event)
 
 -----------------------------------------------------------------------------
 (* Why an event is no step: the state before it is the initial state of a  *)

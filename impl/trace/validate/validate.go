@@ -213,7 +213,7 @@ func (c *check) judge(ctx context.Context, v *Verdict) error {
 }
 
 // shortRun is up to how many events the optimising compiler would not pay.
-const shortRun = 5000
+const shortRun = 50_000
 
 var (
 	objectRE   = regexp.MustCompile(`(?m)^/\\ object = (\d+)$`)
