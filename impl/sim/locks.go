@@ -185,6 +185,11 @@ func (w *Locks) Run(steps int) error {
 			return v
 		}
 	}
+	return w.finish()
+}
+
+// finish lets everybody release, and demands that nobody waits in the end.
+func (w *Locks) finish() error {
 	if v := w.settle(); v != nil {
 		return v
 	}
@@ -241,7 +246,7 @@ func (w *Locks) random() *Violation {
 			return w.request(p, protocol.SyncInput{Kind: protocol.InLockRelease, Object: lock, Fence: past})
 		}
 	case 9:
-		return w.cancel(p)
+		return w.cancel(p, w.rng.IntN)
 	case 10:
 		if w.rng.IntN(8) == 0 {
 			return w.die(p)
@@ -275,8 +280,8 @@ func (w *Locks) release(p *lockProcess, lock uint64) *Violation {
 }
 
 // cancel takes back something that the process waits for, once, half of the
-// time as a timeout, which has no answer.
-func (w *Locks) cancel(p *lockProcess) *Violation {
+// time as a timeout, which has no answer. choose(n) is below n.
+func (w *Locks) cancel(p *lockProcess, choose func(n int) int) *Violation {
 	canceled := make(map[uint64]bool)
 	var targets []uint64
 	for _, r := range slices.Sorted(maps.Keys(p.open)) {
@@ -288,8 +293,8 @@ func (w *Locks) cancel(p *lockProcess) *Violation {
 	if len(targets) == 0 {
 		return nil
 	}
-	in := protocol.SyncInput{Kind: protocol.InLockCancel, Party: p.id, Target: targets[w.rng.IntN(len(targets))]}
-	if w.rng.IntN(2) == 0 {
+	in := protocol.SyncInput{Kind: protocol.InLockCancel, Party: p.id, Target: targets[choose(len(targets))]}
+	if choose(2) == 0 {
 		return w.step(p.node, in)
 	}
 	if canceled[in.Target] {
