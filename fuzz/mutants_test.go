@@ -20,8 +20,15 @@ import (
 
 var mutantFlag = flag.String("mutant", "", "TestFind: the mutant that a fail file is to be found for")
 
-// machines are the properties by the test that has their fail files.
-var machines = map[string]func(*rapid.T){"TestStrong": sim.Machine}
+// machines are the properties, by the test that has their fail files, and the
+// mutants that are about them.
+var machines = map[string]struct {
+	property func(*rapid.T)
+	bugs     []protocol.Bug
+}{
+	"TestStrong": {sim.Machine, protocol.Bugs()},
+	"TestLocks":  {sim.LockMachine, protocol.LockBugs()},
+}
 
 // verdict is a rapid.TB that hears how a check ended.
 type verdict struct {
@@ -64,35 +71,34 @@ func check(name string, property func(*rapid.T), flags map[string]string) *verdi
 	return v
 }
 
-// bug is the mutant with the name.
-func bug(name string) (protocol.Bug, bool) {
-	all := protocol.Bugs()
-	i := slices.IndexFunc(all, func(b protocol.Bug) bool { return b.String() == name })
+// named is the mutant with the name, of those.
+func named(name string, bugs []protocol.Bug) (protocol.Bug, bool) {
+	i := slices.IndexFunc(bugs, func(b protocol.Bug) bool { return b.String() == name })
 	if i < 0 {
 		return 0, false
 	}
-	return all[i], true
+	return bugs[i], true
 }
 
 // TestFailFiles: the fail file of a mutant fails under it, and passes without.
 func TestFailFiles(t *testing.T) {
 	defer protocol.Break(0)
-	for test, property := range machines {
+	for test, m := range machines {
 		for _, path := range failFiles(t, test) {
 			name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), test+"-"), ".fail")
 			t.Run(test+"/"+name, func(t *testing.T) {
 				// Only the file: no random schedules, and no other files.
 				only := map[string]string{"rapid.failfile": path, "rapid.checks": "0"}
 				protocol.Break(0)
-				if v := check("no such test", property, only); v.failed {
+				if v := check("no such test", m.property, only); v.failed {
 					t.Errorf("it fails on the core as it is:\n%s", v.log.String())
 				}
-				b, ok := bug(name)
+				b, ok := named(name, m.bugs)
 				if !ok {
 					return // found on the core as it was
 				}
 				protocol.Break(b)
-				if v := check("no such test", property, only); !v.failed {
+				if v := check("no such test", m.property, only); !v.failed {
 					t.Errorf("it passes under the mutant; make it anew: go test -tags mutants ./fuzz -run TestFind -mutant %s", name)
 				}
 			})
@@ -106,10 +112,16 @@ func TestFind(t *testing.T) {
 	if *mutantFlag == "" {
 		t.Skip("without -mutant there is nothing to find")
 	}
-	b, ok := bug(*mutantFlag)
-	if !ok {
-		t.Fatalf("-mutant %s: there are %v", *mutantFlag, protocol.Bugs())
+	for test, m := range machines {
+		if b, ok := named(*mutantFlag, m.bugs); ok {
+			find(t, test, b, m.property)
+			return
+		}
 	}
+	t.Fatalf("-mutant %s: there are %v", *mutantFlag, append(protocol.Bugs(), protocol.LockBugs()...))
+}
+
+func find(t *testing.T, test string, b protocol.Bug, property func(*rapid.T)) {
 	defer protocol.Break(0)
 	protocol.Break(b)
 	// rapid names the file after the test; in a directory of its own it is the
@@ -117,12 +129,12 @@ func TestFind(t *testing.T) {
 	const found = "Found"
 	dir := filepath.Join("testdata", "rapid", found)
 	defer os.RemoveAll(dir)
-	v := check(found, sim.Machine, map[string]string{"rapid.checks": "20000"})
+	v := check(found, property, map[string]string{"rapid.checks": "20000"})
 	files, err := filepath.Glob(filepath.Join(dir, "*.fail"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("no schedule breaks %v:\n%s", b, v.log.String())
 	}
-	to := filepath.Join("testdata", "rapid", "TestStrong", fmt.Sprintf("TestStrong-%v.fail", b))
+	to := filepath.Join("testdata", "rapid", test, fmt.Sprintf("%s-%v.fail", test, b))
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 		t.Fatal(err)
 	}
