@@ -172,6 +172,8 @@ func mustReject(t *testing.T, h *linearizability.History) {
 			o.Value -= 2
 		case o.Op == trace.OpCAS && o.Result == 0 && o.Old != 0:
 			o.Result = 1
+		case o.Op == trace.OpCAS && o.Result != 0:
+			o.Old++
 		default:
 			continue
 		}
