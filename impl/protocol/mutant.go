@@ -2,7 +2,7 @@ package protocol
 
 // Bug is a mistake that broken can put into the core. Without the build tag
 // mutants no bug can be switched on and the questions cost nothing; with it the
-// tests of impl/sim demand that every one of them is found.
+// tests of impl/mutants demand that every one of them is found.
 type Bug uint8
 
 const (

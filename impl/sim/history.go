@@ -8,10 +8,9 @@ import (
 )
 
 // History is what the processes of a World have seen: their loads and stores in
-// simulated time, which goes on by one with each event. While it is recorded,
-// the simulator's own checks of contents are off: what a broken core lets the
-// processes see is to be found in the history. What ends a node (a message that
-// it cannot take) still ends the run.
+// simulated time, which goes on by one with each event. A world that records one
+// is blind: what a broken core lets the processes see is to be found in the
+// history.
 type History struct {
 	Operations []trace.Operation
 	// Stale are the loads that returned something else than the atomic memory
@@ -38,20 +37,13 @@ type access struct {
 // interval is the time from the call of an operation to its return.
 type interval struct{ call, end int64 }
 
-// RecordHistory begins a history.
+// RecordHistory begins a history, and makes the world blind (Config.Blind).
 //
 // Preconditions: nothing has happened yet.
 func (w *World) RecordHistory() *History {
+	w.cfg.Blind = true
 	w.history = &History{calls: make(map[access]int64), stores: make(map[word][]interval), stored: make(map[uint64]interval)}
 	return w.history
-}
-
-// wrong is fail where processes see something that they should not. It is the
-// history's checker that is to find it, if there is one.
-func (w *World) wrong(property, format string, args ...any) {
-	if w.history == nil {
-		w.fail(property, format, args...)
-	}
 }
 
 func (h *History) tick() int64 {

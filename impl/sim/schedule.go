@@ -155,7 +155,7 @@ func (w *World) Settle() {
 	}
 	for i := 0; ; i++ {
 		if i == settleSteps {
-			w.fail("QuietInv", "there is no end to it")
+			w.fail("FaultServedProp", "there is no end to it")
 		}
 		again := w.Deliver() || w.EndResidence()
 		for _, n := range w.nodes {
@@ -172,7 +172,7 @@ func (w *World) Settle() {
 		for i, pr := range n.procs {
 			for p, want := range pr.wants {
 				if want != protocol.None {
-					w.fail("QuietInv", "process %d of node %d waits to %v page %d, and nothing is under way", i, n.id, want, p)
+					w.fail("FaultServedProp", "process %d of node %d waits to %v page %d, and nothing is under way", i, n.id, want, p)
 				}
 			}
 		}

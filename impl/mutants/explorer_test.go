@@ -1,0 +1,46 @@
+//go:build mutants
+
+package mutants
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/explore"
+)
+
+// exploredModels are the models of spec/strong that the explorer takes, one
+// after another. The larger ones are there for what needs four leaves, or two
+// that are recalled at once.
+var exploredModels = []string{"root2", "chain3", "pair3", "live-deep3", "thin4", "root3", "fork4"}
+
+var readModels = sync.OnceValues(func() ([]*explore.Model, error) { return explore.Models(os.DirFS("../../spec")) })
+
+// findByExplorer is what the first model shows.
+func findByExplorer(t *testing.T) finding {
+	models, err := readModels()
+	if err != nil {
+		t.Error(err)
+		return finding{}
+	}
+	for _, name := range exploredModels {
+		i := slices.IndexFunc(models, func(m *explore.Model) bool { return m.Name == name })
+		if i < 0 {
+			t.Errorf("there is no model %s", name)
+			continue
+		}
+		_, err := explore.Run(models[i])
+		var f *explore.Failure
+		if errors.As(err, &f) {
+			return finding{fmt.Sprintf("%s %s", name, f.Property), f.Report()}
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	return finding{}
+}
