@@ -12,6 +12,9 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
+// seedsToFind is how many seeds may be needed to find a mutant.
+const seedsToFind = 40
+
 // TestLockMutants puts each mistake about locks into the core and demands that
 // random schedules find it. testdata/lockmutants is the table.
 func TestLockMutants(t *testing.T) {
