@@ -102,6 +102,15 @@ func toggled(c *cluster) {
 	allOK(apps)
 }
 
+// bereaved has a party of a barrier die, and the others hear of it.
+func bereaved(c *cluster) {
+	parties := c.team(c.shape.nodes, c.shape.nodes, "party")
+	parties[0].at("round")
+	parties[0].kill()
+	allOK(parties[1:])
+	c.remove()
+}
+
 // TestCoverage records real clusters and demands that every action of the
 // specification was taken at every level that has it. The messages that it
 // demands beside are those that a run gets around only by design: of a write
@@ -166,8 +175,8 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
-// work is what runs on a recorded cluster: a counter, the litmus tests, SOR, and
-// the script of toggle.
+// work is what runs on a recorded cluster: a counter, the litmus tests, SOR, the
+// script of toggle, a lock whose holders die, and a barrier that loses a party.
 func work(c *cluster, sor string) {
 	ranks := 2 * c.shape.nodes
 	for _, way := range []struct {
@@ -187,4 +196,8 @@ func work(c *cluster, sor string) {
 	}
 	allOK(apps)
 	toggled(c)
+	c.remove()
+	contend(c)
+	c.remove()
+	bereaved(c)
 }

@@ -63,7 +63,7 @@ type Cell struct {
 // kernel did: a branch of the handler.
 type Case struct {
 	Action string
-	Answer string // of the kernel, where it has refused a step on a frame
+	Answer string // of the kernel, where it has refused a step on a frame; of a lock's home
 	Kind   protocol.Kind
 	Op     protocol.Op     // Req, Grant
 	Have   protocol.Right  // Req
@@ -79,7 +79,7 @@ type Case struct {
 func (c Case) Message() string {
 	switch c.Kind {
 	case protocol.KindInvalid:
-		return "refused: " + c.Answer
+		return c.Answer
 	case protocol.Req:
 		return fmt.Sprintf("%v, have %v", c.Op, c.Have)
 	case protocol.Grant:

@@ -77,7 +77,7 @@ func everything() []protocol.Event {
 // that was recalled for an evicted copy has missed.
 func TestRead(t *testing.T) {
 	runs, err := Read(record(t, everything()...), record(t, everything()[8:10]...))
-	if err != nil || len(runs) != 2 {
+	if err != nil || len(runs) != 4 {
 		t.Fatal(runs, err)
 	}
 	r := runs[0]
@@ -191,7 +191,7 @@ func TestReadErrors(t *testing.T) {
 // TestImpossible: the levels and the reasons are of actions that there are, and
 // leave something to be done by each.
 func TestImpossible(t *testing.T) {
-	for _, s := range []*Spec{Strong, Frame} {
+	for _, s := range []*Spec{Strong, Frame, Locks, Barriers} {
 		for _, a := range s.Actions {
 			for _, l := range s.Levels(a, 4) {
 				possible := 0

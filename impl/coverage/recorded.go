@@ -23,31 +23,44 @@ type Recorded struct {
 // one run, by specification. It fails where a log is not whole: a count of a
 // part would say that something did not happen.
 func Read(dirs ...string) ([]*Recorded, error) {
-	strong, frame := &Recorded{Coverage: New(Strong)}, &Recorded{Coverage: New(Frame)}
-	all := []*Recorded{strong, frame}
+	var all []*Recorded
+	of := make(map[*Spec]*Recorded)
+	for _, s := range []*Spec{Strong, Frame, Locks, Barriers} {
+		of[s] = &Recorded{Coverage: New(s)}
+		all = append(all, of[s])
+	}
 	for _, dir := range dirs {
 		run, err := trace.OpenRun(dir)
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range run.Files {
+		for _, f := range slices.Concat(run.Files, run.Sync) {
 			for rec, err := range f.Records() {
 				if err != nil {
 					return nil, err
 				}
-				switch rec.Kind {
-				case trace.KindAction:
-					err = strong.action(&rec)
-				case trace.KindStep:
-					frame.step(&rec)
+				switch {
+				case rec.Kind == trace.KindStep:
+					of[Frame].step(&rec)
+				case rec.Kind != trace.KindAction:
+				case f.Header.Spec != trace.SyncSpec:
+					err = of[Strong].action(&rec)
+				case rec.Barrier:
+					err = of[Barriers].sync(&rec)
+				default:
+					err = of[Locks].sync(&rec)
 				}
 				if err != nil {
 					return nil, fmt.Errorf("%w: %s:%d: %w", trace.ErrMalformed, f.Path, rec.Line, err)
 				}
 			}
 		}
-		for _, r := range all {
-			r.Logs += len(run.Files)
+		for s, r := range of {
+			if s == Locks || s == Barriers {
+				r.Logs += len(run.Sync)
+			} else {
+				r.Logs += len(run.Files)
+			}
 			r.Nodes, r.Depth = max(r.Nodes, len(run.Conf.Members)), max(r.Depth, run.Conf.Tree(0).Depth())
 		}
 	}
@@ -61,6 +74,18 @@ func (r *Recorded) action(rec *trace.Record) error {
 	right, err := leafRight(rec)
 	r.count(rec.Act, rec.At.Tag, rec.Before, rec.Message, right)
 	return err
+}
+
+// sync counts an action of locks or barriers, with the code of its message.
+func (r *Recorded) sync(rec *trace.Record) error {
+	if !slices.Contains(r.Actions, rec.Act) {
+		return fmt.Errorf("%s has no action %s", r.Name, rec.Act)
+	}
+	r.Cells[Cell{rec.Act, LevelOf(rec.At.Tag), protocol.Idle}]++
+	if rec.Sync != nil {
+		r.Cases[Case{Action: rec.Act, Answer: protocol.SyncCode(rec.Sync.Code).String()}]++
+	}
+	return nil
 }
 
 func (r *Recorded) step(rec *trace.Record) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
@@ -44,9 +45,36 @@ var (
 		Actions:    names(trace.FrameSteps()),
 		Phases:     []protocol.Phase{protocol.Idle},
 		Levels:     frameLevels,
-		Impossible: func(Cell) string { return "" },
+		Impossible: anything,
+	}
+	// Locks is spec/heaplock.
+	Locks = &Spec{
+		Name:       "heaplock",
+		Actions:    names(protocol.LockActions()),
+		Phases:     []protocol.Phase{protocol.Idle},
+		Levels:     syncLevels,
+		Impossible: anything,
+	}
+	// Barriers are recorded beside the locks. They have no specification.
+	Barriers = &Spec{
+		Name:       "barriers",
+		Actions:    names(append(protocol.BarrierActions(), protocol.ActProcessDied)),
+		Phases:     []protocol.Phase{protocol.Idle},
+		Levels:     syncLevels,
+		Impossible: anything,
 	}
 )
+
+func anything(Cell) string { return "" }
+
+// syncLevels: a home's part of locks and barriers is at the root, the processes'
+// at the leaf.
+func syncLevels(action string, _ int) []Level {
+	if strings.HasPrefix(action, "Home") {
+		return []Level{Root}
+	}
+	return []Level{Leaf}
+}
 
 // frameLevels: all steps are the leaf's. Poison is for a page that is lost, which
 // is lost with its segment only, and the steps that take a removed segment away
