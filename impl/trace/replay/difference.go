@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -38,25 +39,53 @@ func (d *Difference) Error() string {
 // Describe names the input of the step.
 func (d *Difference) Describe() string { return describe(&d.Input) }
 
-// describe names an input or an action.
+// describe names an input or an action: what, about what, where, and between
+// whom if it is about a message.
 func describe(r *trace.Record) string {
 	if m := r.Message; m != nil {
 		return fmt.Sprintf("%s of %v at %v: %v from %v to %v", r.Act, r.Page, r.At, m.Kind, m.From, m.To)
 	}
-	return fmt.Sprintf("%s of %v at %v", r.Act, r.Page, r.At)
+	if r.Sync == nil && r.Call == nil {
+		return fmt.Sprintf("%s of %v at %v", r.Act, r.Page, r.At)
+	}
+	// Only an action says what its object is.
+	what, party := "object", r.Party
+	switch {
+	case r.Kind == trace.KindAction && r.Barrier:
+		what = "barrier"
+	case r.Kind == trace.KindAction:
+		what = "lock"
+	case r.Sync != nil:
+		party = r.Sync.Party
+	default:
+		party = r.Call.Party
+	}
+	text := fmt.Sprintf("%s of %s %#x at %v, party %d", r.Act, what, r.Object, r.At, party)
+	if m := r.Sync; m != nil {
+		text += fmt.Sprintf(": %v from %v", protocol.SyncKind(m.Kind), addr.Place{Node: m.From, Tag: m.Tag})
+	}
+	return text
 }
 
-// messageFields is the fields in which two messages differ, with the values of
-// each.
-func messageFields(then, now *protocol.Message) (was, is string) {
-	a, b := reflect.ValueOf(*then), reflect.ValueOf(*now)
-	for i := range a.NumField() {
-		if x, y := a.Field(i), b.Field(i); !x.Equal(y) {
-			name := a.Type().Field(i).Name
-			was += fmt.Sprintf(" %s %v", name, x)
-			is += fmt.Sprintf(" %s %v", name, y)
+// fields is the fields in which the messages or calls of two records differ,
+// with the values of each.
+func fields(then, now *trace.Record) (was, is string) {
+	diff := func(a, b reflect.Value) {
+		if a.IsNil() || b.IsNil() {
+			return
+		}
+		a, b = a.Elem(), b.Elem()
+		for i := range a.NumField() {
+			if x, y := a.Field(i), b.Field(i); !x.Equal(y) {
+				name := a.Type().Field(i).Name
+				was += fmt.Sprintf(" %s %v", name, x)
+				is += fmt.Sprintf(" %s %v", name, y)
+			}
 		}
 	}
+	diff(reflect.ValueOf(then.Message), reflect.ValueOf(now.Message))
+	diff(reflect.ValueOf(then.Sync), reflect.ValueOf(now.Sync))
+	diff(reflect.ValueOf(then.Call), reflect.ValueOf(now.Call))
 	return strings.TrimSpace(was), strings.TrimSpace(is)
 }
 

@@ -10,10 +10,11 @@
 //
 //	Run         all logs of a directory       replay.go
 //	log         the records of one log        log.go
-//	machine     a core that can be replayed   machine.go
+//	machine     a core that can be replayed   machine.go: pages.go, syncs.go
 //	Difference  where log and core part       difference.go
 //
-// Each log is replayed alone: what other nodes and shards did is in its inputs.
+// Each log is replayed alone, that of a shard and that of a node's locks and
+// barriers: what other nodes and shards did is in its inputs.
 // A replay that agrees says that the recorded steps are those of this build's
 // core. It says nothing of what the shell did with the effects (content and
 // step records are passed over) and nothing of the protocol: the trace's

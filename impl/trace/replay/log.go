@@ -95,11 +95,16 @@ func (l *log) action(then *trace.Record) error {
 	}
 	now := &l.step.actions[l.act]
 	switch {
-	case now.Act != then.Act || now.At != then.At || now.Page != then.Page || (now.Message == nil) != (then.Message == nil):
+	case now.Act != then.Act || now.At != then.At || now.Page != then.Page ||
+		now.Object != then.Object || now.Barrier != then.Barrier || now.Party != then.Party ||
+		(now.Message == nil) != (then.Message == nil) || (now.Sync == nil) != (then.Sync == nil) || (now.Call == nil) != (then.Call == nil):
 		return l.differs(then.Line, "action", describe(then), describe(now))
-	case now.Message != nil && *now.Message != *then.Message:
-		was, is := messageFields(then.Message, now.Message)
+	case !equal(now.Message, then.Message) || !equal(now.Sync, then.Sync):
+		was, is := fields(then, now)
 		return l.differs(then.Line, "message of "+describe(then), was, is)
+	case !equal(now.Call, then.Call):
+		was, is := fields(then, now)
+		return l.differs(then.Line, "call of "+describe(then), was, is)
 	case now.Lamport != then.Lamport:
 		return l.differs(then.Line, "clock of "+describe(then), fmt.Sprint(then.Lamport), fmt.Sprint(now.Lamport))
 	case now.Before != then.Before:
@@ -112,6 +117,9 @@ func (l *log) action(then *trace.Record) error {
 	return nil
 }
 
+// equal compares what two pointers point to, if they do.
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // output compares what the step put out, and ends it.
 func (l *log) output(rec *trace.Record) error {
 	if l.act < len(l.step.actions) {
@@ -119,9 +127,8 @@ func (l *log) output(rec *trace.Record) error {
 	}
 	then, now := rec.Out, &l.step.out
 	switch {
-	case rec.Page != l.in.Page || rec.At != l.in.At:
-		return malformed(l.path, rec.Line, fmt.Errorf("the output is of %v at %v, the input in line %d of %v at %v",
-			rec.Page, rec.At, l.in.Line, l.in.Page, l.in.At))
+	case rec.Page != l.in.Page || rec.Object != l.in.Object || rec.At != l.in.At:
+		return malformed(l.path, rec.Line, fmt.Errorf("the output is not of the page, the object or the place of the input in line %d", l.in.Line))
 	case then.Refused != now.Refused:
 		return l.differs(rec.Line, "refusal", orNone(then.Refused), orNone(now.Refused))
 	case then.Digest != now.Digest || !slices.Equal(then.Effects, now.Effects):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -44,7 +45,7 @@ func Run(dir string) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	files := run.Files
+	files := slices.Concat(run.Files, run.Sync)
 	done := make([]Summary, len(files))
 	errs := make([]error, len(files))
 	next := make(chan int)
