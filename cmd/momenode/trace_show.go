@@ -15,29 +15,36 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/node"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/trace/show"
 )
 
 type traceShowFlags struct {
-	json  *bool
-	pages []uint
-	nodes []uint
-	clock string
-	time  string
-	all   bool
-	html  string
+	json     *bool
+	pages    []uint
+	allLocks bool
+	locks    []string
+	barriers []string
+	nodes    []uint
+	clock    string
+	time     string
+	all      bool
+	html     string
 }
 
 func traceShowCommand(asJSON *bool) *cobra.Command {
 	f := traceShowFlags{json: asJSON}
 	cmd := &cobra.Command{
-		Use:   "show DIR [--page P] [--node N] [--clock A:B] [--time A:B] [--html FILE]",
+		Use:   "show DIR [--page P | --lock NAME] [--node N] [--clock A:B] [--time A:B] [--html FILE]",
 		Short: "Print a run readably, or draw it as a space-time diagram",
 		Long: `Show prints the actions of a run in their causal order, one a line: the Lamport
 clock, the time in milliseconds since the run began, the manager, the page, what
 it did, the message that it handled (from where) or sent (to where), and its
 state after that.
+
+Locks and barriers have clocks of their own, and are shown instead of pages by
+--lock, --barrier or, all of them, --locks.
 
 With --html it writes a space-time diagram instead: one file, which any browser
 shows without a network. Each manager is a line from top to bottom, each event a
@@ -47,6 +54,7 @@ and leaves only what the same fault has caused.
 Where a log is truncated, what comes before its end is shown; the status is 1.`,
 		Example: `  momenode trace show run --page 0 | less -S
   momenode trace show run --clock 100:200 --node 2
+  momenode trace show run --lock queue
   momenode trace show run --page 0,1 --time 20ms:35ms --html run.html
   momenode trace show run --json | jq -r 'select(.action == "RecvRecall") | .manager'`,
 		Args: exactly("DIR"),
@@ -55,6 +63,9 @@ Where a log is truncated, what comes before its end is shown; the status is 1.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.UintSliceVar(&f.pages, "page", nil, "only these `pages` of the global space")
+	flags.StringSliceVar(&f.locks, "lock", nil, "only the locks of these `names`")
+	flags.StringSliceVar(&f.barriers, "barrier", nil, "only the barriers of these `names`")
+	flags.BoolVar(&f.allLocks, "locks", false, "all locks and barriers, instead of pages")
 	flags.UintSliceVar(&f.nodes, "node", nil, "only the managers of these `nodes`")
 	flags.StringVar(&f.clock, "clock", "", "only what happened at Lamport clocks `A:B`; either may be missing")
 	flags.StringVar(&f.time, "time", "", "only what happened in the time `A:B` since the run began, for instance 1.5s:2s")
@@ -65,7 +76,20 @@ Where a log is truncated, what comes before its end is shown; the status is 1.`,
 
 // filter is what the flags ask for.
 func (f *traceShowFlags) filter() (show.Filter, error) {
-	filter := show.Filter{All: f.all}
+	filter := show.Filter{All: f.all, Names: make(map[uint64]string)}
+	for _, name := range f.locks {
+		filter.Names[node.Object("lock", name)] = "lock " + name
+	}
+	for _, name := range f.barriers {
+		filter.Names[node.Object("barrier", name)] = "barrier " + name
+	}
+	filter.Locks = f.allLocks || len(filter.Names) > 0
+	switch {
+	case filter.Locks && len(f.pages) > 0:
+		return filter, badUsage("--page with --lock, --barrier or --locks: pages and locks have different clocks; show them one after the other")
+	case f.allLocks && len(filter.Names) > 0:
+		return filter, badUsage("--locks with --lock or --barrier: give one of them")
+	}
 	for _, p := range f.pages {
 		if p > math.MaxUint32 {
 			return filter, badUsage("--page %d: pages are 0 to %d", p, uint32(math.MaxUint32))
@@ -136,6 +160,7 @@ type shownEvent struct {
 	Milliseconds float64         `json:"ms"`
 	Manager      string          `json:"manager"`
 	Page         *uint32         `json:"page,omitempty"`
+	Object       string          `json:"object,omitempty"` // a lock or a barrier
 	Action       string          `json:"action"`
 	Message      string          `json:"message,omitempty"`
 	State        string          `json:"state,omitempty"`
@@ -152,7 +177,10 @@ func showJSON(out io.Writer, run *trace.Run, filter show.Filter) error {
 		}
 		line := shownEvent{Clock: e.Lamport, Milliseconds: float64(e.Age.Microseconds()) / 1000, Manager: e.At.String(),
 			Action: e.Name, Message: e.Words, State: e.State, Post: e.Post, Log: e.Where}
-		if e.Kind != trace.KindConfigure {
+		switch {
+		case filter.Locks:
+			line.Object = e.Object
+		case e.Kind != trace.KindConfigure:
 			p := uint32(e.Page)
 			line.Page = &p
 		}

@@ -109,6 +109,8 @@ func TestBadCommandLines(t *testing.T) {
 		{"trace show x --page -1", 2, []string{"--page"}},
 		{"trace show x --page 4294967296", 2, []string{"--page 4294967296", "4294967295"}},
 		{"trace show x --node 65536", 2, []string{"--node 65536", "65535"}},
+		{"trace show x --page 1 --lock a", 2, []string{"--page", "different clocks"}},
+		{"trace show x --locks --barrier a", 2, []string{"--locks with --lock or --barrier"}},
 		{"trace show x --json --html y", 2, []string{"--html", "--json"}},
 		{"trace show " + file, 1, []string{"no trace in " + file}},
 		{"doctor extra", 2, []string{`"extra"`}},

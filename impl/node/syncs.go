@@ -41,8 +41,8 @@ func (n *Node) startSyncs() {
 	n.syncs.expired = make(map[request]bool)
 }
 
-// object is the number of a named lock or barrier.
-func object(kind, name string) uint64 { return xxhash.Sum64String(kind + "\x00" + name) }
+// Object is the number of a named lock or barrier.
+func Object(kind, name string) uint64 { return xxhash.Sum64String(kind + "\x00" + name) }
 
 // deliverSync hands over what came from another node.
 func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync) {
@@ -216,7 +216,7 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 			a.finished()
 			return a.conn.WriteError(req.Id, fmt.Errorf("%w: %s: %w", client.ErrInvalid, kind, err)) == nil
 		}
-		in.Object = object(kind, name)
+		in.Object = Object(kind, name)
 	}
 	n.syncs.mu.Lock()
 	n.syncs.parties[a.party] = a

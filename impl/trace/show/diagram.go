@@ -37,7 +37,7 @@ type Diagram struct {
 	Facts string `json:"facts"`
 	// Note says what is missing; empty where nothing is.
 	Note     string    `json:"note,omitempty"`
-	Kind     string    `json:"kind"`     // of the objects: page
+	Kind     string    `json:"kind"`     // of the objects: page or lock
 	Objects  []string  `json:"objects"`  // their names, in order
 	Managers []manager `json:"managers"` // the columns
 	Events   []point   `json:"events"`
@@ -57,10 +57,12 @@ type point struct {
 	Object  int     `json:"p"` // index of Diagram.Objects; -1: none
 	Name    string  `json:"name"`
 	// Kind is that of the message that came, or local where none came, or
-	// record where it is no action.
-	Kind  string `json:"kind"`
-	Words string `json:"words,omitempty"`
-	State string `json:"state,omitempty"`
+	// record where it is no action. Colour is what messages of the kind are like
+	// among those of pages.
+	Kind   string `json:"kind"`
+	Colour string `json:"colour"`
+	Words  string `json:"words,omitempty"`
+	State  string `json:"state,omitempty"`
 	// Sent is the index of the event that sent the message, From that of the
 	// sender's line; -1 where it is not in the diagram, or no message came.
 	Sent    int             `json:"sent"`
@@ -71,19 +73,19 @@ type point struct {
 	Where   string          `json:"where"`
 }
 
-// act names the event that sent a message: of a manager of a page each has a
-// clock of its own.
+// act names the event that sent a message: those of one manager about one object
+// have clocks of their own.
 type act struct {
-	at    addr.Place
-	page  addr.PageNum
-	clock uint64
+	at     addr.Place
+	object string
+	clock  uint64
 }
 
 // NewDiagram draws the events of a run that the filter takes. The error is
 // ErrTooMany, or that of a log that cannot be read to its end: then there is a
 // diagram of what comes before that end, which says so.
 func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
-	d := &Diagram{Title: title(run), Kind: "page", Objects: []string{}, Managers: []manager{}, Events: []point{}}
+	d := &Diagram{Title: title(run), Kind: kindOf(f), Objects: []string{}, Managers: []manager{}, Events: []point{}}
 	var shown []*Event
 	total, about := 0, make(map[string]int)
 	var failed error
@@ -110,7 +112,7 @@ func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
 	for i, e := range shown {
 		d.Events = append(d.Events, newPoint(e, lines, objects, senders))
 		if e.Kind == trace.KindAction {
-			senders[act{e.At, e.Page, e.Lamport}] = i
+			senders[act{e.At, e.Object, e.Lamport}] = i
 		}
 	}
 	d.Facts = d.facts(run, shown)
@@ -173,26 +175,86 @@ func (d *Diagram) addManagers(shown []*Event) map[addr.Place]int {
 
 func newPoint(e *Event, lines map[addr.Place]int, objects map[string]int, senders map[act]int) point {
 	p := point{Manager: lines[e.At], Clock: e.Lamport, Time: float64(e.Age.Microseconds()) / 1000, Object: objects[e.Object],
-		Name: e.Name, Kind: "record", Words: e.Words, State: e.State, Sent: -1, From: -1, Post: e.Post, Where: e.Where}
-	m := e.Message
-	if m != nil {
-		p.Message = messageFields(m)
+		Name: e.Name, Kind: "record", Colour: "record", Words: e.Words, State: e.State, Sent: -1, From: -1, Post: e.Post, Where: e.Where}
+	var clock uint64 // of the sender
+	switch m, y, c := e.Message, e.Sync, e.Call; {
+	case m != nil:
+		p.Message, clock = messageFields(m), m.Lamport
 		p.Txn = fmt.Sprintf("leaf@%d.%d #%d", m.Txn.Leaf, m.Txn.Incarnation, m.Txn.Counter)
+	case y != nil:
+		p.Message, clock = syncFields(y), y.Lamport
+		party := y.From
+		if y.Tag == addr.Root {
+			party = e.At.Node
+		}
+		p.Txn = transaction(party, y.Party, y.Request)
+	case c != nil:
+		p.Txn = transaction(e.At.Node, c.Party, c.Request)
 	}
 	if e.Kind != trace.KindAction {
 		return p
 	}
-	p.Kind = "local"
-	if m != nil && m.From != e.At {
-		p.Kind = m.Kind.String()
-		if i, ok := senders[act{m.From, m.Page, m.Lamport}]; ok {
-			p.Sent = i
-		}
-		if i, ok := lines[m.From]; ok {
-			p.From = i
-		}
+	p.Kind, p.Colour = "local", "local"
+	if e.From == nil {
+		return p
+	}
+	if e.Message != nil {
+		p.Kind = e.Message.Kind.String()
+		p.Colour = p.Kind
+	} else {
+		kind := protocol.SyncKind(e.Sync.Kind)
+		p.Kind, p.Colour = kind.String(), likePages[kind]
+	}
+	if i, ok := senders[act{*e.From, e.Object, clock}]; ok {
+		p.Sent = i
+	}
+	if i, ok := lines[*e.From]; ok {
+		p.From = i
 	}
 	return p
+}
+
+// likePages has for each message of locks and barriers the one of pages that has
+// its part in a transaction.
+var likePages = map[protocol.SyncKind]string{
+	protocol.SyncAcquire: "Req", protocol.SyncJoin: "Req", protocol.SyncArrive: "Req",
+	protocol.SyncGrant: "Grant", protocol.SyncJoined: "Grant", protocol.SyncDone: "Grant",
+	protocol.SyncCancel: "Recall", protocol.SyncRefuse: "Recall", protocol.SyncBroken: "Recall",
+	protocol.SyncRelease: "Data", protocol.SyncLeave: "Data",
+	protocol.SyncReleased: "Ack", protocol.SyncLeft: "Ack",
+}
+
+// transaction names a request of a process; what is about none has no name.
+func transaction(node addr.NodeID, party, request uint64) string {
+	if party == 0 || request == 0 {
+		return ""
+	}
+	return fmt.Sprintf("party %d of node %d, request %d", party, node, request)
+}
+
+func kindOf(f Filter) string {
+	if f.Locks {
+		return "lock"
+	}
+	return "page"
+}
+
+// syncFields is the fields of a message of a lock or a barrier that are set.
+func syncFields(m *protocol.Sync) [][2]string {
+	fields := [][2]string{{"Kind", protocol.SyncKind(m.Kind).String()}, {"Code", protocol.SyncCode(m.Code).String()},
+		{"From", addr.Place{Node: m.From, Tag: m.Tag}.String()}}
+	v := reflect.ValueOf(*m)
+	for i := range v.NumField() {
+		f, name := v.Field(i), v.Type().Field(i).Name
+		switch name {
+		case "Kind", "Code", "From", "Tag":
+			continue
+		}
+		if !f.IsZero() {
+			fields = append(fields, [2]string{name, fmt.Sprint(f)})
+		}
+	}
+	return fields
 }
 
 // messageFields is the fields of a message that say something: those that are

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -15,7 +16,8 @@ type Event struct {
 	trace.Record
 	Where string        // the file, without its directory, and the line
 	Age   time.Duration // since the first record of the run; for people
-	// Object names the page that it is about; empty where it is about none.
+	// Object names the page, lock or barrier that it is about; empty where it is
+	// about none.
 	Object string
 	Name   string // what happened
 	Words  string // the message, or what else there is to say
@@ -35,7 +37,11 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 		// Each log has its own: shards and nodes learn of segments in their time,
 		// and a clock that stands still says nothing of when.
 		confs := make(map[*trace.File]*protocol.Configuration)
-		for e, err := range run.Events() {
+		events := run.Events()
+		if f.Locks {
+			events = run.SyncEvents()
+		}
+		for e, err := range events {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -55,8 +61,12 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 			if !f.takes(&e.Record, age) {
 				continue
 			}
-			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Object: object(&e.Record),
-				Name: name(&e.Record), Words: recordWords(&e.Record), State: stateWords(e.Post, childrenOf(conf, e.Page, e.At))}
+			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Object: f.object(&e.Record), Name: name(&e.Record)}
+			if f.Locks {
+				shown.Words, shown.State = syncWords(&e.Record), lockWords(e.Post)
+			} else {
+				shown.Words, shown.State = recordWords(&e.Record), stateWords(e.Post, childrenOf(conf, e.Page, e.At))
+			}
 			if !yield(shown, nil) {
 				return
 			}
@@ -67,7 +77,7 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 // beginning is the time of the first record of all logs.
 func beginning(run *trace.Run) (int64, error) {
 	begin, found := int64(0), false
-	for _, f := range run.Files {
+	for _, f := range slices.Concat(run.Files, run.Sync) {
 		for r, err := range f.Records() {
 			if err != nil {
 				return 0, err

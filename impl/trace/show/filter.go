@@ -2,6 +2,7 @@ package show
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -12,6 +13,11 @@ import (
 type Filter struct {
 	Pages []addr.PageNum // empty: all
 	Nodes []addr.NodeID  // empty: all
+	// Locks shows locks and barriers instead of pages: their clocks are not those
+	// of the pages. Names are the ones to show, as they are called; empty: all,
+	// by their numbers.
+	Locks bool
+	Names map[uint64]string
 	// From and To bound the Lamport clock, both included; To 0 is no bound.
 	From, To uint64
 	// Since and Until bound the time since the first record of the run; Until 0
@@ -24,8 +30,10 @@ type Filter struct {
 
 // takes says whether the filter takes a record, which is so old.
 func (f *Filter) takes(r *trace.Record, age time.Duration) bool {
+	_, named := f.Names[r.Object]
 	switch {
 	case !f.All && r.Kind != trace.KindAction,
+		len(f.Names) > 0 && !named,
 		len(f.Nodes) > 0 && !slices.Contains(f.Nodes, r.At.Node),
 		len(f.Pages) > 0 && !slices.ContainsFunc(f.Pages, func(p addr.PageNum) bool { return about(r, p) }),
 		r.Lamport < f.From, f.To > 0 && r.Lamport > f.To,
@@ -44,4 +52,20 @@ func about(r *trace.Record, p addr.PageNum) bool {
 		return p >= r.Page && int64(p-r.Page) < r.Step.Pages
 	}
 	return p == r.Page
+}
+
+// object is how what a record is about is called: the number of a page, the name
+// or the number of a lock or barrier.
+func (f *Filter) object(r *trace.Record) string {
+	switch {
+	case r.Kind == trace.KindConfigure:
+		return ""
+	case !f.Locks:
+		return strconv.FormatUint(uint64(r.Page), 10)
+	case f.Names[r.Object] != "":
+		return f.Names[r.Object]
+	case r.Object == 0 && r.Kind != trace.KindAction:
+		return "" // an input that is about whatever a process has
+	}
+	return strconv.FormatUint(r.Object, 16)
 }

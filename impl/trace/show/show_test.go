@@ -39,6 +39,20 @@ func record(t testing.TB, cfg sim.Config, steps int) string {
 	return dir
 }
 
+// recordLocks runs a world of locks and returns the directory with its logs.
+func recordLocks(t testing.TB, steps int) string {
+	t.Helper()
+	dir := t.TempDir()
+	w := sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 3})
+	if err := w.Record(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Run(steps), w.EndRecord()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func open(t testing.TB, dir string) *trace.Run {
 	t.Helper()
 	run, err := trace.OpenRun(dir)
@@ -53,7 +67,7 @@ var deep = sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Seed: 5}
 // The text of a run whose schedule is fixed is that of testdata/text, but for
 // the times.
 func TestText(t *testing.T) {
-	run := open(t, record(t, deep, 300))
+	run, locks := open(t, record(t, deep, 300)), open(t, recordLocks(t, 200))
 	times := regexp.MustCompile(`(?m)^( *\d+) +\d+\.\d{3}`)
 	datadriven.RunTest(t, "testdata/text", func(t *testing.T, d *datadriven.TestData) string {
 		var f Filter
@@ -73,6 +87,11 @@ func TestText(t *testing.T) {
 				}
 			}
 			f.All = f.All || arg.Key == "all"
+		}
+		run := run
+		if f.Locks = d.Cmd == "locks"; f.Locks {
+			run = locks
+			f.Names = map[uint64]string{1: "lock one"}
 		}
 		var b strings.Builder
 		n, err := Text(&b, run, f)
@@ -253,6 +272,46 @@ func TestDiagram(t *testing.T) {
 	}
 }
 
+// Locks are drawn like pages: each message is an arrow from the event that sent
+// it.
+func TestDiagramOfLocks(t *testing.T) {
+	run := open(t, recordLocks(t, 1000))
+	d, err := NewDiagram(run, Filter{Locks: true, Names: map[uint64]string{0: "lock zero", 1: "lock one"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := data(t, draw(t, d))
+	if got.Kind != "lock" || !reflect.DeepEqual(got.Objects, []string{"lock one", "lock zero"}) || len(got.Events) < 300 {
+		t.Errorf("%s %v, %d events", got.Kind, got.Objects, len(got.Events))
+	}
+	i, colours := 0, make(map[string]string)
+	for e, err := range Events(run, Filter{Locks: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := got.Events[i]
+		i++
+		if p.Where != e.Where || p.State == "" || string(p.Post) != string(e.Post) {
+			t.Fatalf("event %d is %+v, the run has %+v", i, p, e)
+		}
+		if e.From == nil {
+			if p.Kind != "local" || p.Sent >= 0 {
+				t.Errorf("event %d is a call: %+v", i, p)
+			}
+			continue
+		}
+		colours[p.Kind] = p.Colour
+		if p.Sent < 0 || got.Managers[got.Events[p.Sent].Manager].Name != e.From.String() || got.Events[p.Sent].Clock != e.Sync.Lamport {
+			t.Errorf("event %d has no arrow from %v: %+v", i, *e.From, p)
+		}
+	}
+	for _, kind := range []string{"Acquire", "Grant", "Release", "Released", "Cancel", "Refuse"} {
+		if colours[kind] == "" {
+			t.Errorf("no %s, or it has no colour: %v", kind, colours)
+		}
+	}
+}
+
 // A part of a run: arrows from what is not shown begin nowhere, on the side of
 // their sender if its line is there.
 func TestDiagramOfAPart(t *testing.T) {
@@ -377,6 +436,28 @@ func TestSteps(t *testing.T) {
 		f.Pages[0] = 5
 		if f.takes(c.record, 0) {
 			t.Errorf("page 5 with %s", c.want)
+		}
+	}
+}
+
+func TestLockWords(t *testing.T) {
+	for _, c := range []struct{ state, want string }{
+		{`{"fence":0,"died":false,"overtaken":0,"queue":[]}`, "free"},
+		{`{"fence":0,"died":true,"overtaken":0,"queue":[]}`, "free; the last holder died"},
+		{`{"fence":4,"holder":{"node":1,"party":2,"request":3},"died":false,"overtaken":0,"queue":[{"node":0,"party":7,"request":1}]}`,
+			"held by party 2 of node 1, fence 4; 1 queued"},
+		{`{"dead":false,"calls":[]}`, "not asked for"},
+		{`{"dead":true,"turn":{"request":1,"fence":0,"cancel":0,"canceling":false,"try":false},"calls":[]}`, "waits; the process is dead"},
+		{`{"dead":false,"turn":{"request":1,"fence":0,"cancel":0,"canceling":true,"try":false},"calls":[]}`, "waits, takes it back"},
+		{`{"dead":false,"turn":{"request":1,"fence":9,"cancel":0,"canceling":false,"try":true},"calls":[]}`, "has it, fence 9"},
+		{`{"parties":0,"over":0,"broken":false,"seats":[]}`, "nobody has a seat"},
+		{`{"parties":3,"arrived":1,"over":4,"closing":false,"broken":true,"seats":[{"index":0,"node":0,"party":1,"arrived":5},{"index":1,"node":0,"party":1,"arrived":4}]}`,
+			"round 5; 2 seats, 1 arrived; broken"},
+		{`{"other":1}`, `{"other":1}`},
+		{``, ``},
+	} {
+		if got := lockWords([]byte(c.state)); got != c.want {
+			t.Errorf("%s is %q, want %q", c.state, got, c.want)
 		}
 	}
 }

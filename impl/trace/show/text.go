@@ -17,6 +17,7 @@ const (
 	timeWidth    = 11
 	managerWidth = 9
 	pageWidth    = 6
+	lockWidth    = 18
 	nameWidth    = 18
 	wordsWidth   = 40
 )
@@ -24,13 +25,17 @@ const (
 // Text writes the events that a filter takes, one a line under a line of column
 // names, and returns how many there were.
 func Text(w io.Writer, run *trace.Run, f Filter) (int, error) {
+	kind, objectWidth := "page", pageWidth
+	if f.Locks {
+		kind, objectWidth = "lock or barrier", lockWidth
+	}
 	var line []byte
-	write := func(clock, time, manager, page, name, words, state string) error {
+	write := func(clock, time, manager, object, name, words, state string) error {
 		line = padLeft(line[:0], clock, clockWidth)
 		line = padLeft(line, time, timeWidth)
 		line = append(line, ' ', ' ')
 		line = padRight(line, manager, managerWidth)
-		line = padLeft(line, page, pageWidth)
+		line = padLeft(line, object, objectWidth)
 		line = append(line, ' ', ' ')
 		line = padRight(line, name, nameWidth)
 		line = padRight(line, words, wordsWidth)
@@ -38,7 +43,7 @@ func Text(w io.Writer, run *trace.Run, f Filter) (int, error) {
 		_, err := fmt.Fprintf(w, "%s\n", strings.TrimRight(string(line), " "))
 		return err
 	}
-	if err := write("clock", "ms", "manager", "page", "action", "message", "state after it"); err != nil {
+	if err := write("clock", "ms", "manager", kind, "action", "message", "state after it"); err != nil {
 		return 0, err
 	}
 	n := 0

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/bits"
-	"strconv"
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -66,10 +65,8 @@ func recordWords(r *trace.Record) string {
 		return "digest " + r.Digest.String()
 	case r.Kind == trace.KindStep:
 		return stepWords(r.Step)
-	case r.Kind == trace.KindOutput && r.Out.Refused != "":
-		return r.Out.Refused
 	case r.Kind == trace.KindOutput:
-		return strings.Join(r.Out.Effects, ", ")
+		return outputWords(r.Out)
 	case m == nil:
 		return ""
 	case m.From == r.At:
@@ -79,12 +76,12 @@ func recordWords(r *trace.Record) string {
 	}
 }
 
-// object is the number of the page that a record is about.
-func object(r *trace.Record) string {
-	if r.Kind == trace.KindConfigure {
-		return ""
+// outputWords is what a step put out.
+func outputWords(o *trace.Output) string {
+	if o.Refused != "" {
+		return o.Refused
 	}
-	return strconv.FormatUint(uint64(r.Page), 10)
+	return strings.Join(o.Effects, ", ")
 }
 
 // stepWords is what a step on a frame was about.
