@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,10 +39,14 @@ func TestTraceReplay(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 				t.Fatal(err)
 			}
-			files, err := trace.Read(dir)
+			recorded, err := trace.OpenRun(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
+			if len(recorded.Sync) == 0 {
+				t.Error("there is no log of locks and barriers")
+			}
+			files := slices.Concat(recorded.Sync, recorded.Files)
 			var path string // of a log with an output
 			var line, steps, actions int
 			for _, f := range files {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,12 +70,29 @@ func TestTraceShow(t *testing.T) {
 	}
 	said := whole("--html", file)
 	html, err := os.ReadFile(file)
-	if err != nil || !strings.Contains(string(html), "<!DOCTYPE html>") || !strings.Contains(string(html), "Run of 4 nodes") ||
+	if err != nil || !strings.Contains(string(html), "<!DOCTYPE html>") || !strings.Contains(string(html), "Pages of 4 nodes") ||
 		len(said) != 1 || !strings.HasPrefix(said[0], file+": ") {
 		t.Errorf("%v: %s", err, said)
 	}
 
-	status, stdout, stderr := run(t, "trace", "show", simulatedRun(t, 16000), "--html", file)
+	// A world of locks beside it.
+	locks := filepath.Join(t.TempDir(), "locks")
+	w := sim.NewLocks(sim.LocksConfig{Nodes: 2, Locks: 2, Seed: 1})
+	if err := w.Record(locks); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Run(300), w.EndRecord()); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := run(t, "trace", "show", locks, "--locks")
+	if n := strings.Count(stdout, "AcquireLock"); status != 0 || stderr != "" || n < 10 {
+		t.Errorf("status %d, %d acquires: %s", status, n, stderr)
+	}
+	if status, stdout, _ = run(t, "trace", "show", locks, "--lock", "none of them"); status != 0 || strings.Contains(stdout, "Acquire") {
+		t.Errorf("a lock that nobody has: status %d: %s", status, stdout)
+	}
+
+	status, stdout, stderr = run(t, "trace", "show", simulatedRun(t, 16000), "--html", file)
 	failure(t, status, stderr, 1, "too many events", "--page", "has")
 	if stdout != "" {
 		t.Errorf("standard output: %q", stdout)

@@ -85,7 +85,7 @@ type act struct {
 // ErrTooMany, or that of a log that cannot be read to its end: then there is a
 // diagram of what comes before that end, which says so.
 func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
-	d := &Diagram{Title: title(run), Kind: kindOf(f), Objects: []string{}, Managers: []manager{}, Events: []point{}}
+	d := &Diagram{Title: title(run, f), Kind: kindOf(f), Objects: []string{}, Managers: []manager{}, Events: []point{}}
 	var shown []*Event
 	total, about := 0, make(map[string]int)
 	var failed error
@@ -282,9 +282,12 @@ func messageFields(m *protocol.Message) (fields [][2]string) {
 }
 
 // title is what run it is.
-func title(run *trace.Run) string {
+func title(run *trace.Run, f Filter) string {
 	h := run.Files[0].Header
-	text := fmt.Sprintf("Run of %s, fan-out %d", many(h.Nodes, "node"), run.Conf.Fanout)
+	text := fmt.Sprintf("Pages of %s, fan-out %d", many(h.Nodes, "node"), run.Conf.Fanout)
+	if f.Locks {
+		text = "Locks and barriers of " + many(h.Nodes, "node")
+	}
 	if h.Seed != 0 {
 		text += fmt.Sprintf(", simulated with seed %d", h.Seed)
 	}
