@@ -15,15 +15,7 @@ import (
 func simulatedRun(t *testing.T, steps int) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
-	w := sim.New(sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Seed: 5})
-	if err := w.Record(dir); err != nil {
-		t.Fatal(err)
-	}
-	for range steps {
-		w.Random()
-	}
-	w.Settle()
-	if err := w.EndRecord(); err != nil {
+	if err := sim.Recorded(dir, sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Seed: 5}, steps); err != nil {
 		t.Fatal(err)
 	}
 	return dir

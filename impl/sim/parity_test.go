@@ -64,14 +64,7 @@ func TestStateNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	w := New(Config{Nodes: 6, Fanout: 2, Pages: 1, Check: 1})
-	if err := w.Record(dir); err != nil {
-		t.Fatal(err)
-	}
-	for range 2000 {
-		w.Random()
-	}
-	if err := w.EndRecord(); err != nil {
+	if err := Recorded(dir, Config{Nodes: 6, Fanout: 2, Pages: 1, Check: 1}, 2000); err != nil {
 		t.Fatal(err)
 	}
 	run, err := trace.OpenRun(dir)

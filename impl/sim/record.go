@@ -33,6 +33,20 @@ func (w *World) Record(dir string) error {
 	return nil
 }
 
+// Recorded runs a world for so many steps of the scheduler and until it is
+// quiet, and leaves its logs in the directory.
+func Recorded(dir string, cfg Config, steps int) error {
+	w := New(cfg)
+	if err := w.Record(dir); err != nil {
+		return err
+	}
+	for range steps {
+		w.Random()
+	}
+	w.Settle()
+	return w.EndRecord()
+}
+
 // EndRecord completes the logs.
 func (w *World) EndRecord() error {
 	var first error

@@ -25,15 +25,7 @@ import (
 func record(t testing.TB, cfg sim.Config, steps int) string {
 	t.Helper()
 	dir := t.TempDir()
-	w := sim.New(cfg)
-	if err := w.Record(dir); err != nil {
-		t.Fatal(err)
-	}
-	for range steps {
-		w.Random()
-	}
-	w.Settle()
-	if err := w.EndRecord(); err != nil {
+	if err := sim.Recorded(dir, cfg, steps); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -48,15 +48,7 @@ func runDir(t testing.TB, name string) string {
 func record(t testing.TB, cfg sim.Config, steps int) string {
 	t.Helper()
 	dir := runDir(t, t.Name())
-	w := sim.New(cfg)
-	if err := w.Record(dir); err != nil {
-		t.Fatal(err)
-	}
-	for range steps {
-		w.Random()
-	}
-	w.Settle()
-	if err := w.EndRecord(); err != nil {
+	if err := sim.Recorded(dir, cfg, steps); err != nil {
 		t.Fatal(err)
 	}
 	return dir
