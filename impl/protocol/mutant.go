@@ -46,8 +46,6 @@ const (
 	bugDeathKeepsLock
 	bugDeadKeepsGrant
 	numBugs
-
-	firstLockBug = bugDropFence
 )
 
 var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "OwnedCoversWrite", "HaveUnchecked",

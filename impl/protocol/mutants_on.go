@@ -4,6 +4,8 @@ package protocol
 
 var theBug Bug
 
+const firstLockBug = bugDropFence
+
 func broken(b Bug) bool { return b == theBug }
 
 // Break puts one mistake into the core, for every shard and every SyncNode. Break(0) mends it.
