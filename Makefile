@@ -59,7 +59,6 @@ clusters: ## tests that start clusters of real processes
 
 validate: install build ## recorded runs through the specification, by TLC, and runs that it must refuse
 	@scripts/validate
-	@$(GO) test -count 1 -tags mutants ./impl/trace/validate
 
 replay: build ## recorded runs through the core again, and broken cores that must differ
 	@scripts/replay
@@ -92,6 +91,7 @@ bench: build ## latency and throughput beside their floors
 	bin/momenode bench --nodes 2
 
 nightly: test spec-nightly ## the long runs
+	@scripts/validate long
 	$(GO) run ./impl/explore/check -class nightly -graph 400000
 	$(MAKE) fuzz T=5m
 	$(GO) test ./linearizability -run TestAgreement -rounds 200000

@@ -61,7 +61,9 @@ The status is 0 if the run is accepted. It is 1 if it is rejected: the event, th
 state before it and what does not hold are printed. It is also 1, with an error
 that says "cannot decide", if there is no verdict: a log is missing, cut short or
 malformed, or TLC cannot be run. TLC needs Java; Maven brings it the first time,
-unless TLA2TOOLS_JAR names a tla2tools.jar.`,
+unless TLA2TOOLS_JAR names a tla2tools.jar.
+
+With --json there is one object for each kind of thing that is followed.`,
 		Example: `  momenode cluster --nodes 4 --fanout 2 --trace /tmp/run -- ./counter
   momenode trace validate /tmp/run`,
 		Args: exactly("DIR"),

@@ -118,6 +118,13 @@ func TestMutants(t *testing.T) {
 	}
 	close(next)
 	judges.Wait()
+	refused := 0
+	for _, b := range all {
+		if strings.HasPrefix(b.line, "event ") {
+			refused++
+		}
+	}
+	t.Logf("validate: %d of %d broken cores refused", refused, len(all))
 	datadriven.RunTest(t, "testdata/mutants", func(t *testing.T, d *datadriven.TestData) string {
 		var text strings.Builder
 		for _, b := range all {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"unique"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -125,7 +126,7 @@ func (p *pages) action(ev *trace.Event) error {
 		k := contentKey{ev.At, ev.Page, moment}
 		p.awaiting[k] = append(p.awaiting[k], awaited{o, len(o.events)})
 	}
-	o.events = append(o.events, Event{Shape: shape, Numbers: []int{unknown},
+	o.events = append(o.events, Event{Shape: unique.Make(shape).Value(), Numbers: []int{unknown},
 		Act: ev.Act, At: ev.At, Lamport: ev.Lamport, File: ev.File, Line: ev.Line})
 	return nil
 }

@@ -121,10 +121,10 @@ func newCheck(kind Kind, o Options, objects []*Object, constants []Constant) (_ 
 		if err = os.MkdirAll(o.Keep, 0o755); err == nil {
 			err = os.Mkdir(c.dir, 0o755)
 		}
-	} else {
-		c.dir, err = os.MkdirTemp("", "mome-validate-")
-	}
-	if err != nil {
+		if err != nil {
+			return nil, fmt.Errorf("keep the modules: %w; give a new folder", err)
+		}
+	} else if c.dir, err = os.MkdirTemp("", "mome-validate-"); err != nil {
 		return nil, err
 	}
 	defer func() {

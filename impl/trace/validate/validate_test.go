@@ -178,6 +178,7 @@ func TestKept(t *testing.T) {
 			if r := v.Refusal; r != nil {
 				refused = fmt.Sprintf("%s at %v", r.Event.Act, r.Event.At)
 			}
+			t.Logf("validate: traces/%s: %d events of %d pages: as it was, refused %q", name, v.Events, v.Objects, refused)
 			if v.Nodes != want.nodes || v.Depth != want.depth || v.Accepted != (want.refused == "") || refused != want.refused {
 				t.Errorf("%d nodes, depth %d, refused %q; want %+v", v.Nodes, v.Depth, refused, want)
 			}
