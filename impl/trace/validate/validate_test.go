@@ -178,10 +178,14 @@ func TestKept(t *testing.T) {
 			if r := v.Refusal; r != nil {
 				refused = fmt.Sprintf("%s at %v", r.Event.Act, r.Event.At)
 			}
-			t.Logf("validate: traces/%s: %d events of %d pages: as it was, refused %q", name, v.Events, v.Objects, refused)
 			if v.Nodes != want.nodes || v.Depth != want.depth || v.Accepted != (want.refused == "") || refused != want.refused {
 				t.Errorf("%d nodes, depth %d, refused %q; want %+v", v.Nodes, v.Depth, refused, want)
 			}
+			verdict := "accepted"
+			if refused != "" {
+				verdict = "refused at " + refused
+			}
+			t.Logf("validate: traces/%s: %d events of %d pages, %s as before", name, v.Events, v.Objects, verdict)
 		})
 	}
 }
