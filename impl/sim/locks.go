@@ -358,8 +358,14 @@ func (w *Locks) late(m protocol.Sync) *Violation {
 }
 
 // step runs a node, puts what it sends on the links, and watches its answers.
-func (w *Locks) step(node addr.NodeID, in protocol.SyncInput) *Violation {
+func (w *Locks) step(node addr.NodeID, in protocol.SyncInput) (v *Violation) {
 	n := w.nodes[node]
+	defer func() {
+		// The core panics where it contradicts itself within a node.
+		if r := recover(); r != nil {
+			v = violated("Admit", "%v", r)
+		}
+	}()
 	var b protocol.SyncBatch
 	n.log.Input(&in)
 	err := n.core.Step(in, &b)

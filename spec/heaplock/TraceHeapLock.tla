@@ -28,8 +28,13 @@ VARIABLES
 
 traceVars == <<object, next, vars>>
 
-Going == next <= Len(Trace[object])
-Event == Shapes[Trace[object][next][1]]
+\* What a configuration puts in place of a constant TLC evaluates again and again,
+\* a definition once.
+Run   == Trace
+Forms == Shapes
+
+Going == next <= Len(Run[object])
+Event == Forms[Run[object][next][1]]
 
 ----------------------------------------------------------------------------
 (***************************************************************************)

@@ -40,7 +40,7 @@ func judgeLocks(t *testing.T, dir string) *Verdict {
 
 // TestAcceptsLocks: every action of a lock occurs, and the run is accepted.
 func TestAcceptsLocks(t *testing.T) {
-	dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1}, 1000)
+	dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1}, 3000)
 	if fell != nil {
 		t.Fatal(fell)
 	}
@@ -66,7 +66,7 @@ func TestRejectsLocks(t *testing.T) {
 		"a turn of a dead process":    {`("act":"ProcessDied".*"post":{"dead":)true(,"turn")`, `${1}false$2`, "ProcessDied", "dead: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 1, Seed: 3}, 900)
+			dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 1, Seed: 3}, 1500)
 			if fell != nil {
 				t.Fatal(fell)
 			}
