@@ -23,8 +23,6 @@ func newNames(conf *protocol.Configuration, slot int) *names {
 	return &names{tree: conf.Tree(slot), home: conf.Slots[slot].Home, nodes: len(conf.Members)}
 }
 
-func (t *names) leaf(n addr.NodeID) string { return t.of(addr.Place{Node: n, Tag: addr.Leaf}) }
-
 // of is the name of a manager.
 func (t *names) of(p addr.Place) string {
 	rank := (int(p.Node) - int(t.home) + t.nodes) % t.nodes

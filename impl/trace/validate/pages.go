@@ -115,8 +115,8 @@ func (p *pages) action(ev *trace.Event) error {
 	if !o.names.tree.Has(ev.At) {
 		return malformed(ev, "there is no manager %v in the tree of %v (%v)", ev.At, ev.Page, o.names.tree)
 	}
-	if m := ev.Message; m != nil && (int(m.From.Node) >= len(conf.Members) || int(m.Leaf) >= len(conf.Members) || !o.names.tree.Has(m.From)) {
-		return malformed(ev, "a message from %v for leaf@%d, of which the tree of %v (%v) has not both", m.From, m.Leaf, ev.Page, o.names.tree)
+	if m := ev.Message; m != nil && !o.names.tree.Has(m.From) {
+		return malformed(ev, "a message from %v, which is not in the tree of %v (%v)", m.From, ev.Page, o.names.tree)
 	}
 	shape, moment, err := shape(ev, o)
 	if err != nil {

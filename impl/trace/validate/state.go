@@ -96,6 +96,17 @@ func (w *writer) right(name string) int {
 	return r
 }
 
+// leafName is the name of a node's leaf.
+func (w *writer) leafName(n addr.NodeID, t *names) string {
+	if int(n) >= t.nodes {
+		if w.err == nil {
+			w.err = fmt.Errorf("there is no node %d", n)
+		}
+		return ""
+	}
+	return t.of(addr.Place{Node: n, Tag: addr.Leaf})
+}
+
 func (w *writer) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
 
 // leaf writes the post of a leaf: right, req, arrived.
@@ -167,7 +178,7 @@ func (w *writer) manager(s *managerState, t *names, at addr.Place) {
 			phase = "up"
 		}
 		w.printf("[op|->%q,child|->%q,leaf|->%q,have|->%d,phase|->%q,source|->%q,wait|->",
-			b.Op, child(b.Child), t.leaf(b.Leaf), w.right(b.Have), phase, b.Source)
+			b.Op, child(b.Child), w.leafName(b.Leaf, t), w.right(b.Have), phase, b.Source)
 		set(b.Wait, b.WaitHome)
 		w.WriteByte(']')
 	}
@@ -175,7 +186,7 @@ func (w *writer) manager(s *managerState, t *names, at addr.Place) {
 	if r := s.Recall; r == nil {
 		w.WriteString("NoRecall")
 	} else {
-		w.printf("[keep|->%d,dst|->%q,leaf|->%q,hit|->%s,wait|->", w.right(r.Keep), r.Dst, t.leaf(r.Leaf), boolean(r.Hit))
+		w.printf("[keep|->%d,dst|->%q,leaf|->%q,hit|->%s,wait|->", w.right(r.Keep), r.Dst, w.leafName(r.Leaf, t), boolean(r.Hit))
 		set(r.Wait, false)
 		w.WriteByte(']')
 	}
@@ -185,9 +196,9 @@ func (w *writer) manager(s *managerState, t *names, at addr.Place) {
 			w.WriteByte(',')
 		}
 		if q.Op != "" {
-			w.printf(`[kind|->"Req",child|->%q,op|->%q,leaf|->%q,have|->%d]`, child(q.Child), q.Op, t.leaf(q.Leaf), w.right(q.Have))
+			w.printf(`[kind|->"Req",child|->%q,op|->%q,leaf|->%q,have|->%d]`, child(q.Child), q.Op, w.leafName(q.Leaf, t), w.right(q.Have))
 		} else {
-			w.printf(`[kind|->"Recall",keep|->%d,dst|->%q,leaf|->%q]`, w.right(q.Keep), q.Dst, t.leaf(q.Leaf))
+			w.printf(`[kind|->"Recall",keep|->%d,dst|->%q,leaf|->%q]`, w.right(q.Keep), q.Dst, w.leafName(q.Leaf, t))
 		}
 	}
 	w.printf(">>],home|->%q]", s.Home)
@@ -198,11 +209,11 @@ func (w *writer) manager(s *managerState, t *names, at addr.Place) {
 func (w *writer) message(m *protocol.Message, t *names) {
 	switch m.Kind {
 	case protocol.Req:
-		w.printf(`[kind|->"Req",op|->%q,leaf|->%q,have|->%d]`, m.Op, t.leaf(m.Leaf), m.Have)
+		w.printf(`[kind|->"Req",op|->%q,leaf|->%q,have|->%d]`, m.Op, w.leafName(m.Leaf, t), m.Have)
 	case protocol.Grant:
-		w.printf(`[kind|->"Grant",op|->%q,source|->%q,leaf|->%q]`, m.Op, m.Source, t.leaf(m.Leaf))
+		w.printf(`[kind|->"Grant",op|->%q,source|->%q,leaf|->%q]`, m.Op, m.Source, w.leafName(m.Leaf, t))
 	case protocol.Recall:
-		w.printf(`[kind|->"Recall",keep|->%d,dst|->%q,leaf|->%q]`, m.Keep, m.Dst, t.leaf(m.Leaf))
+		w.printf(`[kind|->"Recall",keep|->%d,dst|->%q,leaf|->%q]`, m.Keep, m.Dst, w.leafName(m.Leaf, t))
 	case protocol.Ack:
 		w.printf(`[kind|->"Ack",keep|->%d,hit|->%s]`, m.Keep, boolean(m.Hit))
 	case protocol.Data:

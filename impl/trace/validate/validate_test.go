@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -141,6 +142,30 @@ func TestRejects(t *testing.T) {
 			if v.Accepted || !strings.Contains(strings.Join(r.Reasons, "\n"), c.reason) || !strings.HasSuffix(r.Event.Act, c.act) ||
 				r.Event.File.Path != path || r.Event.Line != line-c.before {
 				t.Fatalf("changed %s:%d, and %+v", path, line, r)
+			}
+		})
+	}
+}
+
+// TestMalformed changes one line of a run so that it says what no node can.
+func TestMalformed(t *testing.T) {
+	for name, c := range map[string]struct{ pattern, with, want string }{
+		"no such node":     {`("busy":{.*"leaf":)0`, `${1}99`, "there is no node 99"},
+		"no such child":    {`("busy":{.*"child":)0`, `${1}9`, "has no child 9"},
+		"no such right":    {`("act":.*"post":{"right":)"read"`, `$1"all"`, `"all" is no right`},
+		"no such state":    {`("act":.*"post":{)`, `$1"phase":1,`, "post: "},
+		"no such manager":  {`("n":{"node":1,"tag":)1(.*"act":)`, `${1}0$2`, "there is no manager root@1 in the tree"},
+		"no such sender":   {`("act":.*"f":{"node":1,"tag":)1(.*"from":{"node":1,"tag":)1`, `${1}7${2}7`, "a message from mid7@1"},
+		"no such page":     {`("act":.*"p":)0`, `${1}77`, "page 77 is in no segment of this node"},
+		"no action for it": {`("content":"take","p":)0`, `${1}1`, "no action explains that content of page 1 was recorded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Seed: 3}, 1500)
+			path, line := rewrite(t, dir, c.pattern, c.with)
+			_, err := judge(t, dir)
+			if want := fmt.Sprintf("%s:%d: ", path, line); !errors.Is(err, trace.ErrMalformed) || !strings.Contains(err.Error(), want) ||
+				!strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %s%s", err, want, c.want)
 			}
 		})
 	}
