@@ -70,6 +70,7 @@ func TestAccepts(t *testing.T) {
 		{Nodes: 6, Fanout: 2, Pages: 3, Segments: 2, Processes: 2, Seed: 2, Lateral: true, Breaks: true, Recreate: true},
 	} {
 		t.Run(fmt.Sprintf("nodes=%d", cfg.Nodes), func(t *testing.T) {
+			t.Parallel()
 			v, err := judge(t, record(t, cfg, 3000))
 			if err != nil {
 				t.Fatal(err)
@@ -132,6 +133,7 @@ func TestRejects(t *testing.T) {
 		"another message":   {`("act":"RecvReq".*"m":{"kind":"Req","op":)"read"`, `$1"write"`, "RecvReq", "at the head of its channel", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Seed: 3}, 1500)
 			path, line := rewrite(t, dir, c.pattern, c.with)
 			v, err := judge(t, dir)
@@ -195,6 +197,7 @@ func TestKept(t *testing.T) {
 	}
 	for name, want := range kept {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			v, err := judge(t, filepath.Join(traces, name))
 			if err != nil {
 				t.Fatal(err)
