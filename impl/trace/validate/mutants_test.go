@@ -5,6 +5,7 @@ package validate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -60,11 +61,19 @@ func recordBroken(t *testing.T, bug protocol.Bug, cfg sim.Config) string {
 	return dir
 }
 
+// judged are the mistakes whose runs are judged here: recalls that are dropped or
+// not waited for, and what a leaf does wrong. impl/mutants has a table of all.
+var judged = []string{"SkipAckWait", "ForgetChild", "GrantEarly", "GrantBeforeData", "EvictOwned",
+	"KeepsWriteOnDowngrade", "HitWithoutData"}
+
 // TestMutants records runs of broken cores, with correct sequence numbers and
-// clocks, and has TLC judge those in which a replay shows that the mistake made
-// a difference. Each is refused, at the event where the broken core first did
-// what the specification does not, or where that first shows. testdata/mutants
-// is the table: the mistake, the event, what does not hold.
+// clocks, and has TLC judge one in which a replay shows that the mistake made a
+// difference. It is refused, at the event where the broken core first did what
+// the specification does not. testdata/mutants is the table: the mistake, the
+// event, what does not hold.
+//
+// HitWithoutData is accepted: that something never arrives is wrong of no event.
+// What is missing is under way at the end of a run that came to rest.
 func TestMutants(t *testing.T) {
 	type broken struct {
 		bug  protocol.Bug
@@ -73,6 +82,9 @@ func TestMutants(t *testing.T) {
 	}
 	var all []*broken
 	for _, bug := range protocol.Bugs() {
+		if !slices.Contains(judged, bug.String()) {
+			continue
+		}
 		b := &broken{bug: bug}
 		for i := 0; b.dir == "" && i < brokenSeeds*len(brokenWorlds); i++ {
 			cfg := brokenWorlds[i%len(brokenWorlds)]
@@ -88,6 +100,9 @@ func TestMutants(t *testing.T) {
 			t.Fatalf("no run shows a difference with %v", bug)
 		}
 		all = append(all, b)
+	}
+	if len(all) != len(judged) {
+		t.Fatalf("%d of %d mistakes are in the core", len(all), len(judged))
 	}
 	tlc := tool(t)
 	next := make(chan *broken)
