@@ -157,7 +157,7 @@ func (w *Locks) Record(dir string) error {
 	}
 	for i, n := range w.nodes {
 		n.recorder, err = trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: addr.NodeID(i), Incarnation: 1,
-			Nodes: len(w.nodes), PageSize: addr.PageSize, Slots: slots, Seed: w.cfg.Seed, Build: "impl/sim"}, 1)
+			Nodes: len(w.nodes), PageSize: addr.PageSize, Slots: slots, Simulated: true, Seed: w.cfg.Seed, Build: "impl/sim"}, 1)
 		if err == nil {
 			n.log, err = n.recorder.Sync()
 		}

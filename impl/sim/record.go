@@ -22,7 +22,7 @@ func (w *World) Record(dir string) error {
 	}
 	for _, n := range w.nodes {
 		rec, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: n.id, Incarnation: conf.Member(n.id),
-			Nodes: w.cfg.Nodes, PageSize: addr.PageSize, Slots: slots, Seed: w.cfg.Seed, Build: "sim"}, 1)
+			Nodes: w.cfg.Nodes, PageSize: addr.PageSize, Slots: slots, Simulated: true, Seed: w.cfg.Seed, Build: "sim"}, 1)
 		if err != nil {
 			return fmt.Errorf("sim: %w", err)
 		}

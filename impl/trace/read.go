@@ -134,7 +134,8 @@ func readFiles(dir, pattern string) ([]*File, error) {
 		if before := files[i]; h.fileName() == before.Header.fileName() {
 			return nil, fmt.Errorf("%w: %s is the log of %s again: remove one", ErrMalformed, f.Path, before.Path)
 		}
-		if h.Spec != first.Spec || h.Nodes != first.Nodes || h.PageSize != first.PageSize || h.Seed != first.Seed {
+		if h.Spec != first.Spec || h.Nodes != first.Nodes || h.PageSize != first.PageSize ||
+			h.Simulated != first.Simulated || h.Seed != first.Seed {
 			return nil, fmt.Errorf("%w: %s:1: not of the same run as %s: it says %+v",
 				ErrMalformed, f.Path, files[0].Path, h)
 		}

@@ -36,8 +36,10 @@ type Header struct {
 	// Slots is JSON that says where the home of each slot is and who is whose
 	// parent. Empty: null.
 	Slots json.RawMessage `json:"slots"`
-	// Seed is that of a simulated run, zero for a real one.
-	Seed uint64 `json:"seed"`
+	// Simulated says that there was no kernel below the nodes; Seed is the
+	// scheduler's then.
+	Simulated bool   `json:"simulated,omitempty"`
+	Seed      uint64 `json:"seed"`
 	// Build names the program that was running.
 	Build string `json:"build"`
 }

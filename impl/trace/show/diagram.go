@@ -288,7 +288,7 @@ func title(run *trace.Run, f Filter) string {
 	if f.Locks {
 		text = "Locks and barriers of " + many(h.Nodes, "node")
 	}
-	if h.Seed != 0 {
+	if h.Simulated {
 		text += fmt.Sprintf(", simulated with seed %d", h.Seed)
 	}
 	return text

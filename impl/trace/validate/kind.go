@@ -32,7 +32,7 @@ var Kinds = []Kind{Pages, Frames, Locks}
 // KindsOf are the kinds of objects that the run is made of: each must be there,
 // but for those that are Optional.
 func KindsOf(run *trace.Run) []Kind {
-	simulated := run.Files[0].Header.Seed != 0
+	simulated := run.Files[0].Header.Simulated
 	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k.Real && simulated })
 }
 
