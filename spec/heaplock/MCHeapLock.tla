@@ -12,9 +12,7 @@ CONSTANTS
 \* Layouts name each party's node.
 Layouts == [
     two   |-> [a1 |-> "a", b1 |-> "b"],
-    three |-> [a1 |-> "a", a2 |-> "a", b1 |-> "b"],
-    apart |-> [a1 |-> "a", b1 |-> "b", c1 |-> "c"],
-    four  |-> [a1 |-> "a", a2 |-> "a", b1 |-> "b", b2 |-> "b"]
+    three |-> [a1 |-> "a", a2 |-> "a", b1 |-> "b"]
 ]
 MCNodeOf  == Layouts[Layout]
 MCParties == DOMAIN MCNodeOf
