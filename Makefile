@@ -48,11 +48,8 @@ unit: ## tests of single packages
 race: ## the same under the race detector, which also turns the invariants on
 	$(REAL) $(GO) test -race $(PURE)
 
-mutants: install ## deliberate bugs in the core and in the memory layer: which link finds which, by the committed table
-	@$(REAL) $(GO) test -tags mutants ./impl/mutants -count 1 -v >.mutants.log || { cat .mutants.log; exit 1; }
-	@sed -n 's/.*\(mutants: .*\)/\1/p' .mutants.log; rm .mutants.log
-	$(GO) test -tags mutants ./impl/sim ./impl/explore
-	$(REAL) $(GO) test -tags mutants -run TestBrokenMemory ./e2e
+mutants: install ## deliberate bugs in the core and in the memory layer: which link finds which, by the committed tables
+	@scripts/mutants
 
 clusters: ## tests that start clusters of real processes
 	$(REAL) $(GO) test -p 1 $(CLUSTERS)

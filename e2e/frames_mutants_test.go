@@ -3,42 +3,50 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/mutants"
+	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/trace/validate"
 	"github.com/mome-dsm/mome/impl/wire"
+	"github.com/mome-dsm/mome/linearizability"
 )
 
-// TestBrokenMemory runs nodes whose memory layer has a mistake. Each run must be
-// refused, at a step that the mistake leaves out or brings forward.
+// TestBrokenMemory runs nodes whose memory layer has a mistake, and puts down
+// which link finds it: impl/memory's test against a model, or in the run of a
+// cluster what the processes saw, the contents of pages as the nodes recorded
+// them, the single steps on frames. The table is impl/mutants/testdata/memory.
 func TestBrokenMemory(t *testing.T) {
 	requireUserfaultfd(t)
-	for _, bug := range memory.Bugs() {
-		t.Run(bug.String(), func(t *testing.T) {
-			want, ok := brokenMemory[bug]
-			if !ok {
-				t.Fatal("nobody knows how this mistake shows")
-			}
-			s := two
-			s.quiet, s.trace = true, t.TempDir()
+	tb := mutants.Table{Name: "memory", Package: "./e2e", Links: []string{"model", "history", "pages", "frames"}}
+	model := buildModel(t)
+	for _, bug := range append([]memory.Bug{0}, memory.Bugs()...) {
+		if !mutants.Wanted(bug.String()) {
+			continue
+		}
+		if bug != 0 {
 			t.Setenv(memory.BugVariable, bug.String())
-			var saw []string
-			if !t.Run("record", func(t *testing.T) { saw = touched(start(t, wire.TCP, s)) }) {
-				return
-			}
-			v := judgeFrames(t, s.trace)
-			if v.Accepted {
-				t.Fatalf("%d events of %d frames were accepted", v.Events, v.Objects)
-			}
-			r := v.Refusal
-			t.Logf("memory %s: the processes saw %v; %s: %s: %s", bug, saw, r.Event.Where(), r.Event.Act, strings.Join(r.Reasons, "; "))
-			if !slices.Contains(want, r.Event.Act) {
-				t.Errorf("refused at %s, want %v\n%s", r.Event.Act, want, r.State)
-			}
-		})
+		}
+		s := two
+		s.quiet, s.trace = true, t.TempDir()
+		var saw []string
+		if !t.Run(bug.String(), func(t *testing.T) { saw = touched(start(t, wire.TCP, s)) }) {
+			return
+		}
+		tb.Rows = append(tb.Rows, mutants.Row{Mutant: bug.String(), Found: []mutants.Finding{
+			findByModel(t, model), findInTouches(t, saw),
+			findInTrace(t, s.trace, validate.Pages, nil), findInTrace(t, s.trace, validate.Frames, brokenMemory[bug]),
+		}})
 	}
+	tb.Compare(t, "../impl/mutants/testdata")
 }
 
 // brokenMemory is the steps at which a mistake shows. What is left out is missed
@@ -54,4 +62,76 @@ var brokenMemory = map[memory.Bug][]string{
 	memory.BugPunchBeforeSend:   {"Punch"},
 	memory.BugAckBeforePunch:    {"SendAck"},
 	memory.BugGrantBeforeFill:   {"Copy"},
+}
+
+// findInTrace has TLC judge a run. Where a mistake may show at one event or
+// another, by what the processes happen to do next, the table has all of them.
+func findInTrace(t *testing.T, dir string, kind validate.Kind, any []string) mutants.Finding {
+	v := judgeTrace(t, dir, kind)
+	if v.Accepted {
+		return mutants.Finding{}
+	}
+	r := v.Refusal
+	short := r.Event.Act
+	if slices.Contains(any, short) {
+		short = strings.Join(any, " or ")
+	}
+	return mutants.Finding{Short: short, Full: fmt.Sprintf("%s: %s\n%s", r.Event.Where(), strings.Join(r.Reasons, "; "), r.State)}
+}
+
+// findInTouches judges what the accesses of touched saw, as a history in which
+// each returned before the next one was called.
+func findInTouches(t *testing.T, saw []string) mutants.Finding {
+	var ops []linearizability.Operation
+	for i, text := range saw {
+		do := contested[i%len(contested)]
+		value, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := trace.Operation{Client: do.rank, Op: trace.OpRead, Object: "touched", Word: uint64(i / len(contested)), Value: value,
+			Call: int64(2*i + 1), Return: int64(2*i + 2)}
+		if do.verb == "store" {
+			o.Op, o.Value, o.Result = trace.OpAdd, 1, value
+		}
+		ops = append(ops, linearizability.Operation{Operation: o, File: "touched", Line: i + 1})
+	}
+	r := linearizability.Check(ops, linearizability.Limits{})
+	if r.Verdict != linearizability.Violation {
+		return mutants.Finding{}
+	}
+	return mutants.Finding{Short: r.Verdict.String(), Full: fmt.Sprintf("%s; the processes saw %v", r.Findings[0].Why, saw)}
+}
+
+// The folder and the test of impl/memory that compares operations in any order
+// with a model.
+const (
+	modelFolder = "../impl/memory"
+	modelTest   = "TestOperationsAgainstModel"
+)
+
+func buildModel(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "model.test")
+	if out, err := exec.Command("go", "test", "-tags", "mutants", "-c", "-o", binary, modelFolder).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+// findByModel runs that test with the mistake that the environment names.
+func findByModel(t *testing.T, binary string) mutants.Finding {
+	c := exec.Command(binary, "-test.run", "^"+modelTest+"$", "-test.v", "-rapid.seed", "1", "-rapid.nofailfile")
+	c.Dir = modelFolder
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	switch text := string(out); {
+	case err == nil && strings.Contains(text, "--- PASS: "+modelTest):
+		return mutants.Finding{}
+	case errors.As(err, &exit) && strings.Contains(text, "--- FAIL: "+modelTest):
+		return mutants.Finding{Short: "differs", Full: text}
+	default:
+		t.Fatalf("%s: %v\n%s", modelTest, err, out)
+		return mutants.Finding{}
+	}
 }

@@ -27,29 +27,35 @@ func touch(p *program) {
 		}
 		word := &w[page*pageWords]
 		if verb == "store" {
-			atomic.AddInt64(word, 1)
+			p.say("saw", atomic.AddInt64(word, 1))
+		} else {
+			p.say("saw", atomic.LoadInt64(word))
 		}
-		p.say("saw", atomic.LoadInt64(word))
 	}
 }
 
-// touched has two processes on each of two nodes take a page from each other in
-// every way: a page of each home. It returns what each access saw.
+// contested are what two processes on each of two nodes do to a page one after
+// another, so that they take it from each other in every way. Ranks 0 and 2 are
+// on node 0.
+var contested = []struct {
+	rank int
+	verb string
+}{
+	{0, "store"}, {2, "store"}, // two writers of a node,
+	{1, "load"}, {3, "load"}, // protected for two readers of the other
+	{1, "store"}, {3, "store"}, // which take the copy
+	{2, "load"}, {0, "load"}, // and must be protected too
+	{0, "store"}, {1, "load"},
+	{0, "store"}, {3, "store"}, // and from who writes to who writes.
+}
+
+// touched does that to a page of each home. It returns what each access saw: a
+// store adds 1, and sees the sum.
 func touched(c *cluster) (saw []string) {
-	apps := c.team(2, 4, "touch") // ranks 0 and 2 are on node 0
+	apps := c.team(2, 4, "touch")
 	allAt(apps, "ready")
 	for page := range 2 {
-		for _, do := range []struct {
-			rank int
-			verb string
-		}{
-			{0, "store"}, {2, "store"}, // two writers of a node,
-			{1, "load"}, {3, "load"}, // protected for two readers of the other
-			{1, "store"}, {3, "store"}, // which take the copy
-			{2, "load"}, {0, "load"}, // and must be protected too
-			{0, "store"}, {1, "load"},
-			{0, "store"}, {3, "store"}, // and from who writes to who writes.
-		} {
+		for _, do := range contested {
 			apps[do.rank].tell(fmt.Sprint(do.verb, " ", page))
 			saw = append(saw, apps[do.rank].at("saw")[0])
 		}
@@ -61,8 +67,8 @@ func touched(c *cluster) (saw []string) {
 	return saw
 }
 
-// judgeFrames has TLC follow every frame of a recorded run.
-func judgeFrames(t *testing.T, dir string) *validate.Verdict {
+// judgeTrace has TLC follow all objects of one kind in a recorded run.
+func judgeTrace(t *testing.T, dir string, kind validate.Kind) *validate.Verdict {
 	t.Helper()
 	cache, err := tlc.Cache()
 	if err != nil {
@@ -76,7 +82,7 @@ func judgeFrames(t *testing.T, dir string) *validate.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := validate.Run(t.Context(), run, validate.Frames, validate.Options{Tool: tool})
+	v, err := validate.Run(t.Context(), run, kind, validate.Options{Tool: tool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +119,7 @@ func TestFrames(t *testing.T) {
 	}) {
 		return
 	}
-	v := judgeFrames(t, s.trace)
+	v := judgeTrace(t, s.trace, validate.Frames)
 	if !v.Accepted {
 		t.Fatalf("%s: %s of %s: %s\n%s", v.Refusal.Event.Where(), v.Refusal.Event.Act, v.Refusal.Object,
 			strings.Join(v.Refusal.Reasons, "; "), v.Refusal.State)

@@ -1,48 +1,65 @@
 // Package mutants measures the checks by what they find. A mutant is the code
 // with one deliberate mistake, compiled in under the build tag mutants: of the
-// core about pages (impl/protocol), of the core about locks, of the memory layer
-// and of the order in which a node uses it (impl/memory, impl/node).
+// core about pages or about locks (impl/protocol), of the memory layer or of the
+// order in which a node uses it (impl/memory, impl/node).
 //
 // Several links join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:
 //
 //	explorer    states and transitions of a small model are not those of TLC, or
-//	            a property falls on the way               impl/explore
-//	invariants  random schedules: the specification's invariants, and contents
-//	            compared with an atomic memory            impl/sim
+//	            a property falls on the way                impl/explore
+//	invariants  random schedules: the specification's invariants, and what
+//	            processes see compared with an atomic memory, and with the
+//	            holders of the locks                       impl/sim
 //	simulator   random schedules, nobody looks at all nodes at once: the core
 //	            refuses a message, panics, or lets somebody wait in vain
+//	history     what the processes did and were answered cannot have happened
+//	                                                       linearizability
 //	replay      the correct core does not repeat what the broken one recorded
-//	                                                      impl/trace/replay
+//	                                                       impl/trace/replay
 //	trace       TLC does not accept what the broken one recorded
-//	                                                      impl/trace/validate
-//	history     what the processes loaded and stored cannot have happened
-//	                                                      linearizability
+//	                                                       impl/trace/validate
+//	model       impl/memory's own test against a model of its operations
 //
-// The tests here run each link by itself, with the others off, on every mutant,
-// and compare what it finds with a committed table, testdata: a row for each
-// mutant, in each column the smallest case that the link finds it in, or "-".
-// Any change of the table fails; so does a mutant that nobody finds, and
-// anything that is found in the code without a mistake (the row "none").
+// The tests run each link by itself, with the others off, on every mutant, and
+// compare what it finds with committed tables, testdata/pages, locks and memory:
+// a row for each mutant, in each column the first case that the link finds it
+// in, or "-". Any change of a table fails; so does a mutant that nobody finds,
+// and anything that is found in the code without a mistake (the row "none").
 //
-//	go test -tags mutants ./impl/mutants                       the table as committed
-//	go test -tags mutants ./impl/mutants -rewrite              the table as it is now
+//	make mutants                                               all tables
+//	go test -tags mutants ./impl/mutants -rewrite              pages and locks as they are now
+//	go test -tags mutants ./e2e -run TestBrokenMemory -rewrite memory
 //	go test -tags mutants ./impl/mutants -v -run TestPages -mutant GrantEarly
 //	                                                           what each link says of one mutant
 //
-// # Pages
+// # Pages and locks
 //
-// The runs are simulated: worlds of a few nodes that differ in the depth of the
-// tree, each with seeds from 0 on. A link goes through seed 0 of every world,
-// then seed 1, and stops at the first run in which it finds the mistake, or
-// after pageSeeds seeds of all worlds. Histories and logs are those that real
-// nodes write, but for the time. TLC takes longer: it judges the first recorded
-// run that the replay differs from, and one run only. The explorer takes the
-// models of spec/strong in the order of their size, up to exploredStates.
+// The runs are simulated: a few worlds of at most six nodes, each with seeds
+// from 0 on; a run is named world/seed. A link goes through seed 0 of every
+// world, then seed 1, and stops at the first run in which it finds the mistake:
+// after pageSeeds seeds of pageSteps steps at the latest, for locks lockSeeds
+// of lockSteps. Histories and logs are those that real nodes write, but for the
+// time. TLC takes longer: it judges the first recorded run in which the replay
+// finds another action, and that one only. The explorer takes exploredModels in
+// their order; it knows pages only.
 //
-// What "-" says is no more than that: not found by this link within these
-// bounds. Some of it could not be otherwise. A version that stands still and a
-// generation that is not compared are no part of Strong.tla, in which a segment
-// lives forever; processes that wait in vain are no wrong event and no wrong
-// answer.
+// # Memory
+//
+// The nodes and the programs are real processes, which do the same accesses in
+// the same order in every run (e2e, TestBrokenMemory), with the mistake in the
+// nodes. The history is what the programs saw; TLC judges the pages of the run
+// (TraceStrong) and, apart from that, the single steps on its frames (TraceFrame).
+// Where a mistake may show at one step or another, the table names all. Mistakes
+// of the order are impl/node's, and no test of impl/memory can find them.
+//
+// # What "-" says
+//
+// Not found by this link within these bounds, and no more. Some of it cannot be
+// otherwise. Of a version that stands still the specification does not speak.
+// Somebody who waits in vain is neither a wrong event nor a wrong answer. A
+// Release that comes twice, which fences are for, is nothing that links do, so
+// it is in no log; only the worlds named late have it. Histories find least:
+// most mistakes show in states and messages long before a process sees a wrong
+// value, if one ever does.
 package mutants

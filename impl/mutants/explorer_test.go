@@ -21,11 +21,11 @@ var exploredModels = []string{"root2", "chain3", "pair3", "live-deep3", "thin4",
 var readModels = sync.OnceValues(func() ([]*explore.Model, error) { return explore.Models(os.DirFS("../../spec")) })
 
 // findByExplorer is what the first model shows.
-func findByExplorer(t *testing.T) finding {
+func findByExplorer(t *testing.T) Finding {
 	models, err := readModels()
 	if err != nil {
 		t.Error(err)
-		return finding{}
+		return Finding{}
 	}
 	for _, name := range exploredModels {
 		i := slices.IndexFunc(models, func(m *explore.Model) bool { return m.Name == name })
@@ -36,11 +36,11 @@ func findByExplorer(t *testing.T) finding {
 		_, err := explore.Run(models[i])
 		var f *explore.Failure
 		if errors.As(err, &f) {
-			return finding{fmt.Sprintf("%s %s", name, f.Property), f.Report()}
+			return Finding{fmt.Sprintf("%s %s", name, f.Property), f.Report()}
 		}
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	return finding{}
+	return Finding{}
 }

@@ -20,6 +20,9 @@ type LocksConfig struct {
 	// Late: now and then a Release that a home has taken arrives there again.
 	// The links of a run never do that, so such a world cannot be recorded.
 	Late bool
+	// Blind: nothing is watched. What the core refuses, what it panics with and
+	// who waits in vain still end a run.
+	Blind bool
 }
 
 // lockProcesses is how many processes a node has.
@@ -45,6 +48,12 @@ type Locks struct {
 	owed   map[uint64]bool // a holder died, and nobody was told
 	fences map[uint64]uint64
 
+	// History is what the processes have asked for and were answered, in
+	// simulated time, which goes on by one with each call and each return.
+	History []trace.Operation
+	calls   map[uint64]int // place in History, by the number of a request
+	now     int64
+
 	Grants, Deaths, Canceled, Busy, Overtaken int
 }
 
@@ -58,7 +67,7 @@ type lockNode struct {
 // ObserveSync implements protocol.SyncObserver.
 func (n *lockNode) ObserveSync(e *protocol.SyncEvent) {
 	n.log.Action(e, n.core)
-	if e.At.Tag == addr.Root {
+	if e.At.Tag == addr.Root && !n.world.cfg.Blind {
 		n.world.watchOrder(e, n.core.AppendState(nil, e))
 	}
 }
@@ -131,7 +140,7 @@ func violated(property, format string, args ...any) *Violation {
 func NewLocks(cfg LocksConfig) *Locks {
 	w := &Locks{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), conf: &protocol.Configuration{Epoch: 1, Fanout: protocol.MaxFanout},
 		links: make(map[pair][]protocol.Sync), holder: make(map[uint64]*lockProcess),
-		posts: make(map[uint64]lockPost), owed: make(map[uint64]bool), fences: make(map[uint64]uint64)}
+		posts: make(map[uint64]lockPost), owed: make(map[uint64]bool), fences: make(map[uint64]uint64), calls: make(map[uint64]int)}
 	for i := range cfg.Nodes {
 		w.conf.Members = append(w.conf.Members, 1)
 		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i)})
@@ -179,7 +188,16 @@ func (w *Locks) EndRecord() error {
 
 // Run takes so many random steps, lets everybody release, and returns the first
 // property that did not hold, a *Violation.
-func (w *Locks) Run(steps int) error {
+func (w *Locks) Run(steps int) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case string:
+			err = violated("panic", "%s", r)
+		default:
+			panic(r)
+		}
+	}()
 	for range steps {
 		if v := w.random(); v != nil {
 			return v
@@ -268,7 +286,44 @@ func (w *Locks) request(p *lockProcess, in protocol.SyncInput) *Violation {
 	w.requests++
 	in.Party, in.Request = p.id, w.requests
 	p.open[in.Request] = in
+	w.called(p, &in)
 	return w.step(p.node, in)
+}
+
+// called records that a process asks for a lock, or to be rid of it.
+func (w *Locks) called(p *lockProcess, in *protocol.SyncInput) {
+	w.now++
+	o := trace.Operation{Client: int(p.id), Op: trace.OpAcquire, Object: fmt.Sprintf("lock %d", in.Object), Call: w.now}
+	switch in.Kind {
+	case protocol.InLockAcquire:
+	case protocol.InLockRelease:
+		o.Op, o.Value = trace.OpRelease, in.Fence
+	default:
+		return
+	}
+	w.calls[in.Request] = len(w.History)
+	w.History = append(w.History, o)
+}
+
+// returned records the answer.
+func (w *Locks) returned(a *protocol.Answer) {
+	w.now++
+	i, ok := w.calls[a.Request]
+	if !ok {
+		return
+	}
+	o := &w.History[i]
+	o.Return = w.now
+	switch {
+	case a.Code != protocol.CodeOK:
+	case o.Op == trace.OpRelease:
+		o.Result = 1
+	default:
+		o.Value = a.Fence
+		if a.OwnerDied {
+			o.Old = 1
+		}
+	}
 }
 
 func (w *Locks) release(p *lockProcess, lock uint64) *Violation {
@@ -351,6 +406,9 @@ func (w *Locks) late(m protocol.Sync) *Violation {
 	if err := home.core.Step(protocol.SyncInput{Kind: protocol.InSync, Sync: &m}, &b); err != nil {
 		return violated("Admit", "a late Release: %v", err)
 	}
+	if w.cfg.Blind {
+		return nil
+	}
 	if len(b.Send) != 1 || protocol.SyncCode(b.Send[0].Msg.Code) != protocol.CodeNotOwner {
 		return violated("Fence", "a late Release under fence %d of lock %d freed it: %+v", m.Fence, m.Object, b)
 	}
@@ -378,7 +436,7 @@ func (w *Locks) step(node addr.NodeID, in protocol.SyncInput) (v *Violation) {
 		w.links[link] = append(w.links[link], s.Msg)
 	}
 	for _, a := range b.Answers {
-		if v := w.watch(a); v != nil {
+		if v := w.watch(a); v != nil && !w.cfg.Blind {
 			return v
 		}
 	}
@@ -392,6 +450,7 @@ func (w *Locks) watch(a protocol.Answer) *Violation {
 		return violated("NoLostRequest", "an answer to nothing: %+v", a)
 	}
 	delete(p.open, a.Request)
+	w.returned(&a)
 	switch {
 	case a.Kind == protocol.InLockRelease:
 		stale := in.Fence != p.past[in.Object] || p.held[in.Object] != 0
@@ -414,17 +473,17 @@ func (w *Locks) watch(a protocol.Answer) *Violation {
 	return nil
 }
 
-func (w *Locks) watchGrant(p *lockProcess, lock uint64, a protocol.Answer) *Violation {
+func (w *Locks) watchGrant(p *lockProcess, lock uint64, a protocol.Answer) (v *Violation) {
 	w.Grants++
 	switch q := w.holder[lock]; {
 	case q != nil:
-		return violated("MutualExclusion", "lock %d: processes %d and %d have it", lock, q.id, p.id)
+		v = violated("MutualExclusion", "lock %d: processes %d and %d have it", lock, q.id, p.id)
 	case a.Fence <= w.fences[lock]:
-		return violated("FenceGrows", "lock %d: fence %d after %d", lock, a.Fence, w.fences[lock])
+		v = violated("FenceGrows", "lock %d: fence %d after %d", lock, a.Fence, w.fences[lock])
 	case a.OwnerDied != w.owed[lock]:
-		return violated("OwnerDied", "lock %d: told %v of a death", lock, a.OwnerDied)
+		v = violated("OwnerDied", "lock %d: told %v of a death", lock, a.OwnerDied)
 	}
 	w.fences[lock], w.holder[lock], p.held[lock] = a.Fence, p, a.Fence
 	delete(w.owed, lock)
-	return nil
+	return v
 }

@@ -1,0 +1,117 @@
+//go:build mutants
+
+package mutants
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+var mutantFlag = flag.String("mutant", "", "say what each link finds in this mutant, and compare nothing")
+
+// None is the name of the code as it is.
+const None = "none"
+
+// missed stands in the table where a link finds nothing.
+const missed = "-"
+
+// Finding is what a link finds in a mutant.
+type Finding struct {
+	Short string // for the table, the same in every run; empty: nothing
+	Full  string // for people
+}
+
+// Row is what the links find in one mutant, in the order of the columns.
+type Row struct {
+	Mutant string
+	Found  []Finding
+}
+
+// Table is what is found in the mutants of one layer.
+type Table struct {
+	Name    string // of the file in testdata
+	Package string // of the test, as the go command has it
+	Links   []string
+	Rows    []Row
+}
+
+// Compare demands that the table is the committed one, that each mutant is found
+// by somebody, and that nothing is found where there is no mistake. It prints
+// the figures.
+func (tb *Table) Compare(t *testing.T, testdata string) {
+	t.Helper()
+	again := fmt.Sprintf("go test -tags mutants %s -v -run '^%s$' -mutant", tb.Package, t.Name())
+	by := make([]int, len(tb.Links))
+	bugs, nobody := 0, 0
+	for _, r := range tb.Rows {
+		if *mutantFlag != "" {
+			for i, f := range r.Found {
+				t.Logf("%s: %s: %s\n%s", r.Mutant, tb.Links[i], orMissed(f.Short), f.Full)
+			}
+			continue
+		}
+		any := false
+		for i, f := range r.Found {
+			if f.Short == "" {
+				continue
+			}
+			any = true
+			if r.Mutant == None {
+				t.Errorf("the %s finds a mistake where there is none: %s\n%s\nrun again: %s %s", tb.Links[i], f.Short, f.Full, again, None)
+			} else {
+				by[i]++
+			}
+		}
+		if r.Mutant == None {
+			continue
+		}
+		bugs++
+		if !any {
+			nobody++
+			t.Errorf("nobody finds %s; run again: %s %s", r.Mutant, again, r.Mutant)
+		}
+	}
+	if *mutantFlag != "" {
+		if len(tb.Rows) == 0 {
+			t.Skipf("%s has no mutant %q", t.Name(), *mutantFlag)
+		}
+		return
+	}
+	datadriven.RunTest(t, filepath.Join(testdata, tb.Name), func(t *testing.T, d *datadriven.TestData) string { return tb.String() })
+	var counts []string
+	for i, l := range tb.Links {
+		counts = append(counts, fmt.Sprintf("%s %d", l, by[i]))
+	}
+	t.Logf("mutants: %s: %d bugs; found by %s; by nobody %d", tb.Name, bugs, strings.Join(counts, ", "), nobody)
+}
+
+// Wanted says whether a mutant is to be run: all are, unless the flag names one.
+func Wanted(mutant string) bool { return *mutantFlag == "" || *mutantFlag == mutant }
+
+func (tb *Table) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "mutant\t%s\n", strings.Join(tb.Links, "\t"))
+	for _, r := range tb.Rows {
+		cells := []string{r.Mutant}
+		for _, f := range r.Found {
+			cells = append(cells, orMissed(f.Short))
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	w.Flush()
+	return b.String()
+}
+
+func orMissed(short string) string {
+	if short == "" {
+		return missed
+	}
+	return short
+}
