@@ -83,7 +83,14 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 		}
 		return
 	}
-	datadriven.RunTest(t, filepath.Join(testdata, tb.Name), func(t *testing.T, d *datadriven.TestData) string { return tb.String() })
+	compared := false
+	datadriven.RunTest(t, filepath.Join(testdata, tb.Name), func(t *testing.T, d *datadriven.TestData) string {
+		compared = true
+		return tb.String()
+	})
+	if !compared {
+		t.Errorf("%s holds no table", filepath.Join(testdata, tb.Name))
+	}
 	var counts []string
 	for i, l := range tb.Links {
 		counts = append(counts, fmt.Sprintf("%s %d", l, by[i]))
