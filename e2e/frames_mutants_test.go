@@ -121,7 +121,7 @@ func buildModel(t *testing.T) string {
 
 // findByModel runs that test with the mistake that the environment names.
 func findByModel(t *testing.T, binary string) mutants.Finding {
-	c := exec.Command(binary, "-test.run", "^"+modelTest+"$", "-test.v", "-rapid.seed", "1", "-rapid.nofailfile")
+	c := exec.Command(binary, "-test.run", "^"+modelTest+"$", "-test.v", "-rapid.seed", "1", "-rapid.checks", "1000", "-rapid.nofailfile")
 	c.Dir = modelFolder
 	out, err := c.CombinedOutput()
 	var exit *exec.ExitError
