@@ -47,7 +47,7 @@ func FuzzBad(f *testing.F) {
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
 		t.Fatalf("%v, want status 1\n%s", err, text)
 	}
-	for _, row := range []string{`(?m)^fuzz: 2 targets, 1 s each$`, `(?m)^fuzz: ./a +FuzzGood +[1-9]\d* execs .* ok$`,
+	for _, row := range []string{`(?m)^fuzz: 2 targets, 1s each$`, `(?m)^fuzz: ./a +FuzzGood +[1-9]\d* execs .* ok$`,
 		`(?m)^fuzz: ./b +FuzzBad .* FAILED$`, `(?m)^fuzz: 1 of 2 targets failed$`} {
 		if !regexp.MustCompile(row).MatchString(text) {
 			t.Errorf("no line is like %s:\n%s", row, text)

@@ -29,6 +29,7 @@ func FuzzConfiguration(f *testing.F) {
 	change := []byte(`{"Epoch":3,"Segments":[{"First":64,"Pages":64,"Generation":1,"Policy":1},{"First":0,"Pages":1,"Generation":2,"Policy":0}]}`)
 	f.Add(4, header(4, 8), change)
 	f.Add(1, header(1, 1), []byte(`{"Epoch":1,"Segments":null}`))
+	f.Add(1, header(1, 1), []byte(`{"Epoch":1}more`))
 	f.Add(3, header(4, 8), change)
 	f.Add(2, header(2, 2), []byte(`{"Epoch":1,"Segments":[{"First":4294967295,"Pages":9223372036854775807,"Generation":1,"Policy":1}]}`))
 	f.Add(2, []byte(`{"Members":[1,1],"Fanout":1,"Slots":[{}]}`), change)
