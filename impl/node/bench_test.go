@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/client/clienttest"
 	"github.com/mome-dsm/mome/impl/coord"
 )
 
@@ -34,32 +35,49 @@ func written(b *testing.B) float64 {
 	return 0
 }
 
-// BenchmarkStep is a page that the node has already, asked for once more:
-// errand, lock, one step of the core, its batch carried out. No system call and
-// no other thread is in it, so that small differences show.
+// newStep is a function that asks once more for a page that the node has
+// already: errand, lock, one step of the core, its batch carried out. No system
+// call and no other thread is in it, so that small differences show.
+func newStep(t testing.TB, edit func(*Config)) func() {
+	t.Helper()
+	n := startNodes(t, 1, edit)[0]
+	ctx := context.Background()
+	info, err := n.config.Create(ctx, "step", 1, coord.Attrs{Model: "strong", Home: "spread"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seg := n.awaitSegment(info)
+	m := &mapping{seg: seg}
+	var out outbox
+	step := func() {
+		if err := n.fetching.wait(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		n.fetch(m, seg.core.First, 1, false, true, &out)
+	}
+	step() // the page comes
+	return step
+}
+
+// TestStepAllocates: with traces off a step allocates nothing.
+func TestStepAllocates(t *testing.T) {
+	if clienttest.RaceEnabled {
+		t.Skip("the race detector and the invariants allocate")
+	}
+	if n := testing.AllocsPerRun(10_000, newStep(t, func(*Config) {})); n != 0 {
+		t.Errorf("a step makes %v allocations", n)
+	}
+}
+
 func BenchmarkStep(b *testing.B) {
 	for _, on := range recording {
 		b.Run("trace="+on, func(b *testing.B) {
-			n := startNodes(b, 1, func(c *Config) {
+			dir := b.TempDir()
+			step := newStep(b, func(c *Config) {
 				if on == "on" {
-					c.Trace = b.TempDir()
+					c.Trace = dir
 				}
-			})[0]
-			ctx := context.Background()
-			info, err := n.config.Create(ctx, "step", 1, coord.Attrs{Model: "strong", Home: "spread"})
-			if err != nil {
-				b.Fatal(err)
-			}
-			seg := n.awaitSegment(info)
-			m := &mapping{seg: seg}
-			var out outbox
-			step := func() {
-				if err := n.fetching.wait(ctx, 1); err != nil {
-					b.Fatal(err)
-				}
-				n.fetch(m, seg.core.First, 1, false, true, &out)
-			}
-			step() // the page comes
+			})
 			before := written(b)
 			b.ReportAllocs()
 			for b.Loop() {
