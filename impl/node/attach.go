@@ -110,11 +110,14 @@ func (a *application) detach() {
 	a.node.processDied(a.party)
 	a.tasks.Wait()
 	a.mu.Lock()
-	mappings := a.mappings
-	a.mappings = nil
+	mappings, mapped := a.mappings, a.mapped
+	a.mappings, a.mapped = nil, nil
 	a.mu.Unlock()
 	for _, m := range mappings {
 		a.unmap(m)
+	}
+	for _, seg := range mapped {
+		seg.release()
 	}
 	a.node.removeApplication(a)
 }
@@ -380,13 +383,19 @@ func (a *application) mapSegment(id uint64, m *attachpb.Map) bool {
 	if err != nil {
 		return a.conn.WriteError(id, err) == nil
 	}
+	g := uint64(seg.core.Generation)
 	a.mu.Lock()
-	_, twice := a.mapped[uint64(seg.core.Generation)]
-	a.mapped[uint64(seg.core.Generation)] = seg
+	_, twice := a.mapped[g]
 	a.mu.Unlock()
 	if twice {
 		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, seg.info.Name)) == nil
 	}
+	if !seg.hold() {
+		return a.conn.WriteError(id, fmt.Errorf("%w: %q", client.ErrRemoved, seg.info.Name)) == nil
+	}
+	a.mu.Lock()
+	a.mapped[g] = seg
+	a.mu.Unlock()
 	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD()) == nil
 }
 
@@ -446,12 +455,15 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 func (a *application) unmapSegment(u *attachpb.Unmap) error {
 	g := u.Segment.Generation
 	a.mu.Lock()
-	m := a.mappings[g]
+	m, seg := a.mappings[g], a.mapped[g]
 	delete(a.mapped, g)
 	delete(a.mappings, g)
 	a.mu.Unlock()
 	if m != nil {
 		a.unmap(m)
+	}
+	if seg != nil {
+		seg.release()
 	}
 	return nil
 }

@@ -154,16 +154,17 @@ const sharedPages = 512
 
 // programMain does what its standard input says until that ends: load or store
 // touches every page of the shared segment once, in an order without sequences;
-// cycle N is a life of this process's part of Mome, N times, and tells what the
-// process has of everything then.
+// the other orders are those of a life (resources_test.go).
 func programMain(socket string) error {
 	ctx := context.Background()
 	in := bufio.NewScanner(os.Stdin)
 	var shared []byte
+	l := life{ctx: ctx, socket: socket}
 	for in.Scan() {
 		var verb, answer string
-		var count int
-		_, _ = fmt.Sscan(in.Text(), &verb, &count) // load and store have no count
+		var number int
+		_, _ = fmt.Sscan(in.Text(), &verb, &number) // not every verb has a number
+		var err error
 		switch verb {
 		case "load", "store":
 			if shared == nil {
@@ -179,8 +180,19 @@ func programMain(socket string) error {
 				shared = s.Bytes()
 			}
 			access(shared, verb == "store")
+		case "begin":
+			err = l.begin(number)
+		case "remove":
+			err = l.node.Remove(ctx, l.segment.Name())
+		case "end":
+			err = l.end()
+		case "count":
+			answer, err = held().encode()
 		default:
-			return fmt.Errorf("unknown order %q", in.Text())
+			err = fmt.Errorf("unknown order %q", in.Text())
+		}
+		if err != nil {
+			return err
 		}
 		fmt.Println("done", answer)
 	}

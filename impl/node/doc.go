@@ -44,7 +44,7 @@
 //	    ├── segment.mu
 //	    └── a link's own lock, in Append
 //	syncs.mu              locks and barriers; under it a link's own lock
-//	Node.mu, application.mu, graveyard.mu   leaves
+//	Node.mu, application.mu   leaves
 //
 // Links are flushed when no lock is held. System calls that change page tables
 // are made under the lock of the page's shard: that is what makes the frame

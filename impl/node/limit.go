@@ -66,15 +66,19 @@ func (n *Node) keepLimit() {
 func (n *Node) resident() (int64, error) {
 	var sum int64
 	for _, s := range *n.segments.Load() {
+		if !s.hold() {
+			continue // it was removed meanwhile
+		}
 		frames, err := s.frame.Resident()
+		if err == nil {
+			var homes int64
+			homes, err = s.home.Resident()
+			sum += frames + homes
+		}
+		s.release()
 		if err != nil {
 			return 0, err
 		}
-		homes, err := s.home.Resident()
-		if err != nil {
-			return 0, err
-		}
-		sum += frames + homes
 	}
 	return sum, nil
 }

@@ -110,7 +110,6 @@ type Node struct {
 
 	shards      [shardCount]shard
 	segments    atomic.Pointer[segmentTable]
-	graveyard   graveyard
 	residences  *residences
 	fetching    fetching
 	fetched     func() // fetching.done, as one value for all waiters
@@ -551,10 +550,7 @@ func (n *Node) Close() {
 		n.log.Error("the trace is cut short", "error", err)
 	}
 	for _, s := range *n.segments.Load() {
-		s.close()
-	}
-	for _, s := range n.graveyard.list {
-		s.close()
+		s.release()
 	}
 }
 

@@ -23,8 +23,12 @@ type segment struct {
 	removed atomic.Bool // changes under the locks of all shards
 	stats   segmentStats
 
-	mu       sync.Mutex // guards mappings
+	mu       sync.Mutex // guards what follows
 	mappings map[*mapping]*application
+	// users are the node's table, until the segment is removed, every
+	// application that was given the memfd, until it unmaps, and whoever uses
+	// the memfds under no lock of a shard. The last one closes them.
+	users int
 }
 
 // segmentStats counts since the node began; see SegmentStatus.
@@ -58,7 +62,7 @@ func (n *Node) segmentOf(s coord.Segment) *segment {
 }
 
 func newSegment(info coord.Segment) (*segment, error) {
-	s := &segment{info: info, mappings: make(map[*mapping]*application),
+	s := &segment{info: info, users: 1, mappings: make(map[*mapping]*application),
 		core: protocol.Segment{First: info.First, Pages: int64(info.Pages), Generation: info.Generation}}
 	if info.Home == "block" {
 		s.core.Policy = protocol.Block
@@ -74,9 +78,26 @@ func newSegment(info coord.Segment) (*segment, error) {
 	return s, nil
 }
 
-func (s *segment) close() {
-	_ = s.frame.Close()
-	_ = s.home.Close()
+// hold keeps the memfds open until release; false if they are closed already.
+func (s *segment) hold() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		return false
+	}
+	s.users++
+	return true
+}
+
+func (s *segment) release() {
+	s.mu.Lock()
+	s.users--
+	last := s.users == 0
+	s.mu.Unlock()
+	if last {
+		_ = s.frame.Close()
+		_ = s.home.Close()
+	}
 }
 
 // followConfiguration applies each new view until the node ends.
@@ -195,20 +216,7 @@ func (n *Node) removeSegment(s *segment) {
 	for a := range apps {
 		a.segmentRemoved(s)
 	}
-	n.graveyard.add(s)
-}
-
-// graveyard keeps the memfds of removed segments: a link may be receiving into
-// one. They are empty, and closed with the node.
-type graveyard struct {
-	mu   sync.Mutex
-	list []*segment
-}
-
-func (g *graveyard) add(s *segment) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.list = append(g.list, s)
+	s.release()
 }
 
 // awaitApplied returns when this node has applied the revision at which the
