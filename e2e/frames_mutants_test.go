@@ -55,7 +55,7 @@ func TestBrokenMemory(t *testing.T) {
 var brokenMemory = map[memory.Bug][]string{
 	memory.BugForgetMapping:     {"give"},
 	memory.BugSkipProtect:       {"give"},
-	memory.BugLetStoresThrough:  {"Copy"},
+	memory.BugLetStoresThrough:  {"Copy", "Continue"},
 	memory.BugSkipWake:          {"TakeFault", "WriteFault", "LeafRecvRecall"},
 	memory.BugSkipPunch:         {"SendAck", "TakeFault"},
 	memory.BugSendBeforeProtect: {"SendData"},

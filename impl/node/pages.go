@@ -39,6 +39,7 @@ type shard struct {
 
 	inbox   inbox
 	errands []errand // the memory of a list that was done; guarded by mu
+	late    late     // of a mutant; guarded by mu
 
 	_ [64]byte // neighbours in the array share no cache line
 }
@@ -339,7 +340,7 @@ func (s *shard) inPasses() bool {
 // Preconditions: s.mu is held.
 func (s *shard) carryOut() {
 	effects := s.batch.Effects
-	misorder(effects)
+	s.misorder(effects)
 	if s.inputs > 1 && s.inPasses() {
 		var r run
 		for pass := passProtect; pass <= passGrant; pass++ {
@@ -358,7 +359,9 @@ func (s *shard) carryOut() {
 		}
 	}
 	for _, a := range s.fills {
-		s.keep(a)
+		if !s.withhold(a) {
+			s.keep(a)
+		}
 	}
 	s.fills = s.fills[:0]
 	s.batch.Reset()
@@ -430,10 +433,7 @@ func (s *shard) endRun(r *run) {
 // install gives a process access. A process that is gone, or has unmapped the
 // page, needs none, but the content must stay with the node.
 func (s *shard) install(r *run) error {
-	if memory.Broken(memory.BugGrantBeforeFill) && r.from == inContent {
-		defer r.seg.frame.Fill(r.first, r.content)
-		r.from = inZeros
-	}
+	s.letInEarly(r)
 	var done int64
 	switch r.from {
 	case inContent:
@@ -466,6 +466,9 @@ func (s *shard) install(r *run) error {
 }
 
 func (s *shard) effect(e *protocol.Effect, r *run) {
+	if s.catchUp(e); s.putOff(e) {
+		return
+	}
 	p := e.Page
 	switch e.Kind {
 	case protocol.Send:
