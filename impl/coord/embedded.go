@@ -41,7 +41,8 @@ const (
 // EmbeddedConfig says where an embedded store keeps its data.
 type EmbeddedConfig struct {
 	// Dir holds the data and the log (etcd.log); it is created if needed.
-	// Empty: a temporary directory, which Close removes.
+	// Empty: a temporary directory, which Close removes, or the next store with
+	// a temporary directory if this process is killed.
 	Dir string
 	// NoFsync trades the safety of the data in a crash of the machine for
 	// speed. It is implied by an empty Dir.
@@ -79,10 +80,11 @@ func OpenEmbedded(ctx context.Context, cfg EmbeddedConfig) (_ *Embedded, err err
 
 	dir := cfg.Dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "mome-coord-"); err != nil {
+		var remove func()
+		if dir, remove, err = makeTemporary(); err != nil {
 			return nil, fmt.Errorf("embedded configuration store: %w", err)
 		}
-		e.release = append(e.release, func() { os.RemoveAll(dir) })
+		e.release = append(e.release, remove)
 		cfg.NoFsync = true
 	} else if err = os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded configuration store: %w", err)
