@@ -37,13 +37,14 @@ var patience = func() time.Duration {
 
 // shape is what a cluster looks like.
 type shape struct {
-	nodes  int
-	fanout int           // 0: one root above all nodes
-	repair time.Duration // 0: long enough for a busy machine
-	proxy  bool          // the nodes reach each other through proxies
-	quiet  bool          // no read-ahead
-	memory int64         // bytes of pages that a node keeps; 0: no limit
-	trace  string        // the nodes record into this directory; empty: they do not
+	nodes     int
+	fanout    int           // 0: one root above all nodes
+	repair    time.Duration // 0: long enough for a busy machine
+	residence time.Duration // 0: what nodes have by themselves
+	proxy     bool          // the nodes reach each other through proxies
+	quiet     bool          // no read-ahead
+	memory    int64         // bytes of pages that a node keeps; 0: no limit
+	trace     string        // the nodes record into this directory; empty: they do not
 }
 
 func (s shape) String() string {
@@ -248,7 +249,7 @@ func (c *cluster) found() {
 	for i := range c.shape.nodes {
 		public, private := c.reserve()
 		cfg := nodeConfig{Listen: private, Advertise: public, Join: first, Transport: c.transport,
-			Socket: c.socket(i), Repair: repair, NoReadAhead: c.shape.quiet, Memory: c.shape.memory, Trace: c.shape.trace}
+			Socket: c.socket(i), Repair: repair, Residence: c.shape.residence, NoReadAhead: c.shape.quiet, Memory: c.shape.memory, Trace: c.shape.trace}
 		if first == "" {
 			first = public
 			cfg.Directory = filepath.Join(c.dir, "store")

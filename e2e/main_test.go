@@ -31,7 +31,7 @@ type nodeConfig struct {
 	Directory, Socket       string
 	Nodes, Fanout           int
 	Transport               string
-	Repair                  time.Duration
+	Repair, Residence       time.Duration
 	NoReadAhead             bool
 	Memory                  int64
 	Trace                   string
@@ -63,7 +63,7 @@ func nodeMain() int {
 		return 2
 	}
 	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Directory: c.Directory,
-		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Repair: c.Repair,
+		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Repair: c.Repair, Residence: c.Residence,
 		NoReadAhead: c.NoReadAhead, Memory: c.Memory, Trace: c.Trace, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -199,6 +199,34 @@ func (c *Coverage) Never(depth int) (rows []Row) {
 	return rows
 }
 
+// Holes are the cells that are empty though they can be otherwise, in trees of
+// the depth.
+func (c *Coverage) Holes(depth int) (cells []Cell) {
+	for _, a := range c.Actions {
+		for _, l := range c.Levels(a, depth) {
+			for _, ph := range c.Phases {
+				if k := (Cell{a, l, ph}); c.Cells[k] == 0 && c.Impossible(k) == "" {
+					cells = append(cells, k)
+				}
+			}
+		}
+	}
+	return cells
+}
+
+// Contradictions are the cells that are not empty though they cannot be
+// otherwise, which proves that wrong.
+func (c *Coverage) Contradictions() (cells []Cell) {
+	for _, r := range c.Rows() {
+		for _, ph := range c.Phases {
+			if k := (Cell{r.Action, r.Level, ph}); c.Cells[k] > 0 && c.Impossible(k) != "" {
+				cells = append(cells, k)
+			}
+		}
+	}
+	return cells
+}
+
 // String is a table: a line for each action and level, a column for each phase.
 // A dash is a cell that cannot be otherwise.
 func (c *Coverage) String() string {

@@ -149,6 +149,31 @@ func TestNever(t *testing.T) {
 	}
 }
 
+// TestHoles: a cell that is empty and need not be is a hole, one that is full and
+// cannot be a contradiction.
+func TestHoles(t *testing.T) {
+	c := New(Strong)
+	if n := len(c.Holes(1)); n != 18 {
+		t.Errorf("%d holes in nothing, want 18", n)
+	}
+	for _, e := range everything() {
+		c.Event(&e, protocol.None)
+	}
+	want := []Cell{{"ReadFault", Leaf, protocol.Recalled}, {"WriteFault", Leaf, protocol.Idle}, {"Writeback", Leaf, protocol.Recalled},
+		{"Evict", Leaf, protocol.Recalled}, {"RecvData", Leaf, protocol.RecalledClimbing}, {"LeafRecvGrant", Leaf, protocol.RecalledClimbing},
+		{"LeafRecvRecall", Leaf, protocol.RecalledClimbing}}
+	if d := cmp.Diff(want, c.Holes(1)); d != "" {
+		t.Error(d)
+	}
+	if bad := c.Contradictions(); bad != nil {
+		t.Errorf("contradictions: %v", bad)
+	}
+	c.Event(&protocol.Event{Action: protocol.ActRecvReq, At: rootPlace, Before: protocol.Climbing}, protocol.None)
+	if d := cmp.Diff([]Cell{{"RecvReq", Root, protocol.Climbing}}, c.Contradictions()); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestReadErrors: a part of a run is not counted.
 func TestReadErrors(t *testing.T) {
 	good := record(t, everything()...)
