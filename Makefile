@@ -10,7 +10,7 @@ REAL     := MOME_REQUIRE_UFFD=1
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
 
-.PHONY: help build run test check unit race clusters spec spec-nightly explore mutants validate replay histories coverage fuzz fuzz-short bench nightly install generate clean
+.PHONY: help build run test check unit race clusters spec spec-nightly explore mutants validate replay histories recorded coverage fuzz fuzz-short bench nightly install generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,11 +51,11 @@ race: ## the same under the race detector, which also turns the invariants on
 mutants: install ## deliberate bugs in the core and in the memory layer: which link finds which, by the committed tables
 	@scripts/mutants
 
-clusters: ## tests that start clusters of real processes
-	$(REAL) $(GO) test -p 1 $(CLUSTERS)
+clusters: ## tests that start clusters of real processes, but for the one that recorded runs
+	$(REAL) $(GO) test -p 1 -skip '^TestCoverage$$' $(CLUSTERS)
 
-validate: install build ## recorded runs through the specification, by TLC, and runs that it must refuse
-	@scripts/validate
+validate: install build recorded ## recorded runs through the specification, by TLC, and runs that it must refuse
+	@scripts/validate .recorded
 
 replay: build ## recorded runs through the core again, and broken cores that must differ
 	@scripts/replay
@@ -73,9 +73,12 @@ spec: install ## TLC on the specifications, and their mutants
 spec-nightly: install ## the larger models
 	$(GO) run ./spec/check -class nightly
 
-coverage: ## recorded clusters have taken every action of the specification, at every level
-	@$(REAL) $(GO) test ./e2e -count 1 -run '^TestCoverage$$' -v >.coverage.log || { cat .coverage.log; exit 1; }
-	@sed -n 's/.*\(coverage: .*\)/\1; every action at every level/p' .coverage.log; rm .coverage.log
+recorded: ## clusters of real processes, recorded in .recorded for validate and coverage
+	@rm -rf .recorded; mkdir -p .recorded
+	@$(REAL) $(GO) test ./e2e -count 1 -run '^TestCoverage$$' -v -record $(CURDIR)/.recorded >.recorded/log || { cat .recorded/log; exit 1; }
+
+coverage: recorded ## they have taken every action of the specification, at every level and in every phase
+	@sed -n 's/.*\(coverage: .*\)/\1/p' .recorded/log
 
 fuzz: ## every fuzz target for its share of T (make fuzz T=10m), with a row for each
 	@scripts/fuzz $(T)
@@ -95,4 +98,4 @@ nightly: test spec-nightly ## the long runs
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
 
 clean:
-	rm -rf bin spec/.tlc
+	rm -rf bin spec/.tlc .recorded
