@@ -101,7 +101,7 @@ func FuzzConversation(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := newConn(inner.(*net.UnixConn))
+		conn, err := newConn(inner.(*net.UnixConn), helloTime)
 		if err != nil {
 			t.Fatal(err)
 		}

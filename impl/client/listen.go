@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"golang.org/x/sys/unix"
@@ -21,10 +22,14 @@ type Peer struct {
 	PID, UID, GID int
 }
 
+// helloTime bounds how long an application may take to say Hello.
+const helloTime = 10 * time.Second
+
 // Listener accepts applications on the node's attach socket.
 type Listener struct {
-	inner *net.UnixListener
-	path  string
+	inner     *net.UnixListener
+	path      string
+	helloTime time.Duration // tests have another
 }
 
 // Listen makes the attach socket, of mode 0600 from its first moment on. A
@@ -52,7 +57,7 @@ func Listen(path string) (*Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("attach socket: %w", err)
 	}
-	return &Listener{inner: l.(*net.UnixListener), path: path}, nil
+	return &Listener{inner: l.(*net.UnixListener), path: path, helloTime: helloTime}, nil
 }
 
 func removeStale(path string) error {
@@ -88,7 +93,7 @@ func (l *Listener) Accept() (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := newConn(inner)
+		c, err := newConn(inner, l.helloTime)
 		if err != nil {
 			inner.Close() // the peer is gone already
 			continue
@@ -111,7 +116,7 @@ type Conn struct {
 	hello  bool // the first request has been read; of ReadRequest
 }
 
-func newConn(inner *net.UnixConn) (*Conn, error) {
+func newConn(inner *net.UnixConn, helloTime time.Duration) (*Conn, error) {
 	raw, err := inner.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -130,6 +135,10 @@ func newConn(inner *net.UnixConn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.setReadTime(helloTime); err != nil {
+		s.close()
+		return nil, err
+	}
 	return &Conn{socket: s, peer: peer}, nil
 }
 
@@ -142,13 +151,17 @@ func (c *Conn) Peer() Peer { return c.peer }
 //
 // A request of a later version is answered here. Any other violation is
 // answered with an error, the connection is closed, and the error wraps
-// ErrMalformed or ErrVersion. A hang-up is io.EOF.
+// ErrMalformed or ErrVersion; so is a Hello that does not come in 10 s. A
+// hang-up is io.EOF.
 //
 // ReadRequest has one caller at a time.
 func (c *Conn) ReadRequest() (*attachpb.Request, []int, error) {
 	for {
 		packet, fds, err := c.socket.read(0)
 		if err != nil {
+			if err == unix.EAGAIN {
+				err = fmt.Errorf("%w: no Hello in time", ErrMalformed)
+			}
 			if errors.Is(err, ErrMalformed) {
 				c.refuse(0, err)
 			}
@@ -185,7 +198,10 @@ func (c *Conn) greeted(req *attachpb.Request) error {
 	case hello != nil && hello.Version != Version:
 		return fmt.Errorf("%w: the program speaks %d, the node %d", ErrVersion, hello.Version, Version)
 	}
-	c.hello = true
+	if hello != nil {
+		c.hello = true
+		return c.socket.setReadTime(0)
+	}
 	return nil
 }
 

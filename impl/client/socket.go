@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,20 @@ func newSocket(conn *net.UnixConn) (*socket, error) {
 	return s, nil
 }
 
+// setReadTime bounds how long a read may sleep, before it returns unix.EAGAIN.
+// Zero is no bound.
+func (s *socket) setReadTime(d time.Duration) error {
+	if !s.enter() {
+		return net.ErrClosed
+	}
+	defer s.leave()
+	tv := unix.NsecToTimeval(int64(d))
+	if err := unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		return fmt.Errorf("time of an attach socket: %w", err)
+	}
+	return nil
+}
+
 // enter keeps the descriptor open until leave; false once close was called.
 func (s *socket) enter() bool {
 	s.mu.Lock()
@@ -89,7 +104,8 @@ func (s *socket) close() {
 // read returns the next packet, valid until the next call, and its descriptors,
 // which the caller owns. A hang-up is io.EOF; a packet that breaks the rules of
 // the transport wraps ErrMalformed. With unix.MSG_DONTWAIT among the flags it
-// returns unix.EAGAIN where it would sleep.
+// returns unix.EAGAIN where it would sleep, and so it does after the time of
+// setReadTime.
 func (s *socket) read(flags int) ([]byte, []int, error) {
 	if !s.enter() {
 		return nil, nil, net.ErrClosed

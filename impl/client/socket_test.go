@@ -487,3 +487,39 @@ func TestEvents(t *testing.T) {
 		t.Errorf("event %v, want SegmentRemoved of grid", e)
 	}
 }
+
+// Whoever attaches and says nothing is told so and hung up on. After Hello an
+// application may be silent for as long as it likes.
+func TestHelloTime(t *testing.T) {
+	l := listen(t)
+	l.helloTime = time.Millisecond
+	silent, err := net.Dial(network, l.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := conn.ReadRequest(); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "no Hello") {
+		t.Errorf("the node reads %v", err)
+	}
+	packet := make([]byte, MaxPacket)
+	n, err := silent.Read(packet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := DecodeReply(packet[:n], 0); err != nil || reply.GetError().GetCode() != CodeOf(ErrMalformed) {
+		t.Errorf("the application is told %v, %v", reply, err)
+	}
+	if n, err := silent.Read(packet); n > 0 || err == nil {
+		t.Errorf("%d bytes follow, %v", n, err)
+	}
+
+	_, greeted, _ := attach(t, Config{})
+	left, err := unix.GetsockoptTimeval(greeted.socket.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO)
+	if err != nil || left.Nano() != 0 {
+		t.Errorf("after Hello a read may take %v, %v", left, err)
+	}
+}

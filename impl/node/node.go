@@ -242,7 +242,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err := n.makeMesh(cluster); err != nil {
 		return err
 	}
-	options := append(n.mesh.ServerOptions(), tokenOptions(n.cfg.Token)...)
+	options := append(n.mesh.ServerOptions(), tokenOptions(n.cfg.Token, n.listener)...)
 	options = append(options, coord.ServerOptions()...)
 	n.server = grpc.NewServer(options...)
 	n.mesh.Register(n.server)
@@ -313,7 +313,7 @@ func (n *Node) makeMesh(cluster coord.Cluster) error {
 	var err error
 	n.mesh, err = wire.New(wire.Config{
 		Self: n.id, Incarnation: n.incarnation, Cluster: cluster.ID, Token: n.cfg.Token,
-		Transport: cluster.Transport, Handler: links{n}, RepairTime: n.cfg.Repair,
+		Transport: cluster.Transport, Handler: links{n}, Port: n.listener, RepairTime: n.cfg.Repair,
 		ConnectTime: max(30*time.Second, n.cfg.Repair),
 		// A peer may be complete, and dial, before this node is.
 		Admit: func(addr.NodeID, addr.Incarnation) error { return errors.New("this node is not ready yet") },

@@ -9,8 +9,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
 
@@ -44,19 +46,28 @@ func checkToken(ctx context.Context, token []byte) error {
 	return status.Error(codes.Unauthenticated, "wrong cluster token; give this node's --token-file the token of the cluster")
 }
 
-// tokenOptions let in only callers that know the token. Links prove it in their
-// own handshake.
-func tokenOptions(token []byte) []grpc.ServerOption {
+// tokenOptions let in only callers that know the token, and have the port trust
+// their connections. Links prove it in their own handshake.
+func tokenOptions(token []byte, port *wire.Listener) []grpc.ServerOption {
+	check := func(ctx context.Context) error {
+		if err := checkToken(ctx, token); err != nil {
+			return err
+		}
+		if p, ok := peer.FromContext(ctx); ok {
+			port.Trust(p.LocalAddr, p.Addr)
+		}
+		return nil
+	}
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			if err := checkToken(ctx, token); err != nil {
+			if err := check(ctx); err != nil {
 				return nil, err
 			}
 			return next(ctx, req)
 		}),
 		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 			if info.FullMethod != wirepb.Link_Frames_FullMethodName {
-				if err := checkToken(ss.Context(), token); err != nil {
+				if err := check(ss.Context()); err != nil {
 					return err
 				}
 			}

@@ -140,10 +140,11 @@ func startNodeAt(t testing.TB, address, transport string, id addr.NodeID, edit .
 		cfg.Transport = TCP
 	}
 	var err error
-	if n.Mesh, err = New(cfg); err != nil {
+	if n.ln, err = Listen(address); err != nil {
 		t.Fatal(err)
 	}
-	if n.ln, err = Listen(address); err != nil {
+	cfg.Port = n.ln
+	if n.Mesh, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	n.server = grpc.NewServer(n.ServerOptions()...)

@@ -337,9 +337,9 @@ func (s service) Frames(gs grpc.BidiStreamingServer[wirepb.Frame, wirepb.Frame])
 	m.wg.Add(1)
 	m.mu.Unlock()
 
-	remote := "unknown"
+	remote, trust := "unknown", func() {}
 	if p, ok := peer.FromContext(gs.Context()); ok {
-		remote = p.Addr.String()
+		remote, trust = p.Addr.String(), func() { m.trust(p.LocalAddr, p.Addr) }
 	}
 	// A server's stream ends, and its calls return, when this method returns.
 	over := make(chan struct{})
@@ -371,6 +371,7 @@ func (s service) Frames(gs grpc.BidiStreamingServer[wirepb.Frame, wirepb.Frame])
 	case <-m.ctx.Done():
 		return status.Error(codes.Unavailable, ErrClosed.Error())
 	}
+	trust()
 	<-over
 	return nil
 }

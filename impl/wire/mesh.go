@@ -78,6 +78,9 @@ type Config struct {
 	Transport string
 	// Handler receives everything. It is not nil.
 	Handler Handler
+	// Port, if not nil, is where the connections come from. It is told which of
+	// them have proved to know the token.
+	Port *Listener
 
 	// RepairTime is how long a peer may be away before its link is Down. Nothing
 	// heard for half of it breaks a connection. Default 3 s.
@@ -294,11 +297,13 @@ func (m *Mesh) accept(c net.Conn, remote string) error {
 		return ErrClosed
 	}
 	kept := false
+	local, far := c.LocalAddr(), c.RemoteAddr()
 	defer func() {
 		m.unguard(c)
 		if !kept {
 			c.Close()
 		}
+		m.trust(local, far)
 	}()
 	_ = c.SetDeadline(time.Now().Add(m.handshakeTime()))
 	h := &handshake{m: m, s: messages{c}, remote: remote}
@@ -330,6 +335,13 @@ func (m *Mesh) unguard(c net.Conn) {
 func (m *Mesh) refused(remote string, err error) {
 	if m.cfg.Refused != nil && m.ctx.Err() == nil {
 		m.cfg.Refused(remote, err)
+	}
+}
+
+// trust tells the port about a connection that is a link's now, or closed.
+func (m *Mesh) trust(local, remote net.Addr) {
+	if m.cfg.Port != nil {
+		m.cfg.Port.Trust(local, remote)
 	}
 }
 

@@ -17,9 +17,6 @@ const (
 	http2Magic  = "PRI "
 )
 
-// sniffTime bounds how long a new connection may keep its first bytes back.
-const sniffTime = 5 * time.Second
-
 // dial opens every connection between nodes: TLS goes in here and in Listen.
 func dial(ctx context.Context, address string) (net.Conn, error) {
 	var d net.Dialer
@@ -38,8 +35,9 @@ func Listen(address string) (*Listener, error) {
 
 // Listener shares one port: it looks at the first four bytes of each connection
 // and sorts it to Framed or to HTTP2. A connection that opens with anything
-// else is closed.
+// else is closed, and so is one that Trust is not called for in time.
 type Listener struct {
+	strangers     strangers
 	root          net.Listener
 	framed, http2 *branch
 	quit          chan struct{}
@@ -49,7 +47,7 @@ type Listener struct {
 
 // NewListener makes a Listener of an open listener, and owns it.
 func NewListener(root net.Listener) *Listener {
-	l := &Listener{root: root, quit: make(chan struct{})}
+	l := &Listener{strangers: strangers{patience: strangerTime}, root: root, quit: make(chan struct{})}
 	l.framed = &branch{l: l, conns: make(chan net.Conn)}
 	l.http2 = &branch{l: l, conns: make(chan net.Conn)}
 	l.wg.Add(1)
@@ -67,6 +65,11 @@ func (l *Listener) Framed() net.Listener { return l.framed }
 // HTTP2 gives the connections of gRPC, with no byte lost: for grpc.Server.Serve.
 func (l *Listener) HTTP2() net.Listener { return l.http2 }
 
+// Trust says that who is at the other end of a connection of Framed or HTTP2 has
+// shown that he knows the token, or that the connection is closed. A Mesh with
+// this Port does so by itself.
+func (l *Listener) Trust(local, remote net.Addr) { l.strangers.remove(local, remote) }
+
 // Close closes the port and waits for the connections that were being sorted.
 func (l *Listener) Close() error {
 	var err error
@@ -75,6 +78,7 @@ func (l *Listener) Close() error {
 		err = l.root.Close()
 	})
 	l.wg.Wait()
+	l.strangers.clear()
 	return err
 }
 
@@ -100,6 +104,7 @@ func (l *Listener) accept() {
 			}
 			continue
 		}
+		l.strangers.add(c)
 		l.wg.Add(1)
 		go l.sort(c)
 	}
@@ -118,10 +123,9 @@ func (l *Listener) sort(c net.Conn) {
 			_ = c.SetReadDeadline(time.Unix(1, 0))
 		}
 	}()
-	_ = c.SetReadDeadline(time.Now().Add(sniffTime))
 	var magic [4]byte
 	if _, err := io.ReadFull(c, magic[:]); err != nil {
-		c.Close()
+		l.close(c)
 		return
 	}
 	var to *branch
@@ -130,17 +134,22 @@ func (l *Listener) sort(c net.Conn) {
 		to = l.framed
 	case http2Magic:
 		to = l.http2
-		c = &prefixed{Conn: c, prefix: magic[:]}
+		c = &prefixed{Conn: c, l: l, prefix: magic[:]}
 	default:
-		c.Close()
+		l.close(c)
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{})
 	select {
 	case to.conns <- c:
 	case <-l.quit:
-		c.Close()
+		l.close(c)
 	}
+}
+
+func (l *Listener) close(c net.Conn) {
+	c.Close()
+	l.Trust(c.LocalAddr(), c.RemoteAddr())
 }
 
 // branch is one kind of connection of a Listener.
@@ -164,7 +173,14 @@ func (b *branch) Addr() net.Addr { return b.l.root.Addr() }
 // prefixed is a connection whose first bytes were read already.
 type prefixed struct {
 	net.Conn
+	l      *Listener
 	prefix []byte
+}
+
+func (p *prefixed) Close() error {
+	err := p.Conn.Close()
+	p.l.Trust(p.LocalAddr(), p.RemoteAddr())
+	return err
 }
 
 func (p *prefixed) Read(b []byte) (int, error) {

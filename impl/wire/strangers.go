@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Anybody who reaches the port can open connections, and nobody is known before
+// the handshake of a link, or the first call of another service, has shown that
+// he knows the token. Until then a connection is a stranger. There are never
+// more than maxStrangers, nor any for longer than strangerTime: so whoever opens
+// connections and holds them takes little, and does not keep nodes out, whose
+// handshakes take milliseconds: for a new stranger the oldest one goes.
+const (
+	maxStrangers = 128
+	strangerTime = 10 * time.Second
+)
+
+// strangers is the connections of a port that have proved nothing yet.
+type strangers struct {
+	mu       sync.Mutex    // guards what follows
+	patience time.Duration // strangerTime; tests have another
+	list     []*stranger   // in the order of coming
+}
+
+type stranger struct {
+	conn  net.Conn
+	timer *time.Timer // closes the connection
+}
+
+// add takes a new connection in, and closes the oldest one if there are too
+// many.
+func (s *strangers) add(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == maxStrangers {
+		s.list[0].timer.Stop()
+		s.list[0].conn.Close()
+		s.list = slices.Delete(s.list, 0, 1)
+	}
+	s.list = append(s.list, &stranger{c, time.AfterFunc(s.patience, func() {
+		c.Close()
+		s.remove(c.LocalAddr(), c.RemoteAddr())
+	})})
+}
+
+// remove takes the connection between two addresses off the list: it has proved
+// itself, or is closed.
+func (s *strangers) remove(local, remote net.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = slices.DeleteFunc(s.list, func(x *stranger) bool {
+		same := x.conn.LocalAddr().String() == local.String() && x.conn.RemoteAddr().String() == remote.String()
+		if same {
+			x.timer.Stop()
+		}
+		return same
+	})
+}
+
+// clear forgets all; their owners close them.
+func (s *strangers) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.list {
+		x.timer.Stop()
+	}
+	s.list = nil
+}
