@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must happen. It is never waited
 // for in full by a test that passes.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // tb is what a test and a property of rapid have in common.
 type tb interface {

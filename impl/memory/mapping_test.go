@@ -232,8 +232,9 @@ func TestPunchReachesEveryProcess(t *testing.T) {
 	b.quiet()
 }
 
-// Protection survives neither a punch nor a fill with mode 0.
-func TestProtectionEndsWithPunchAndWriteGrant(t *testing.T) {
+// Protection outlives a punch, as a marker in the page table. It ends with a
+// grant to write, whose mode is 0.
+func TestProtectionOutlivesPunch(t *testing.T) {
 	s := newSegment(t, 2)
 	a := startApplication(t, s, applicationOptions{})
 	ok(t, s.Protect(testFirst, 2)) // holes
@@ -241,6 +242,9 @@ func TestProtectionEndsWithPunchAndWriteGrant(t *testing.T) {
 	a.call(request{Op: "store", Val: 1})
 	ok(t, s.Protect(testFirst, 1))
 	ok(t, s.Punch(testFirst, 1))
+	if done, errno := uffdFill(a.uffd, ioctlPoison, testFirst.Addr(), addr.PageSize, 0); errno != unix.EEXIST {
+		t.Fatalf("poison of a hole that was protected: %d bytes, errno %d; want EEXIST, for its marker", done, errno)
+	}
 	okN(t, 1)(a.Zero(testFirst, 1, true))
 	a.call(request{Op: "store", Val: 1})
 	// And a read grant protects whatever was before.
