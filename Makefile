@@ -10,7 +10,7 @@ REAL     := MOME_REQUIRE_UFFD=1
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
 
-.PHONY: help build run test check unit race clusters spec spec-nightly explore mutants validate replay histories recorded coverage fuzz fuzz-short bench nightly install generate clean
+.PHONY: help build run test check unit race clusters race-clusters spec spec-nightly explore mutants validate replay histories recorded coverage fuzz fuzz-short bench nightly install generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ mutants: install ## deliberate bugs in the core and in the memory layer: which l
 clusters: ## tests that start clusters of real processes, but for the one that recorded runs
 	$(REAL) $(GO) test -p 1 -skip '^TestCoverage$$' $(CLUSTERS)
 
+race-clusters: ## end-to-end tests with daemons and programs under the race detector, invariants on
+	$(REAL) $(GO) test -race -timeout 60m ./e2e
+
 validate: install build recorded ## recorded runs through the specification, by TLC, and runs that it must refuse
 	@scripts/validate .recorded
 
@@ -95,6 +98,7 @@ nightly: test spec-nightly ## the long runs
 	$(GO) run ./impl/explore/check -class nightly -graph 400000
 	$(MAKE) fuzz T=5m
 	$(GO) test ./linearizability -run TestAgreement -rounds 200000
+	$(MAKE) race-clusters
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
 
 clean:

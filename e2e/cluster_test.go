@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/client/clienttest"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/node"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
@@ -31,6 +32,9 @@ import (
 var patience = func() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv("MOME_E2E_PATIENCE")); err == nil {
 		return d
+	}
+	if clienttest.RaceEnabled {
+		return 10 * time.Minute
 	}
 	return 90 * time.Second
 }()
