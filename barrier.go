@@ -24,7 +24,7 @@ type Barrier struct {
 // party is taken, or if others joined with another number of parties.
 func (n *Node) Barrier(ctx context.Context, name string, party, parties int) (*Barrier, error) {
 	if err := n.joinBarrier(ctx, name, party, parties); err != nil {
-		return nil, fmt.Errorf("mome: join barrier %q as party %d of %d: %w", name, party, parties, err)
+		return nil, wrap(err, "mome: join barrier %q as party %d of %d", name, party, parties)
 	}
 	return &Barrier{node: n, name: name, party: party, parties: parties}, nil
 }
@@ -59,7 +59,7 @@ func (b *Barrier) Wait(ctx context.Context) error {
 		Name: b.name, Party: uint32(b.party), Parties: uint32(b.parties), Round: b.round + 1,
 	}}})
 	if err != nil {
-		return fmt.Errorf("mome: barrier %q, party %d, round %d: %w", b.name, b.party, b.round+1, err)
+		return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)
 	}
 	b.round++
 	return nil

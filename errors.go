@@ -3,6 +3,7 @@ package mome
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/memory"
@@ -32,12 +33,25 @@ var (
 	ErrLost = errors.New("mome: data is lost")
 )
 
-// wrap says what was being done to what.
+// opError says in one line, which names Mome once, what was being done to what.
+type opError struct {
+	op  string
+	err error
+}
+
+func (e *opError) Error() string {
+	text := e.op + ": " + strings.ReplaceAll(e.err.Error(), "\n", "; ")
+	return strings.NewReplacer(": mome: ", ": ", "; mome: ", "; ").Replace(text)
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+// wrap makes an opError of an error.
 func wrap(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf(format+": %w", append(args, err)...)
+	return &opError{fmt.Sprintf(format, args...), err}
 }
 
 // memoryError turns an error of the memory package into one of this package.

@@ -2,7 +2,6 @@ package mome
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/mome-dsm/mome/impl/client"
@@ -79,14 +78,14 @@ func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquir
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("mome: %s lock %q: %w", op, l.name, err)
+		return 0, wrap(err, "mome: %s lock %q", op, l.name)
 	}
 	turn := reply.GetLock()
 	l.mu.Lock()
 	l.fence = turn.GetFence()
 	l.mu.Unlock()
 	if turn.GetOwnerDied() {
-		return turn.GetFence(), fmt.Errorf("mome: %s lock %q (it is held): %w", op, l.name, ErrOwnerDied)
+		return turn.GetFence(), wrap(ErrOwnerDied, "mome: %s lock %q (it is held)", op, l.name)
 	}
 	return turn.GetFence(), nil
 }

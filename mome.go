@@ -100,7 +100,7 @@ func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 		Hangup: fail,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mome: connect: %w", err)
+		return nil, wrap(err, "mome: connect")
 	}
 	w := n.client.Welcome()
 	if w.Base != uint64(addr.Base) || w.PageSize != addr.PageSize {

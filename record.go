@@ -54,12 +54,12 @@ func Record(n *Node) (*Recorder, error) {
 		return nil, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("mome: record: %s: %w", EnvHistory, err)
+		return nil, wrap(err, "mome: record: %s", EnvHistory)
 	}
 	process := fmt.Sprintf("%d-%08x", os.Getpid(), rand.Uint32())
 	clock, err := n.clock()
 	if err != nil {
-		return nil, fmt.Errorf("mome: record: %w", err)
+		return nil, wrap(err, "mome: record")
 	}
 	build := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -70,7 +70,7 @@ func Record(n *Node) (*Recorder, error) {
 		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Nodes(), Clock: clock,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mome: record: %w", err)
+		return nil, wrap(err, "mome: record")
 	}
 	return &Recorder{node: n, history: h}, nil
 }

@@ -51,7 +51,7 @@ type SegmentInfo struct {
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts)
 	if err != nil {
-		return nil, fmt.Errorf("mome: create segment %q: %w", name, err)
+		return nil, wrap(err, "mome: create segment %q", name)
 	}
 	return s, nil
 }
@@ -80,7 +80,7 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
 	s, err := n.open(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("mome: open segment %q: %w", name, err)
+		return nil, wrap(err, "mome: open segment %q", name)
 	}
 	return s, nil
 }
@@ -113,7 +113,7 @@ func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts .
 			s.Close()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("mome: open or create segment %q: %w", name, err)
+			return nil, wrap(err, "mome: open or create segment %q", name)
 		}
 		return s, nil
 	}
@@ -211,7 +211,7 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 	for {
 		reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_List{List: &attachpb.List{After: after}}})
 		if err != nil {
-			return nil, fmt.Errorf("mome: list segments: %w", err)
+			return nil, wrap(err, "mome: list segments")
 		}
 		page := reply.GetSegments()
 		for _, s := range page.GetSegments() {
@@ -235,7 +235,7 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 // to it raise SIGBUS from then on.
 func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := client.ValidName(name); err != nil {
-		return fmt.Errorf("mome: remove segment: %w", err)
+		return wrap(err, "mome: remove segment")
 	}
 	_, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: name}}})
 	return wrap(err, "mome: remove segment %q", name)

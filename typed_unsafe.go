@@ -19,7 +19,7 @@ import (
 func SliceOf[T any](s *Segment, off int64, n int) ([]T, error) {
 	at, err := typed(s, reflect.TypeFor[T](), off, n)
 	if err != nil {
-		return nil, fmt.Errorf("mome: SliceOf[%v] in segment %q: %w", reflect.TypeFor[T](), s.Name(), err)
+		return nil, wrap(err, "mome: SliceOf[%v] in segment %q", reflect.TypeFor[T](), s.Name())
 	}
 	if n == 0 {
 		return []T{}, nil
@@ -32,7 +32,7 @@ func SliceOf[T any](s *Segment, off int64, n int) ([]T, error) {
 func ValueOf[T any](s *Segment, off int64) (*T, error) {
 	at, err := typed(s, reflect.TypeFor[T](), off, 1)
 	if err != nil {
-		return nil, fmt.Errorf("mome: ValueOf[%v] in segment %q: %w", reflect.TypeFor[T](), s.Name(), err)
+		return nil, wrap(err, "mome: ValueOf[%v] in segment %q", reflect.TypeFor[T](), s.Name())
 	}
 	return (*T)(at), nil
 }

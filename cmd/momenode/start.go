@@ -391,6 +391,8 @@ func explainStart(err error, cfg node.Config) error {
 		return fmt.Errorf("%w; another process has the port: choose another --listen", err)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("%w; %s is not an address of this machine: choose another --listen", err, cfg.Listen)
+	case errors.As(err, new(*net.AddrError)), errors.As(err, new(*net.DNSError)):
+		return fmt.Errorf("%w; --listen is HOST:PORT, HOST an address of this machine, PORT a number", err)
 	}
 	return err
 }

@@ -126,11 +126,11 @@ func checkSocket(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("mome: no socket at %s: is the node running?", path)
+		return fmt.Errorf("mome: no socket at %s: is the node running? start it, or let MOME_SOCKET name the socket of one that is", path)
 	case err != nil:
 		return fmt.Errorf("mome: attach socket: %w", err)
 	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("mome: %s is not a socket", path)
+		return fmt.Errorf("mome: %s is not a socket; let MOME_SOCKET name the attach socket of a node", path)
 	}
 	return nil
 }

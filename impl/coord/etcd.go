@@ -92,7 +92,7 @@ func (s *etcdStore) fail(ctx context.Context, op string, err error) error {
 	}
 	switch status.Code(err) {
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return fmt.Errorf("%w: %s: %s: %w; check the cluster token", ErrDenied, s.where, op, err)
+		return fmt.Errorf("%w: %s: %s: %s", ErrDenied, s.where, op, status.Convert(err).Message())
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return s.unavailable(op, err)
 	}

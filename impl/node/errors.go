@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/coord"
@@ -23,7 +24,9 @@ func attachError(err error) error {
 		{coord.ErrBadAttrs, client.ErrInvalid},
 	} {
 		if errors.Is(err, pair.from) {
-			return fmt.Errorf("%w: %w", pair.to, err)
+			// What it was doing, and to say the same in other words, helps nobody.
+			_, detail, _ := strings.Cut(err.Error(), pair.from.Error()+": ")
+			return fmt.Errorf("%w: %s", pair.to, detail)
 		}
 	}
 	return fmt.Errorf("%w: %w", client.ErrInternal, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -155,7 +156,7 @@ func (h *handshake) receive(step wirepb.Step) (*wirepb.Handshake, error) {
 	}
 	msg, err := parseHandshake(b, h.m.version)
 	if err != nil {
-		return nil, refuse(wirepb.Refusal_MALFORMED, "%s: %v", h.remote, err)
+		return nil, refuse(wirepb.Refusal_MALFORMED, "%s: %s", h.remote, strings.TrimPrefix(err.Error(), ErrHandshake.Error()+": "))
 	}
 	if msg.Version != h.m.version {
 		return nil, refuse(wirepb.Refusal_VERSION, "node %d at %s speaks version %d, node %d version %d",
