@@ -108,6 +108,20 @@ func BenchmarkFault(b *testing.B) {
 	}
 }
 
+// BenchmarkScan is the core's own time for each page of many that one node
+// writes and another one reads, with tables too large for the nearest caches.
+func BenchmarkScan(b *testing.B) {
+	const pages = 1 << 14
+	c := testConfiguration(2, 64)
+	k := newCluster(c.WithSegments([]Segment{{First: 0, Pages: pages, Generation: 5}}))
+	p := addr.PageNum(0)
+	for b.Loop() {
+		k.fault(InWriteFault, 0, p)
+		k.fault(InReadFault, 1, p)
+		p = (p + 1) % pages
+	}
+}
+
 // BenchmarkIdlePage reports the bytes that a touched page costs: the reader's
 // leaf, an intermediate of its own, and the root, at three nodes.
 func BenchmarkIdlePage(b *testing.B) {

@@ -64,13 +64,13 @@ func (m *ManagerState) Idle() bool { return m.Busy == OpNone && !m.Recall && len
 // Manager is the state of the root or an intermediate of a page at this node.
 func (s *Shard) Manager(p addr.PageNum, at addr.Place) ManagerState {
 	id := addr.ID(p, at)
-	d := s.directories[id]
+	d := s.directories.get(id)
 	if at.Tag == addr.Root {
 		d.right = Write
 	}
 	m := ManagerState{Right: d.right, Marked: d.marked, Owner: d.ownerChild(), OwnerRight: d.ownerRight,
 		Stale: d.home == stale, Virgin: d.home == virgin, Version: d.version}
-	t := s.transactions[id]
+	t := s.transactions.get(id)
 	if t == nil {
 		return m
 	}
@@ -123,9 +123,9 @@ type LeafState struct {
 
 // Leaf is the state of the leaf of a page.
 func (s *Shard) Leaf(p addr.PageNum) LeafState {
-	v := s.views[p]
+	v := s.views.get(p)
 	l := LeafState{Right: v.right, Version: v.version, Stamp: v.stamp}
-	a := s.asks[p]
+	a := s.asks.get(p)
 	if a == nil {
 		return l
 	}

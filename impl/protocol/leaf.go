@@ -36,45 +36,34 @@ type leafManager struct {
 	page addr.PageNum
 	view
 	*asking
-
-	stored view // what views has; of no account without a right
-	known  bool // asks has asking
 }
 
 func (s *Shard) beginLeaf(p addr.PageNum) *leafManager {
 	l := &s.leafTurn
-	*l = leafManager{Shard: s, at: addr.Place{Node: s.self, Tag: addr.Leaf}, page: p, view: s.views[p], asking: s.asks[p]}
-	l.stored, l.known = l.view, l.asking != nil
-	if !l.known {
+	*l = leafManager{Shard: s, at: addr.Place{Node: s.self, Tag: addr.Leaf}, page: p, view: s.views.get(p), asking: s.asks.get(p)}
+	if l.asking == nil {
 		l.asking = s.newAsking()
 	}
 	return l
 }
 
-// endLeaf puts the leaf back into the tables, as far as it has changed.
+// endLeaf puts the leaf back into the tables.
 func (l *leafManager) endLeaf() {
-	switch idle := l.asking.idle(); {
-	case idle && l.known:
-		delete(l.asks, l.page)
-		fallthrough
-	case idle:
+	if l.asking.idle() {
+		l.asks.set(l.page, nil)
 		l.freeAsking(l.asking)
-	case !l.known:
-		l.asks[l.page] = l.asking
+	} else {
+		l.asks.set(l.page, l.asking)
 	}
 	l.storeView()
 }
 
+// storeView forgets what belongs to a right that is gone.
 func (l *leafManager) storeView() {
-	switch {
-	case l.view == l.stored:
-		return
-	case l.right == None:
-		delete(l.views, l.page)
-	default:
-		l.views[l.page] = l.view
+	if l.right == None {
+		l.view = view{}
 	}
-	l.stored = l.view
+	l.views.set(l.page, l.view)
 }
 
 // show makes the leaf's state visible to an observer in the middle of a step.
@@ -83,7 +72,7 @@ func (l *leafManager) show() {
 		return
 	}
 	l.storeView()
-	l.asks[l.page], l.known = l.asking, true
+	l.asks.set(l.page, l.asking)
 }
 
 func (a *asking) phase() Phase {

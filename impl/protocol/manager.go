@@ -132,9 +132,6 @@ type manager struct {
 	root bool
 	dir  directory
 	*transaction
-
-	stored directory // what directories has
-	known  bool      // transactions has transaction
 }
 
 // begin loads the manager of a page.
@@ -142,14 +139,12 @@ func (s *Shard) begin(p addr.PageNum, at addr.Place) *manager {
 	m := &s.turn
 	*m = manager{Shard: s, id: addr.ID(p, at), at: at, page: p, root: at.Tag == addr.Root}
 	m.tree = s.tree(p)
-	m.dir = s.directories[m.id]
-	m.stored = m.dir
+	m.dir = s.directories.get(m.id)
 	if m.root {
 		m.dir.right = Write
 	}
-	m.transaction = s.transactions[m.id]
-	m.known = m.transaction != nil
-	if !m.known {
+	m.transaction = s.transactions.get(m.id)
+	if m.transaction == nil {
 		m.transaction = s.newTransaction()
 	}
 	return m
@@ -164,17 +159,13 @@ func (m *manager) end() {
 	}
 }
 
-// store puts the manager back into the tables, as far as it has changed. An idle
-// page costs little there.
+// store puts the manager back into the tables. An idle page costs little there.
 func (m *manager) store() {
-	switch idle := m.transaction.idle(); {
-	case idle && m.known:
-		delete(m.transactions, m.id)
-		fallthrough
-	case idle:
+	if m.transaction.idle() {
+		m.transactions.set(m.id, nil)
 		m.freeTransaction(m.transaction)
-	case !m.known:
-		m.transactions[m.id] = m.transaction
+	} else {
+		m.transactions.set(m.id, m.transaction)
 	}
 	d := m.dir
 	if m.root {
@@ -183,13 +174,7 @@ func (m *manager) store() {
 		// Nothing is marked: the next Grant brings the version again.
 		d.version = 0
 	}
-	switch {
-	case d == m.stored:
-	case d == (directory{}):
-		delete(m.directories, m.id)
-	default:
-		m.directories[m.id] = d
-	}
+	m.directories.set(m.id, d)
 }
 
 // down sends a message to a child, on behalf of a transaction.

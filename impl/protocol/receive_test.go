@@ -22,11 +22,17 @@ func testConfiguration(nodes, fanout int) *Configuration {
 
 // digest is all that a message may change.
 func (s *Shard) digest() string {
-	text := fmt.Sprintf("%v %v %d %d %d", s.views, s.directories, s.lamport, s.cut, s.txns)
-	for id, t := range s.transactions {
+	text := fmt.Sprintf("%d %d %d", s.lamport, s.cut, s.txns)
+	for p, v := range s.views.all {
+		text += fmt.Sprintf(" %v:%+v", p, v)
+	}
+	for id, d := range s.directories.all {
+		text += fmt.Sprintf(" %v:%+v", id, d)
+	}
+	for id, t := range s.transactions.all {
 		text += fmt.Sprintf(" %v:%+v", id, *t)
 	}
-	for p, a := range s.asks {
+	for p, a := range s.asks.all {
 		text += fmt.Sprintf(" %v:%+v", p, *a)
 	}
 	return text
@@ -179,8 +185,8 @@ func TestIdleManagersAreForgotten(t *testing.T) {
 		t.Errorf("node 2 remembers %d views and %d managers of pages that it has no right to", v, d)
 	}
 	for i, s := range c.shards {
-		if len(s.transactions) != 0 || len(s.asks) != 0 {
-			t.Errorf("node %d has %d transactions and %d requests", i, len(s.transactions), len(s.asks))
+		if s.transactions.len() != 0 || s.asks.len() != 0 {
+			t.Errorf("node %d has %d transactions and %d requests", i, s.transactions.len(), s.asks.len())
 		}
 	}
 }

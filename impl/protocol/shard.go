@@ -69,10 +69,10 @@ type Shard struct {
 	incarnation addr.Incarnation
 	conf        *Configuration
 
-	directories  map[addr.ManagerID]directory
-	transactions map[addr.ManagerID]*transaction
-	views        map[addr.PageNum]view
-	asks         map[addr.PageNum]*asking
+	directories  table[addr.ManagerID, directory]
+	transactions table[addr.ManagerID, *transaction]
+	views        table[addr.PageNum, view]
+	asks         table[addr.PageNum, *asking]
 
 	epoch      uint64 // the newest that any message carried
 	generation uint32 // the newest of any configuration
@@ -102,10 +102,10 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 	return &Shard{
 		self: self, incarnation: incarnation, conf: conf, observer: o, generation: conf.Generation,
 		txns:         uint64(index) << 48,
-		directories:  make(map[addr.ManagerID]directory),
-		transactions: make(map[addr.ManagerID]*transaction),
-		views:        make(map[addr.PageNum]view),
-		asks:         make(map[addr.PageNum]*asking),
+		directories:  newTable[addr.ManagerID, directory](),
+		transactions: newTable[addr.ManagerID, *transaction](),
+		views:        newTable[addr.PageNum, view](),
+		asks:         newTable[addr.PageNum, *asking](),
 	}
 }
 
@@ -128,47 +128,32 @@ func (s *Shard) Configure(conf *Configuration) {
 		was, is := old.Segment(p), conf.Segment(p)
 		return is == nil || was == nil || was.Generation != is.Generation
 	}
-	for id := range s.directories {
-		if gone(id.Page()) {
-			delete(s.directories, id)
-		}
-	}
-	for id := range s.transactions {
-		if gone(id.Page()) {
-			delete(s.transactions, id)
-		}
-	}
-	for p := range s.views {
-		if gone(p) {
-			delete(s.views, p)
-		}
-	}
-	for p := range s.asks {
-		if gone(p) {
-			delete(s.asks, p)
-		}
-	}
+	goneID := func(id addr.ManagerID) bool { return gone(id.Page()) }
+	s.directories.forget(goneID)
+	s.transactions.forget(goneID)
+	s.views.forget(gone)
+	s.asks.forget(gone)
 }
 
 // Counters is what was counted so far.
 func (s *Shard) Counters() Counters { return s.counters }
 
 // Right is this node's right to the page.
-func (s *Shard) Right(p addr.PageNum) Right { return s.views[p].right }
+func (s *Shard) Right(p addr.PageNum) Right { return s.views.get(p).right }
 
 // Asking says whether a request of this node for the page is out.
 func (s *Shard) Asking(p addr.PageNum) bool {
-	a := s.asks[p]
+	a := s.asks.get(p)
 	return a != nil && a.op != OpNone
 }
 
 // Tables is how many pages the shard remembers: as leaf, and as root or
 // intermediate manager.
-func (s *Shard) Tables() (views, directories int) { return len(s.views), len(s.directories) }
+func (s *Shard) Tables() (views, directories int) { return s.views.len(), s.directories.len() }
 
 // Holds calls yield for each page that this node has a right to, in no order.
 func (s *Shard) Holds(yield func(addr.PageNum) bool) {
-	for p := range s.views {
+	for p := range s.views.all {
 		if !yield(p) {
 			return
 		}

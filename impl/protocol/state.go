@@ -13,11 +13,11 @@ func (s *Shard) AppendState(b []byte, p addr.PageNum, at addr.Place) []byte {
 		return s.appendLeaf(b, p)
 	}
 	id := addr.ID(p, at)
-	d := s.directories[id]
+	d := s.directories.get(id)
 	if at.Tag == addr.Root {
 		d.right = Write
 	}
-	t := s.transactions[id]
+	t := s.transactions.get(id)
 	if t == nil {
 		t = &transaction{}
 	}
@@ -112,12 +112,12 @@ func appendManager(b []byte, d *directory, t *transaction, root bool) []byte {
 }
 
 func (s *Shard) appendLeaf(b []byte, p addr.PageNum) []byte {
-	v := s.views[p]
+	v := s.views.get(p)
 	b = append(b, `{"right":"`...)
 	b = append(b, v.right.String()...)
 	b = append(b, `","version":`...)
 	b = strconv.AppendUint(b, v.version, 10)
-	if a := s.asks[p]; a != nil && !a.idle() {
+	if a := s.asks.get(p); a != nil && !a.idle() {
 		b = append(b, `,"req":"`...)
 		b = append(b, a.op.String()...)
 		b = append(b, `","have":"`...)
