@@ -29,12 +29,13 @@ type shard struct {
 	core    *protocol.Shard
 	log     *trace.Log // nil: off
 	batch   protocol.Batch
-	inputs  int // in the batch; those about one page follow each other
+	inputs  int    // in the batch; those about one page follow each other
+	now     uint32 // when the batch began: its inputs' stamp
 	waiters map[addr.PageNum][]waiter
 	written map[addr.PageNum][]func()
 	early   []earlyMessage
-	touched outbox    // appended to
-	fills   []arrival // content that the batch brings, to be put into frames
+	touched outbox   // appended to
+	fills   arrivals // content that the batch brings, to be put into frames
 	hot     hotPages
 
 	inbox   inbox
@@ -210,7 +211,10 @@ func (o *outbox) flush() {
 // the page that came with a Data message.
 // Preconditions: s.mu is held; inputs about one page follow each other.
 func (s *shard) input(in protocol.Input, payload []byte) error {
-	in.Stamp = s.node.stamp()
+	if s.inputs == 0 {
+		s.now = s.node.stamp()
+	}
+	in.Stamp = s.now
 	s.log.Input(&in)
 	from := len(s.batch.Effects)
 	err := s.core.Step(in, &s.batch)
@@ -225,10 +229,10 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	for i := from; i < len(s.batch.Effects); i++ {
 		switch e := &s.batch.Effects[i]; e.Kind {
 		case protocol.FrameFill:
-			s.fills = append(s.fills, arrival{e.Page, payload})
+			s.fills.add(arrival{e.Page, payload})
 			s.log.Content(trace.Take, e.Page, s.node.leaf(), payload)
 		case protocol.FrameZero:
-			s.fills = append(s.fills, arrival{page: e.Page})
+			s.fills.add(arrival{page: e.Page})
 		case protocol.HomeFill:
 			if err := s.node.segment(e.Page).home.Fill(e.Page, payload); err != nil {
 				s.node.failMemory(err)
@@ -260,16 +264,32 @@ type arrival struct {
 	content []byte
 }
 
-// arrived takes the content that this batch has brought for a page.
-func (s *shard) arrived(p addr.PageNum) (arrival, bool) {
-	for i := range s.fills {
-		if s.fills[i].page == p {
-			a := s.fills[i]
-			s.fills = append(s.fills[:i], s.fills[i+1:]...)
-			return a, true
+// arrivals is those of a batch. They are taken in about the order in which they
+// were added.
+type arrivals struct {
+	list []arrival
+	next int // taken are all before it
+}
+
+func (a *arrivals) add(one arrival) { a.list = append(a.list, one) }
+
+// take takes the content that this batch has brought for a page.
+func (a *arrivals) take(p addr.PageNum) (arrival, bool) {
+	for i := a.next; i < len(a.list); i++ {
+		if a.list[i].page == p {
+			a.list[i], a.list[a.next] = a.list[a.next], a.list[i]
+			a.next++
+			return a.list[a.next-1], true
 		}
 	}
 	return arrival{}, false
+}
+
+// rest empties the list, and returns what was not taken.
+func (a *arrivals) rest() []arrival {
+	rest := a.list[a.next:]
+	a.list, a.next = a.list[:0], 0
+	return rest
 }
 
 // zeros is a page of zeros.
@@ -298,7 +318,7 @@ const (
 	passProtect = iota
 	passContent // page bytes are read or written
 	passDrop
-	passSend // messages without a page: an Ack says that the page is gone
+	passSend // messages without a page: an Ack may say that the page is gone
 	passGrant
 )
 
@@ -307,7 +327,12 @@ func passOf(e *protocol.Effect) int {
 	case protocol.FrameProtect, protocol.Held: // input has seen to Held
 		return passProtect
 	case protocol.Send:
-		if e.Msg.Data == protocol.PageData {
+		switch m := &e.Msg; {
+		case m.Data == protocol.PageData:
+			return passContent
+		case m.Kind == protocol.Grant && m.Op == protocol.OpRead, m.Kind == protocol.Ack && m.Keep != protocol.None:
+			// What follows from a page that stays travels with its Data: who gets
+			// both in one frame maps the page as it comes.
 			return passContent
 		}
 		return passSend
@@ -358,12 +383,11 @@ func (s *shard) carryOut() {
 			s.endRun(&r)
 		}
 	}
-	for _, a := range s.fills {
+	for _, a := range s.fills.rest() {
 		if !s.withhold(a) {
 			s.keep(a)
 		}
 	}
-	s.fills = s.fills[:0]
 	s.batch.Reset()
 	s.inputs = 0
 }
@@ -528,7 +552,7 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 			next := run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
 				write: e.Right == protocol.Write, first: e.Page}
 			// The first process gets what has come straight into its mapping.
-			if a, ok := s.arrived(e.Page); ok {
+			if a, ok := s.fills.take(e.Page); ok {
 				next.from, next.content = inContent, a.content
 				if a.content == nil {
 					next.from = inZeros
