@@ -52,11 +52,24 @@ func (n *Node) joinBarrier(ctx context.Context, name string, party, parties int)
 // Wait goes on waiting for the same round. The error wraps ErrPartyDied if a
 // party died or left that the round needs: the barrier is of no use then, until
 // all have left.
-func (b *Barrier) Wait(ctx context.Context) error {
+func (b *Barrier) Wait(ctx context.Context) error { return b.wait(ctx, nil) }
+
+// WaitPrefetch is Wait, and asks for pages of s as PrefetchAll does: those that
+// this party uses first after the barrier. The node does so at the moment when
+// all parties have arrived, together with its own messages about the barrier.
+func (b *Barrier) WaitPrefetch(ctx context.Context, s *Segment, hints ...Hint) error {
+	ahead, err := s.prefetch(hints)
+	if err != nil {
+		return err
+	}
+	return b.wait(ctx, ahead)
+}
+
+func (b *Barrier) wait(ctx context.Context, ahead *attachpb.Prefetch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, err := b.node.call(ctx, &attachpb.Request{Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{
-		Name: b.name, Party: uint32(b.party), Parties: uint32(b.parties), Round: b.round + 1,
+		Name: b.name, Party: uint32(b.party), Parties: uint32(b.parties), Round: b.round + 1, Prefetch: ahead,
 	}}})
 	if err != nil {
 		return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)

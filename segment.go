@@ -331,7 +331,15 @@ type Hint struct {
 // PrefetchAll is Prefetch of several ranges, as one message: what the node must
 // ask another for them goes out together.
 func (s *Segment) PrefetchAll(hints ...Hint) error {
-	var all *attachpb.Prefetch
+	all, err := s.prefetch(hints)
+	if err != nil || all == nil {
+		return err
+	}
+	return wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: all}}), "mome: prefetch segment %q", s.Name())
+}
+
+// prefetch is the hints as one message; nil where there is nothing to fetch.
+func (s *Segment) prefetch(hints []Hint) (all *attachpb.Prefetch, err error) {
 	for _, h := range hints {
 		if err := s.op("prefetch", h.Offset, h.Length, func(r *attachpb.Range) error {
 			p := &attachpb.Prefetch{Range: r, Write: h.Write}
@@ -342,13 +350,10 @@ func (s *Segment) PrefetchAll(hints ...Hint) error {
 			}
 			return nil
 		}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if all == nil {
-		return nil
-	}
-	return wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: all}}), "mome: prefetch segment %q", s.Name())
+	return all, nil
 }
 
 // WriteBack brings what this node has stored to bytes [off, off+n) to the homes

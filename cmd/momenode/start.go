@@ -364,6 +364,7 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	tuneThreads()
+	cfg.Sleepers = makePlaces
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {

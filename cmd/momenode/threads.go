@@ -17,11 +17,17 @@ import (
 // their short turns. What follows has the two schedulers, Go's and the kernel's,
 // treat them so. It is a matter of speed only: what the machine refuses is left.
 
-// minProcs is how many threads of the daemon may run Go code at a time, on a
-// machine with fewer processors too. One that comes back from the kernel finds a
-// place to run without the scheduler's help (on two processors: 0.4 instead of
-// 2.5 futex calls for each fault).
-const minProcs = 8
+// The Go runtime has a number of places at which threads run Go code. One that
+// comes back from the kernel finds its place free, or needs the scheduler's help
+// (on two processors with two places: 2.5 futex calls for each fault instead of
+// 0.4). So there are places for all threads that sleep in the kernel, which keep
+// theirs until the monitor comes by, and some for those that run.
+const (
+	minPlaces   = 8
+	morePlaces  = 4   // than sleepers and processors
+	maxPlaces   = 128 // the garbage collector works at a quarter of them
+	placesAtime = 4   // to change the number stops the daemon for a moment
+)
 
 // turn is how long a thread of the daemon may run at a stretch. A thread that
 // wakes up and asks for short turns runs before one that has a long turn: of
@@ -31,16 +37,15 @@ const turn = 100 * time.Microsecond
 
 // monitorSlack is how late the Go runtime's monitor may wake up. It looks for
 // threads that have been in the kernel for long, every 20 us while it finds any;
-// here it finds some without end, and with processors to spare has nothing to
-// do for them. It made half of the daemon's switches of threads.
-const monitorSlack = time.Millisecond
+// here it finds some without end, and with places to spare has nothing to do for
+// them. It made two thirds of the daemon's switches of threads, and with a slack
+// of a millisecond still a third.
+const monitorSlack = 10 * time.Millisecond
 
 // tuneThreads is called before the daemon has threads of its own: those that
 // are made later inherit.
 func tuneThreads() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(minProcs, runtime.GOMAXPROCS(0)))
-	}
+	makePlaces(0)
 	for _, tid := range threads() {
 		if attr, err := unix.SchedGetAttr(tid, 0); err == nil && attr.Policy == unix.SCHED_NORMAL {
 			attr.Runtime = uint64(turn)
@@ -50,6 +55,15 @@ func tuneThreads() {
 	if tid := monitor(); tid != 0 {
 		slack := strconv.FormatInt(int64(monitorSlack), 10)
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", tid), []byte(slack), 0)
+	}
+}
+
+// makePlaces sees to it that there are enough for that many sleepers.
+func makePlaces(sleepers int) {
+	places := max(minPlaces, min(maxPlaces, runtime.NumCPU()+sleepers+morePlaces))
+	places = (places + placesAtime - 1) / placesAtime * placesAtime
+	if os.Getenv("GOMAXPROCS") == "" && places > runtime.GOMAXPROCS(0) {
+		runtime.GOMAXPROCS(places)
 	}
 }
 

@@ -23,6 +23,7 @@ type config struct {
 	omega                  float64
 	serial, json, stats    bool
 	prefetch               bool
+	ceiling                bool
 	name                   string
 }
 
@@ -37,6 +38,7 @@ func parse(args []string) (*config, error) {
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
 	flags.BoolVar(&c.stats, "stats", false, "print what the counters of rank 0's node grew by")
 	flags.BoolVar(&c.prefetch, "prefetch", true, "ask for edge rows ahead of their use")
+	flags.BoolVar(&c.ceiling, "ceiling", false, "measure what ranks reach that exchange nothing, in turn with the shared and the serial run")
 	flags.StringVar(&c.name, "name", "sor", "`name` of the segment and the barrier")
 	if err := team.Parse(flags, "Red-black SOR on a shared grid, one band of rows per rank.", args); err != nil {
 		return nil, err
@@ -61,27 +63,36 @@ func run(args []string) error {
 		Program: "sor", Size: fmt.Sprintf("%d x %d, %d iterations, omega %v", c.rows, c.cols, c.iterations, c.omega),
 	}
 	if c.serial {
-		took, digest := c.runSerial()
-		report.SetTimes(0, took)
-		report.Digest = digest
+		g := c.private(0, c.rows)
+		report.SetTimes(0, c.timeSerial(g, c.iterations))
+		report.Digest = g.digest()
 		return report.Print(os.Stdout, c.json)
 	}
 	return c.runShared(context.Background(), report)
 }
 
-// runSerial is the program in one process on an ordinary slice.
-func (c *config) runSerial() (time.Duration, string) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+// private is a grid on an ordinary slice, with rows [lo, hi) set to the start.
+func (c *config) private(lo, hi int) *grid {
 	l := newLayout(c.rows, c.cols, 1)
 	g := newGrid(l, make([]float64, l.size))
-	g.initialize(0, c.rows)
+	g.initialize(lo, hi)
+	return g
+}
+
+// timeSerial is the program in one process on one processor.
+func (c *config) timeSerial(g *grid, iterations int) time.Duration {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	start := time.Now()
-	for range c.iterations {
-		g.sweep(red, 0, c.rows, c.omega)
-		g.sweep(black, 0, c.rows, c.omega)
+	c.iterate(g, 0, c.rows, iterations)
+	return time.Since(start)
+}
+
+// iterate updates rows [lo, hi) and asks nobody.
+func (c *config) iterate(g *grid, lo, hi, iterations int) {
+	for range iterations {
+		g.sweep(red, lo, hi, c.omega)
+		g.sweep(black, lo, hi, c.omega)
 	}
-	took := time.Since(start)
-	return took, g.digest()
 }
 
 // runShared is one rank. Rank 0 completes and prints the report.
@@ -116,7 +127,7 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err != nil {
 		return err
 	}
-	took, err := t.Timed(ctx, func() error { return b.iterate(ctx) })
+	times, serial, err := b.run(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,11 +144,13 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err := t.Segment.Prefault(0, t.Segment.Size(), false); err != nil {
 		return err
 	}
-	report.Digest = b.grid.digest()
-	serial, digest := c.runSerial()
 	report.Ranks = t.Size
-	report.SetVerified(report.Digest == digest)
-	report.SetTimes(took, serial)
+	report.Digest = b.grid.digest()
+	report.SetVerified(report.Digest == serial.digest())
+	report.SetTimes(times.shared, times.serial)
+	if times.alone > 0 {
+		report.Ceiling = times.serial.Seconds() / times.alone.Seconds()
+	}
 	if err := t.Leave(ctx); err != nil {
 		return err
 	}
@@ -152,17 +165,60 @@ type band struct {
 	lo, hi int // rows
 }
 
-func (b *band) iterate(ctx context.Context) error {
-	for it := range b.iterations {
-		for _, colour := range []int{red, black} {
-			if err := b.phase(colour); err != nil {
-				return err
+// times is how long all iterations took: of the ranks on shared memory, of ranks
+// that exchange nothing, and of one process.
+type times struct{ shared, alone, serial time.Duration }
+
+// parts is in how many parts runs take turns that are measured beside each other:
+// whatever else the machine does meets all of them.
+const parts = 10
+
+// run runs the ranks and, at rank 0, the serial program, whose grid it returns.
+func (b *band) run(ctx context.Context) (t times, serial *grid, err error) {
+	if b.team.Rank == 0 {
+		serial = b.private(0, b.rows)
+	}
+	turns := 1
+	var alone *grid
+	if b.ceiling {
+		turns = min(parts, b.iterations)
+		alone = b.private(max(b.lo-1, 0), min(b.hi+1, b.rows))
+	}
+	for turn := range turns {
+		from, to := team.Split(b.iterations, turns, turn)
+		n := to - from
+		took, err := b.team.Timed(ctx, func() error { return b.iterate(ctx, n) })
+		if err != nil {
+			return t, nil, err
+		}
+		t.shared += took
+		if b.ceiling {
+			took, err := b.team.Timed(ctx, func() error {
+				b.config.iterate(alone, b.lo, b.hi, n)
+				return nil
+			})
+			if err != nil {
+				return t, nil, err
 			}
+			t.alone += took
+		}
+		if serial != nil {
+			t.serial += b.timeSerial(serial, n)
+		}
+	}
+	return t, serial, nil
+}
+
+// iterate is the rank's part of that many iterations.
+func (b *band) iterate(ctx context.Context, iterations int) error {
+	for it := range iterations {
+		for _, colour := range []int{red, black} {
+			b.phase(colour)
 			// The last barrier is the caller's.
-			if it == b.iterations-1 && colour == black {
+			if it == iterations-1 && colour == black {
 				break
 			}
-			if err := b.team.Wait(ctx); err != nil {
+			if err := b.team.Wait(ctx, b.edges(1-colour)...); err != nil {
 				return err
 			}
 		}
@@ -173,25 +229,21 @@ func (b *band) iterate(ctx context.Context) error {
 // phase updates the band's cells of one colour: the inner rows first, while the
 // neighbours' edge rows are on their way, then its own edge rows, which the
 // neighbours have read in the phase before.
-func (b *band) phase(colour int) error {
-	if b.prefetch && b.team.Size > 1 {
-		if err := b.askForEdges(colour); err != nil {
-			return err
-		}
-	}
+func (b *band) phase(colour int) {
 	g := b.grid
 	g.sweep(colour, b.lo+1, b.hi-1, b.omega)
 	g.sweep(colour, b.lo, b.lo+1, b.omega)
 	if b.hi-1 > b.lo {
 		g.sweep(colour, b.hi-1, b.hi, b.omega)
 	}
-	return nil
 }
 
-// askForEdges asks for the neighbours' edge rows of the other colour, and for
-// the right to store to the band's own of this one.
-func (b *band) askForEdges(colour int) error {
-	var hints []mome.Hint
+// edges is what the phase of a colour wants of others: the neighbours' edge rows
+// of the other colour, and the right to store to the band's own of this one.
+func (b *band) edges(colour int) (hints []mome.Hint) {
+	if !b.prefetch || b.team.Size == 1 {
+		return nil
+	}
 	ask := func(c, row int, write bool) {
 		off, n := b.grid.span(c, row)
 		hints = append(hints, mome.Hint{Offset: off, Length: n, Write: write})
@@ -206,5 +258,5 @@ func (b *band) askForEdges(colour int) error {
 			ask(colour, b.hi-1, true)
 		}
 	}
-	return b.team.Segment.PrefetchAll(hints...)
+	return hints
 }

@@ -110,14 +110,20 @@ func TestLayout(t *testing.T) {
 func TestRanks(t *testing.T) {
 	for _, ranks := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint(ranks), func(t *testing.T) {
-			out := clienttest.Run(t, ranks, "--rows", "100", "--cols", "130", "--iterations", "20", "--json", "--stats")
+			out := clienttest.Run(t, ranks, "--rows", "100", "--cols", "130", "--iterations", "20", "--json", "--stats", "--ceiling")
 			var r team.Report
 			if err := json.Unmarshal([]byte(out[0]), &r); err != nil {
 				t.Fatalf("%v: %s", err, out[0])
 			}
-			_, digest := (&config{rows: 100, cols: 130, iterations: 20, omega: 1.9}).runSerial()
+			c := &config{rows: 100, cols: 130, omega: 1.9}
+			g := c.private(0, c.rows)
+			c.iterate(g, 0, c.rows, 20)
+			digest := g.digest()
 			if r.Verified == nil || !*r.Verified || r.Digest != digest || r.Ranks != ranks {
 				t.Errorf("report %+v, want the digest %s verified", r, digest)
+			}
+			if r.Ceiling <= 0 {
+				t.Errorf("the ceiling is %v", r.Ceiling)
 			}
 			for rank, text := range out[1:] {
 				if text != "" {

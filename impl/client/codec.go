@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
@@ -84,10 +85,9 @@ func DecodeRequest(packet []byte, fds int) (*attachpb.Request, error) {
 	case *attachpb.Request_Unmap:
 		missing = b.Unmap.GetSegment() == nil
 	case *attachpb.Request_Prefetch:
-		missing = b.Prefetch.GetRange().GetSegment() == nil
-		for _, h := range b.Prefetch.GetMore() {
-			missing = missing || h.GetRange().GetSegment() == nil
-		}
+		missing = incomplete(b.Prefetch)
+	case *attachpb.Request_BarrierWait:
+		missing = b.BarrierWait.GetPrefetch() != nil && incomplete(b.BarrierWait.Prefetch)
 	case *attachpb.Request_WriteBack:
 		missing = b.WriteBack.GetRange().GetSegment() == nil
 	case *attachpb.Request_Drop:
@@ -100,6 +100,11 @@ func DecodeRequest(packet []byte, fds int) (*attachpb.Request, error) {
 		return nil, fmt.Errorf("%w: %T with %d descriptors, not %d", ErrMalformed, req.Body, fds, want)
 	}
 	return req, nil
+}
+
+// incomplete says whether one of the ranges names no segment.
+func incomplete(p *attachpb.Prefetch) bool {
+	return p.GetRange().GetSegment() == nil || slices.ContainsFunc(p.More, incomplete)
 }
 
 // DecodeReply reads a packet that carried fds descriptors. The error wraps

@@ -37,9 +37,12 @@ func everyRequest() map[*attachpb.Request]int {
 		{Id: 14, Body: &attachpb.Request_LockCancel{LockCancel: &attachpb.LockCancel{Request: 12}}}:                                        0,
 		{Id: 15, Body: &attachpb.Request_BarrierJoin{BarrierJoin: &attachpb.BarrierJoin{Name: "b", Party: 1, Parties: 2}}}:                 0,
 		{Id: 16, Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{Name: "b", Party: 1, Parties: 2, Round: 1 << 63}}}: 0,
-		{Id: 17, Body: &attachpb.Request_BarrierLeave{BarrierLeave: &attachpb.BarrierLeave{Name: "b", Party: 1}}}:                          0,
-		{Id: 19, Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}}:                                                                  0,
-		{Id: 18, Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}}:                                                                  0,
+		{Id: 20, Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{
+			Name: "b", Parties: 2, Round: 1, Prefetch: &attachpb.Prefetch{Range: span, More: []*attachpb.Prefetch{{Range: span, Write: true}}},
+		}}}: 0,
+		{Id: 17, Body: &attachpb.Request_BarrierLeave{BarrierLeave: &attachpb.BarrierLeave{Name: "b", Party: 1}}}: 0,
+		{Id: 19, Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}}:                                         0,
+		{Id: 18, Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}}:                                         0,
 	}
 }
 
@@ -133,6 +136,8 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		{"later body", later(1), ErrUnsupported},
 		{"later body, no id", later(0), ErrMalformed},
 		{"map without segment", encoded(&attachpb.Request{Id: 1, Body: &attachpb.Request_Map{Map: &attachpb.Map{}}}), ErrMalformed},
+		{"prefetch behind a barrier without segment", encoded(&attachpb.Request{Id: 1, Body: &attachpb.Request_BarrierWait{
+			BarrierWait: &attachpb.BarrierWait{Name: "b", Parties: 2, Prefetch: &attachpb.Prefetch{Range: &attachpb.Range{Segment: someRef}, More: []*attachpb.Prefetch{{}}}}}}), ErrMalformed},
 		{"drop without range", encoded(&attachpb.Request{Id: 1, Body: &attachpb.Request_Drop{Drop: &attachpb.Drop{}}}), ErrMalformed},
 		{"not UTF-8", encoded2(), ErrMalformed},
 	} {

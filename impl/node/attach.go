@@ -68,6 +68,8 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	// It sleeps in the kernel most of its time: a thread of its own.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	n.sleep(1)
+	defer n.sleep(-1)
 	ctx, stop := context.WithCancel(n.ctx)
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
 		mapped: make(map[uint64]*segment), mappings: make(map[uint64]*mapping),
@@ -194,9 +196,13 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 		*attachpb.Request_BarrierLeave, *attachpb.Request_LockAcquire, *attachpb.Request_BarrierWait:
 		return a.syncRequest(req)
 	case *attachpb.Request_Prefetch:
-		if err := a.prefetchAll(b.Prefetch); err != nil {
+		hints, err := a.hintsOf(b.Prefetch)
+		if err != nil {
 			return done(err)
 		}
+		var out outbox
+		a.begin(hints, &out)
+		out.flush()
 		return true
 	}
 	return a.later(func() {
@@ -497,58 +503,67 @@ func (a *application) rangeOf(r *attachpb.Range) (m *mapping, first addr.PageNum
 // are dropped, as hints may be.
 const maxHints = 64
 
-// prefetchAll begins the prefetches of a request. What they ask of another node
-// goes out together.
-func (a *application) prefetchAll(all *attachpb.Prefetch) error {
-	var out outbox
-	defer out.flush()
-	hint := func(h *attachpb.Prefetch) error {
-		m, first, count, err := a.rangeOf(h.Range)
-		if err == nil {
-			a.hint(m, first, count, h.Write, &out)
-		}
-		return err
-	}
-	err := hint(all)
-	for _, h := range all.More {
-		err = errors.Join(err, hint(h))
-	}
-	return err
+// hint is pages of one mapping that its process is going to use.
+type hint struct {
+	mapping *mapping
+	first   addr.PageNum
+	count   int64
+	write   bool
 }
 
-// hint begins a prefetch. One that fits under the bound needs no goroutine, and
-// leaves the sending to the owner of out.
-func (a *application) hint(m *mapping, first addr.PageNum, count int64, write bool, out *outbox) {
-	if count <= maxWindow && a.node.fetching.try(count) {
-		a.node.fetch(m, first, count, write, false, out)
-		m.seg.stats.prefetched.Add(uint64(count))
-		return
+// hintsOf is the ranges of a request, or what is wrong with one of them.
+func (a *application) hintsOf(all *attachpb.Prefetch) ([]hint, error) {
+	hints := make([]hint, 0, 1+len(all.More))
+	for i := -1; i < len(all.More); i++ {
+		one := all
+		if i >= 0 {
+			one = all.More[i]
+		}
+		m, first, count, err := a.rangeOf(one.Range)
+		if err != nil {
+			return nil, err
+		}
+		hints = append(hints, hint{m, first, count, one.Write})
 	}
-	if a.hints.Add(1) > maxHints {
-		a.hints.Add(-1)
-		return
+	return hints, nil
+}
+
+// begin begins prefetches. Those that fit under the bound need no goroutine, and
+// leave the sending to the owner of out: what they ask of another node goes out
+// together.
+func (a *application) begin(hints []hint, out *outbox) {
+	for _, h := range hints {
+		if h.count <= maxWindow && a.node.fetching.try(h.count) {
+			a.node.fetch(h.mapping, h.first, h.count, h.write, false, out)
+			h.mapping.seg.stats.prefetched.Add(uint64(h.count))
+			continue
+		}
+		if a.hints.Add(1) > maxHints {
+			a.hints.Add(-1)
+			continue
+		}
+		a.tasks.Add(1)
+		go func() {
+			defer a.tasks.Done()
+			defer a.hints.Add(-1)
+			a.prefetch(h)
+		}()
 	}
-	a.tasks.Add(1)
-	go func() {
-		defer a.tasks.Done()
-		defer a.hints.Add(-1)
-		a.prefetch(m, first, count, write)
-	}()
 }
 
 // prefetch asks for the pages, a bounded number at a time.
-func (a *application) prefetch(m *mapping, first addr.PageNum, count int64, write bool) {
-	for count > 0 {
-		part := min(count, maxWindow)
+func (a *application) prefetch(h hint) {
+	for h.count > 0 {
+		part := min(h.count, maxWindow)
 		if a.node.fetching.wait(a.ctx, part) != nil {
 			return
 		}
 		var out outbox
-		a.node.fetch(m, first, part, write, false, &out)
+		a.node.fetch(h.mapping, h.first, part, h.write, false, &out)
 		out.flush()
-		m.seg.stats.prefetched.Add(uint64(part))
-		first += addr.PageNum(part)
-		count -= part
+		h.mapping.seg.stats.prefetched.Add(uint64(part))
+		h.first += addr.PageNum(part)
+		h.count -= part
 	}
 }
 

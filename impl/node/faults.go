@@ -19,12 +19,21 @@ type mapping struct {
 // serveFaults runs on the mapping's own OS thread until the process is gone.
 func (n *Node) serveFaults(m *mapping) {
 	defer n.tasks.Done()
+	n.sleep(1)
+	defer n.sleep(-1)
 	if err := m.uffd.Serve(func(faults []memory.Fault) {
 		for i := range faults {
 			n.fault(m, &faults[i])
 		}
 	}); err != nil {
 		n.fail(fmt.Errorf("node %d cannot read the faults of %s: %w", n.id, m.uffd.Name(), err))
+	}
+}
+
+// sleep counts threads that sleep in the kernel from now on.
+func (n *Node) sleep(threads int) {
+	if now := n.sleepers.Add(int64(threads)); threads > 0 && n.cfg.Sleepers != nil {
+		n.cfg.Sleepers(int(now))
 	}
 }
 

@@ -55,7 +55,7 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	for j := range f.Syncs {
 		n.deliverPages(peer, r, f, first, int(f.After[j]))
 		first = int(f.After[j])
-		n.deliverSync(peer, &f.Syncs[j])
+		n.deliverSync(peer, &f.Syncs[j], &r.out)
 	}
 	n.deliverPages(peer, r, f, first, len(f.Messages))
 	if r.frames++; r.frames == flushEvery {

@@ -74,6 +74,9 @@ type Config struct {
 	// Joined is told the node's number and address once it has joined, while
 	// others may be missing. Default: nobody is told.
 	Joined func(id addr.NodeID, address string)
+	// Sleepers is told how many of the node's threads sleep in the kernel most
+	// of their time, whenever there are more. Default: nobody is told.
+	Sleepers func(threads int)
 	// Log takes what an operator should know. Default: nothing.
 	Log *slog.Logger
 	// Version of the program, for the cluster's record.
@@ -106,6 +109,7 @@ type Node struct {
 	readers  []reader     // by NodeID
 	trace    *trace.Recorder
 	linksUp  sync.WaitGroup
+	sleepers atomic.Int64
 	attach   *client.Listener
 
 	shards      [shardCount]shard
@@ -375,6 +379,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	go n.residences.serve()
 
 	n.peers = make([]*wire.Link, len(v.Members))
+	n.sleep(len(v.Members) - 1)
 	n.linksUp.Add(len(v.Members) - 1)
 	for _, m := range v.Members {
 		if m.Node == n.id {

@@ -81,13 +81,7 @@ func (s *shard) unlockInto(out *outbox) {
 
 // release moves what was appended to into out and unlocks.
 func (s *shard) release(out *outbox) {
-	for _, l := range s.touched.links[:s.touched.n] {
-		out.add(l)
-	}
-	for _, l := range s.touched.more {
-		out.add(l)
-	}
-	s.touched = outbox{}
+	out.join(&s.touched)
 	s.mu.Unlock()
 }
 
@@ -194,6 +188,17 @@ func (o *outbox) add(l *wire.Link) {
 	if !slices.Contains(o.more, l) {
 		o.more = append(o.more, l)
 	}
+}
+
+// join takes over what another outbox has.
+func (o *outbox) join(from *outbox) {
+	for _, l := range from.links[:from.n] {
+		o.add(l)
+	}
+	for _, l := range from.more {
+		o.add(l)
+	}
+	*from = outbox{}
 }
 
 // flush sends what was queued. No lock is held: it may spend a system call.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type syncs struct {
 	log     *trace.SyncLog // nil: nothing is recorded
 	batch   protocol.SyncBatch
 	touched outbox
+	ahead   map[request][]hint // what is to be fetched when a round of a barrier is over
+	opened  []opened           // those whose round is
 	parties map[uint64]*application
 	timers  map[request]*time.Timer // of acquires with a timeout
 	expired map[request]bool        // acquires that were taken back by their timer
@@ -31,11 +34,18 @@ type syncs struct {
 // request names a request of a process.
 type request struct{ party, id uint64 }
 
+// opened is what a process wants behind a barrier that has opened.
+type opened struct {
+	app   *application
+	hints []hint
+}
+
 func (n *Node) startSyncs() {
 	n.syncs.core = protocol.NewSyncNode(n.id, n.incarnation, n.conf)
 	if log := n.syncs.log; log != nil {
 		n.syncs.core.Observe(&syncObserver{log, n.syncs.core})
 	}
+	n.syncs.ahead = make(map[request][]hint)
 	n.syncs.parties = make(map[uint64]*application)
 	n.syncs.timers = make(map[request]*time.Timer)
 	n.syncs.expired = make(map[request]bool)
@@ -44,8 +54,9 @@ func (n *Node) startSyncs() {
 // Object is the number of a named lock or barrier.
 func Object(kind, name string) uint64 { return xxhash.Sum64String(kind + "\x00" + name) }
 
-// deliverSync hands over what came from another node.
-func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync) {
+// deliverSync hands over what came from another node. The sending is left to the
+// owner of out.
+func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync, out *outbox) {
 	in := protocol.Sync(*m)
 	if in.From != peer {
 		links{n}.refuse(peer, fmt.Errorf("%w: it speaks for node %d", protocol.ErrForeign, in.From))
@@ -53,7 +64,7 @@ func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync) {
 	}
 	n.syncs.mu.Lock()
 	err := n.syncStep(protocol.SyncInput{Kind: protocol.InSync, Sync: &in})
-	n.syncUnlock()
+	n.syncUnlockInto(out)
 	if err != nil {
 		links{n}.refuse(peer, err)
 	}
@@ -89,12 +100,23 @@ func (n *Node) syncStep(in protocol.SyncInput) error {
 	return nil
 }
 
-// syncUnlock lets the machine go and sends what was queued.
+// syncUnlock lets the machine go, begins what is wanted behind barriers, and sends what was queued.
 func (n *Node) syncUnlock() {
-	out := n.syncs.touched
-	n.syncs.touched = outbox{}
-	n.syncs.mu.Unlock()
+	var out outbox
+	n.syncUnlockInto(&out)
 	out.flush()
+}
+
+// syncUnlockInto is syncUnlock, and leaves the sending to the owner of out.
+func (n *Node) syncUnlockInto(out *outbox) {
+	out.join(&n.syncs.touched)
+	open := n.syncs.opened
+	n.syncs.opened = nil
+	n.syncs.mu.Unlock()
+	for _, o := range open {
+		o.app.begin(o.hints, out)
+		o.app.tasks.Done()
+	}
 }
 
 // answer writes the end of a request. It does not wait: an application has less
@@ -108,6 +130,13 @@ func (n *Node) answer(app *application, a *protocol.Answer) {
 	}
 	expired := n.syncs.expired[r]
 	delete(n.syncs.expired, r)
+	if hints := n.syncs.ahead[r]; hints != nil {
+		delete(n.syncs.ahead, r)
+		if a.Code == protocol.CodeOK {
+			app.tasks.Add(1) // the process does not leave before they have begun
+			n.syncs.opened = append(n.syncs.opened, opened{app, hints})
+		}
+	}
 	app.finished()
 	if a.Code == protocol.CodeOK {
 		if a.Kind == protocol.InLockAcquire {
@@ -170,11 +199,9 @@ func (n *Node) processDied(party uint64) {
 			delete(n.syncs.timers, r)
 		}
 	}
-	for r := range n.syncs.expired {
-		if r.party == party {
-			delete(n.syncs.expired, r)
-		}
-	}
+	ofParty := func(r request) bool { return r.party == party }
+	maps.DeleteFunc(n.syncs.expired, func(r request, _ bool) bool { return ofParty(r) })
+	maps.DeleteFunc(n.syncs.ahead, func(r request, _ []hint) bool { return ofParty(r) })
 	if known {
 		if err := n.syncStep(protocol.SyncInput{Kind: protocol.InProcessDied, Party: party}); err != nil {
 			panic(fmt.Sprintf("mome: the end of a process: %v", err))
@@ -193,6 +220,8 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 	in := protocol.SyncInput{Party: a.party, Request: req.Id}
 	name, kind := "", "lock"
 	var timeout time.Duration
+	var ahead []hint
+	var err error
 	switch b := req.Body.(type) {
 	case *attachpb.Request_LockAcquire:
 		in.Kind, in.Try, name = protocol.InLockAcquire, b.LockAcquire.Try, b.LockAcquire.Name
@@ -207,19 +236,28 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 	case *attachpb.Request_BarrierWait:
 		in.Kind, in.Index, in.Parties, in.Round = protocol.InBarrierWait, b.BarrierWait.Party, b.BarrierWait.Parties, b.BarrierWait.Round
 		kind, name = "barrier", b.BarrierWait.Name
+		if b.BarrierWait.Prefetch != nil {
+			ahead, err = a.hintsOf(b.BarrierWait.Prefetch)
+		}
 	case *attachpb.Request_BarrierLeave:
 		in.Kind, in.Index, name = protocol.InBarrierLeave, b.BarrierLeave.Party, b.BarrierLeave.Name
 		kind = "barrier"
 	}
 	if in.Kind != protocol.InLockCancel {
-		if err := client.ValidName(name); err != nil {
-			a.finished()
-			return a.conn.WriteError(req.Id, fmt.Errorf("%w: %s: %w", client.ErrInvalid, kind, err)) == nil
+		if e := client.ValidName(name); e != nil {
+			err = fmt.Errorf("%w: %s: %w", client.ErrInvalid, kind, e)
 		}
 		in.Object = Object(kind, name)
 	}
+	if err != nil {
+		a.finished()
+		return a.conn.WriteError(req.Id, err) == nil
+	}
 	n.syncs.mu.Lock()
 	n.syncs.parties[a.party] = a
+	if ahead != nil {
+		n.syncs.ahead[request{a.party, req.Id}] = ahead
+	}
 	if timeout > 0 && !in.Try {
 		// However short it is, it ends after the request has begun: expire
 		// needs the lock.

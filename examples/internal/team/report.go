@@ -19,6 +19,7 @@ type Report struct {
 	Shared   float64           `json:"shared_seconds,omitempty"` // on shared memory
 	Serial   float64           `json:"serial_seconds"`           // the same in one process
 	Speedup  float64           `json:"speedup,omitempty"`
+	Ceiling  float64           `json:"ceiling,omitempty"`  // the speed-up of ranks that exchange nothing
 	Checks   string            `json:"checks,omitempty"`   // what else was verified
 	Verified *bool             `json:"verified,omitempty"` // nil: there is nothing to compare with
 	Digest   string            `json:"digest"`             // SHA-256 of the answer
@@ -66,6 +67,9 @@ func (r *Report) table(w io.Writer) error {
 	row("serial", "%.3f s", r.Serial)
 	if r.Ranks > 0 {
 		row("speed-up", "%.2f", r.Speedup)
+	}
+	if r.Ceiling > 0 {
+		row("ceiling", "%.2f without any exchange", r.Ceiling)
 	}
 	row("digest", "%s", r.Digest)
 	if r.Checks != "" {

@@ -2192,11 +2192,14 @@ func (x *BarrierJoin) GetParties() uint32 {
 // at 1. The same round may be asked for again (after the application gave up
 // waiting): a party arrives once, and a round that is over answers at once.
 type BarrierWait struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Party         uint32                 `protobuf:"varint,2,opt,name=party,proto3" json:"party,omitempty"`
-	Parties       uint32                 `protobuf:"varint,3,opt,name=parties,proto3" json:"parties,omitempty"`
-	Round         uint64                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Party   uint32                 `protobuf:"varint,2,opt,name=party,proto3" json:"party,omitempty"`
+	Parties uint32                 `protobuf:"varint,3,opt,name=parties,proto3" json:"parties,omitempty"`
+	Round   uint64                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	// Begun when the round is over, with the node's own messages about it. A range
+	// that cannot be is refused with INVALID, and the party has not arrived.
+	Prefetch      *Prefetch `protobuf:"bytes,5,opt,name=prefetch,proto3" json:"prefetch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2257,6 +2260,13 @@ func (x *BarrierWait) GetRound() uint64 {
 		return x.Round
 	}
 	return 0
+}
+
+func (x *BarrierWait) GetPrefetch() *Prefetch {
+	if x != nil {
+		return x.Prefetch
+	}
+	return nil
 }
 
 // BarrierLeave -> Done. The barrier is gone when its last party has left; one
@@ -2783,12 +2793,13 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\vBarrierJoin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05party\x18\x02 \x01(\rR\x05party\x12\x18\n" +
-	"\aparties\x18\x03 \x01(\rR\aparties\"g\n" +
+	"\aparties\x18\x03 \x01(\rR\aparties\"\x9d\x01\n" +
 	"\vBarrierWait\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05party\x18\x02 \x01(\rR\x05party\x12\x18\n" +
 	"\aparties\x18\x03 \x01(\rR\aparties\x12\x14\n" +
-	"\x05round\x18\x04 \x01(\x04R\x05round\"8\n" +
+	"\x05round\x18\x04 \x01(\x04R\x05round\x124\n" +
+	"\bprefetch\x18\x05 \x01(\v2\x18.mome.attach.v1.PrefetchR\bprefetch\"8\n" +
 	"\fBarrierLeave\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05party\x18\x02 \x01(\rR\x05party\"\a\n" +
@@ -2944,13 +2955,14 @@ var file_impl_client_attach_proto_depIdxs = []int32{
 	22, // 42: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
 	21, // 43: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
 	21, // 44: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
-	34, // 45: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
-	10, // 46: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	22, // 45: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
+	34, // 46: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
+	10, // 47: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_impl_client_attach_proto_init() }
