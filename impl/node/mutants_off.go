@@ -7,7 +7,7 @@ import "github.com/mome-dsm/mome/impl/protocol"
 // late is empty: nothing is put off. The compiler removes all of this.
 type late struct{}
 
-func (s *shard) misorder([]protocol.Effect)   {}
+func (s *shard) misorder([]protocol.Effect)   { s.late = late{} }
 func (s *shard) catchUp(*protocol.Effect)     {}
 func (s *shard) putOff(*protocol.Effect) bool { return false }
 func (s *shard) withhold(arrival) bool        { return false }
