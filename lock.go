@@ -15,27 +15,44 @@ import (
 type Lock struct {
 	node *Node
 	name string
-	// turn is full while somebody of this process holds the lock or asks for it.
-	// All Locks of the name share it: to the cluster, the process is one party.
-	turn chan struct{}
 
 	mu    sync.Mutex
 	fence uint64 // of the turn that this Lock holds; 0 if none
+	turn  *turn  // nil without a fence
+}
+
+// turn excludes the goroutines of a process that ask for locks of one name: to
+// the cluster, the process is one party. Its Node has it while any of them holds
+// the lock or asks for it.
+type turn struct {
+	taken chan struct{} // full while one of them has the turn
+	users int           // guarded by Node.mu
 }
 
 // Lock is the lock of that name. It makes no request.
-func (n *Node) Lock(name string) *Lock {
+func (n *Node) Lock(name string) *Lock { return &Lock{node: n, name: name} }
+
+// joinTurn counts one more user of the turn of a name.
+func (n *Node) joinTurn(name string) *turn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	turn := n.turns[name]
-	if turn == nil {
-		turn = make(chan struct{}, 1)
-		if n.turns == nil {
-			n.turns = make(map[string]chan struct{})
-		}
-		n.turns[name] = turn
+	t := n.turns[name]
+	if t == nil {
+		t = &turn{taken: make(chan struct{}, 1)}
+		n.turns[name] = t
 	}
-	return &Lock{node: n, name: name, turn: turn}
+	t.users++
+	return t
+}
+
+// leaveTurn is the end of what joinTurn began.
+func (n *Node) leaveTurn(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.turns[name]
+	if t.users--; t.users == 0 {
+		delete(n.turns, name)
+	}
 }
 
 // Acquire waits until the lock is held and returns the turn's fencing number,
@@ -68,58 +85,68 @@ func (l *Lock) TryAcquire(ctx context.Context) (fence uint64, err error) {
 
 func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquire) (uint64, error) {
 	err := client.ValidName(l.name)
+	var t *turn
 	if err == nil {
-		err = l.takeTurn(ctx, body.Try)
+		t, err = l.takeTurn(ctx, body.Try)
 	}
 	var reply *attachpb.Reply
 	if err == nil {
 		if reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}}); err != nil {
-			<-l.turn
+			l.giveTurn(t)
 		}
 	}
 	if err != nil {
 		return 0, wrap(err, "mome: %s lock %q", op, l.name)
 	}
-	turn := reply.GetLock()
+	granted := reply.GetLock()
 	l.mu.Lock()
-	l.fence = turn.GetFence()
+	l.fence, l.turn = granted.GetFence(), t
 	l.mu.Unlock()
-	if turn.GetOwnerDied() {
-		return turn.GetFence(), wrap(ErrOwnerDied, "mome: %s lock %q (it is held)", op, l.name)
+	if granted.GetOwnerDied() {
+		return granted.GetFence(), wrap(ErrOwnerDied, "mome: %s lock %q (it is held)", op, l.name)
 	}
-	return turn.GetFence(), nil
+	return granted.GetFence(), nil
 }
 
 // takeTurn is the part of Acquire that stays within the process.
-func (l *Lock) takeTurn(ctx context.Context, try bool) error {
+func (l *Lock) takeTurn(ctx context.Context, try bool) (*turn, error) {
+	t := l.node.joinTurn(l.name)
 	select {
-	case l.turn <- struct{}{}:
-		return nil
+	case t.taken <- struct{}{}:
+		return t, nil
 	default:
 	}
-	if try {
-		return ErrBusy
+	err := error(ErrBusy)
+	if !try {
+		select {
+		case t.taken <- struct{}{}:
+			return t, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
-	select {
-	case l.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	l.node.leaveTurn(l.name)
+	return nil, err
+}
+
+// giveTurn is the end of what takeTurn began.
+func (l *Lock) giveTurn(t *turn) {
+	<-t.taken
+	l.node.leaveTurn(l.name)
 }
 
 // Release gives the lock up. The error wraps ErrNotOwner if it is not held.
 func (l *Lock) Release() error {
 	l.mu.Lock()
-	fence := l.fence
-	l.fence = 0
+	fence, t := l.fence, l.turn
+	l.fence, l.turn = 0, nil
 	l.mu.Unlock()
 	err := error(ErrNotOwner)
 	if fence != 0 {
 		_, err = l.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_LockRelease{
 			LockRelease: &attachpb.LockRelease{Name: l.name, Fence: fence},
 		}})
-		<-l.turn
+		l.giveTurn(t)
 	}
 	return wrap(err, "mome: release lock %q", l.name)
 }

@@ -37,8 +37,8 @@ type Node struct {
 	mapping sync.Mutex
 
 	mu       sync.Mutex
-	mappings map[segmentKey]*mapping  // by users of Segment
-	turns    map[string]chan struct{} // of the locks that were asked for, by name
+	mappings map[segmentKey]*mapping // by users of Segment
+	turns    map[string]*turn        // of the locks that this process holds or asks for, by name
 	closed   bool
 }
 
@@ -65,7 +65,7 @@ func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 	if o.socket == "" {
 		return nil, fmt.Errorf("mome: connect: %s is not set: start the program with \"momenode cluster --nodes N -- PROGRAM\", or set it to the socket of a running node", EnvSocket)
 	}
-	n := &Node{mappings: make(map[segmentKey]*mapping)}
+	n := &Node{mappings: make(map[segmentKey]*mapping), turns: make(map[string]*turn)}
 	rank, haveRank, err := envInt(EnvRank)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -324,6 +325,44 @@ func TestLock(t *testing.T) {
 	}
 	if _, err := n.Lock("").Acquire(ctx); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a lock without a name: %v", err)
+	}
+}
+
+// Goroutines exclude each other, whichever Lock of a name they have, and nothing
+// is left of the names of locks that nobody holds or asks for.
+func TestLockOfGoroutines(t *testing.T) {
+	n, _ := connect(t)
+	ctx := t.Context()
+	counts := make([]int, 3) // each guarded by a lock
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 30 {
+				l := n.Lock(fmt.Sprint("l", i%len(counts)))
+				if _, err := l.Acquire(ctx); err != nil {
+					t.Error(err)
+					return
+				}
+				counts[i%len(counts)]++
+				if _, err := n.Lock(l.name).TryAcquire(ctx); !errors.Is(err, ErrBusy) {
+					t.Errorf("TryAcquire of a lock that this goroutine holds: %v", err)
+				}
+				if err := l.Release(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i, c := range counts {
+		if c != 80 {
+			t.Errorf("lock %d: %d turns of 80", i, c)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.turns) > 0 {
+		t.Errorf("%d names are remembered", len(n.turns))
 	}
 }
 

@@ -182,7 +182,7 @@ func TestLockOfTheDead(t *testing.T) {
 			taker.at("waiting")
 			holder.kill()
 			words := taker.at("took")
-			if !strings.Contains(strings.Join(words, " "), mome.ErrOwnerDied.Error()) || words[len(words)-1] != strconv.Itoa(2*round+1) {
+			if !strings.Contains(strings.Join(words, " "), strings.TrimPrefix(mome.ErrOwnerDied.Error(), "mome: ")) || words[len(words)-1] != strconv.Itoa(2*round+1) {
 				t.Errorf("round %d: %v, want ErrOwnerDied and the dead one's store", round, words)
 			}
 			taker.tell("release")
