@@ -16,6 +16,8 @@ const (
 	keyHead        = "head"
 	prefixMember   = "member/"
 	prefixSegments = "segment/"
+	// prefixChanges, and a Config's instance: the change that it made last.
+	prefixChanges = "change/"
 )
 
 // format is the version of the records; a build reads only its own.

@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,6 +21,9 @@ type Config struct {
 	store    Store
 	instance string // of this Config, unique
 	view     atomic.Pointer[View]
+
+	turn    chan struct{} // full while somebody is in update
+	changes uint64        // that were begun; guarded by turn
 
 	cancel context.CancelFunc // ends run
 	done   chan struct{}      // closed when run has ended
@@ -46,6 +50,7 @@ func Open(ctx context.Context, store Store) (*Config, error) {
 	c := &Config{
 		store:    store,
 		instance: rand.Text(),
+		turn:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		changed:  make(chan struct{}),
 	}
@@ -205,13 +210,28 @@ func rolledBack(known, found int64) error {
 		ErrRolledBack, known, found)
 }
 
+// maxLost is how many answers to one change may be lost.
+const maxLost = 5
+
 // update changes the configuration: it plans on the newest view, commits if
 // that view was still the newest, and begins again if it was not. plan returns
 // the operations and may change the head; no operations mean that nothing is
 // to be done. When update returns nil, the change is committed; View has it unless
 // ctx ended first.
+//
+// Where the answer to a commit is lost with a connection, what the Config has
+// changed last tells whether it took place: it is part of each commit.
 func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) ([]Op, error)) error {
-	for {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	c.changes++
+	mark := Put(prefixChanges+c.instance, encode(c.changes))
+	var lost error // the answer to the last commit; nil: none was
+	for answers := 0; ; {
 		v, _, err := c.current()
 		if err != nil {
 			return fmt.Errorf("%s: %w", op, err)
@@ -222,9 +242,12 @@ func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) 
 			return nil
 		}
 		if planErr == nil {
-			ops = append(ops, Put(keyHead, encode(next)))
+			ops = append(ops, Put(keyHead, encode(next)), mark)
 			ok, rev, err := c.store.Txn(ctx, []Cond{{Key: keyHead, ModRev: v.headRev}}, ops)
-			if err != nil {
+			if errors.Is(err, ErrUnavailable) {
+				lost = err
+				answers++
+			} else if err != nil {
 				return fmt.Errorf("%s: %w", op, err)
 			}
 			if ok {
@@ -235,9 +258,21 @@ func (c *Config) update(ctx context.Context, op string, plan func(*View, *head) 
 		}
 		// A refusal counts only if it was planned on the newest configuration.
 		head, err := c.store.Get(ctx, keyHead)
+		if err == nil && lost != nil {
+			// A commit on an older head than that has taken place by now, or
+			// never will.
+			var last Entry
+			last, err = c.store.Get(ctx, mark.Key)
+			if err == nil && bytes.Equal(last.Value, mark.Value) {
+				_ = c.catchUp(ctx, func(v *View) bool { return v.headRev >= last.ModRev })
+				return nil
+			}
+		}
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", op, err)
+		case answers == maxLost:
+			return fmt.Errorf("%s: %w", op, lost)
 		case head.ModRev < v.headRev:
 			return fmt.Errorf("%s: %w", op, rolledBack(v.headRev, head.ModRev))
 		case head.ModRev == v.headRev && planErr != nil:

@@ -446,30 +446,63 @@ func testConfigDown(t *testing.T, b backend) {
 	mustCreate(t, c, "b", 1)
 }
 
-// lossy answers the next transaction with ErrUnavailable after it committed it.
+// lossy answers the next transaction with ErrUnavailable.
 type lossy struct {
 	Store
-	lose bool
+	lose  string // what became of it
+	later func() // commits it
 }
 
 func (l *lossy) Txn(ctx context.Context, conds []Cond, ops []Op) (bool, int64, error) {
-	ok, rev, err := l.Store.Txn(ctx, conds, ops)
-	if l.lose {
-		l.lose = false
-		return false, 0, ErrUnavailable
+	lose := l.lose
+	l.lose = ""
+	switch lose {
+	case "committed":
+		_, _, _ = l.Store.Txn(ctx, conds, ops)
+	case "committed later":
+		l.later = func() { _, _, _ = l.Store.Txn(ctx, conds, ops) }
+	case "not committed":
+	default:
+		return l.Store.Txn(ctx, conds, ops)
 	}
-	return ok, rev, err
+	return false, 0, ErrUnavailable
 }
 
-// A join whose answer was lost is not done twice.
+func (l *lossy) Get(ctx context.Context, key string) (Entry, error) {
+	e, err := l.Store.Get(ctx, key)
+	if l.later != nil {
+		l.later()
+		l.later = nil
+	}
+	return e, err
+}
+
+// A change whose answer was lost is done once, whatever became of it.
 func testUnknownOutcome(t *testing.T, b backend) {
-	s := &lossy{Store: b.open(t)}
-	c := found(t, s, 2)
-	s.lose = true
-	_, err := c.Join(testContext(t), "h0:1")
-	wantErr(t, err, ErrUnavailable)
-	if m := mustJoin(t, c, "h0:1"); m.Node != 0 || c.View().Epoch != 2 || len(c.View().Members) != 1 {
-		t.Fatalf("joined as %v, epoch %d", m, c.View().Epoch)
+	for _, fate := range []string{"committed", "committed later", "not committed"} {
+		t.Run(fate, func(t *testing.T) {
+			s := &lossy{Store: b.open(t)}
+			c := found(t, s, 2)
+			other := openConfig(t, b.twin(t, s.Store))
+			s.lose = fate
+			if m := mustJoin(t, c, "h0:1"); m.Node != 0 || c.View().Epoch != 2 || len(c.View().Members) != 1 {
+				t.Fatalf("joined as %v, epoch %d", m, c.View().Epoch)
+			}
+			s.lose = fate
+			if a := mustCreate(t, c, "a", 1); a.Generation != 1 {
+				t.Fatalf("created %v, generation %d", a, a.Generation)
+			}
+			_, err := other.Create(testContext(t), "a", 1, Attrs{})
+			wantErr(t, err, ErrExists)
+			s.lose = fate
+			mustRemove(t, c, "a")
+			wantErr(t, other.Remove(testContext(t), "a"), ErrNotFound)
+			// What another one has done is not taken for its own.
+			mustCreate(t, other, "b", 1)
+			s.lose = fate
+			_, err = c.Create(testContext(t), "b", 1, Attrs{})
+			wantErr(t, err, ErrExists)
+		})
 	}
 }
 

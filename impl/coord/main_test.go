@@ -55,8 +55,6 @@ type backend struct {
 	// down and up take the store's server away and bring it back. Nil: the
 	// backend has none.
 	down, up func(t tb, s Store)
-	// timeout of a call without a deadline.
-	timeout time.Duration
 }
 
 // shortTimeout is that of the remote stores, so that a store that is down does
@@ -97,12 +95,11 @@ func eachBackend(t *testing.T, run func(t *testing.T, b backend)) {
 		srv := startServer(t, e)
 		open := func(t tb, prefix string) Store { return srv.dial(t, prefix) }
 		run(t, backend{
-			name:    "remote",
-			open:    func(t tb) Store { return open(t, freshPrefix()) },
-			twin:    func(t tb, s Store) Store { return open(t, s.(*Remote).prefix) },
-			down:    func(tb, Store) { srv.stop() },
-			up:      func(t tb, _ Store) { srv.start(t) },
-			timeout: shortTimeout,
+			name: "remote",
+			open: func(t tb) Store { return open(t, freshPrefix()) },
+			twin: func(t tb, s Store) Store { return open(t, s.(*Remote).prefix) },
+			down: func(tb, Store) { srv.stop() },
+			up:   func(t tb, _ Store) { srv.start(t) },
 		})
 	})
 }

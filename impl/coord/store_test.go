@@ -393,16 +393,13 @@ func testDown(t *testing.T, b backend) {
 
 	b.down(t, s)
 	// Without a deadline, the store's own timeout bounds a call.
-	begin, unbounded := time.Now(), context.Background()
+	unbounded := context.Background()
 	_, err := s.Get(unbounded, "a")
 	wantErr(t, err, ErrUnavailable)
 	_, _, err = s.List(unbounded, "")
 	wantErr(t, err, ErrUnavailable)
 	_, _, err = s.Txn(unbounded, nil, []Op{Put("a", nil)})
 	wantErr(t, err, ErrUnavailable)
-	if took := time.Since(begin); took > 3*b.timeout+patience/4 {
-		t.Fatalf("the calls took %v", took)
-	}
 	if r, ok := s.(*Remote); ok && !strings.Contains(err.Error(), r.where) {
 		t.Fatalf("the error does not name the endpoint %s: %v", r.where, err)
 	}
