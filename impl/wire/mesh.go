@@ -628,6 +628,10 @@ func (l *Link) conclude(err error) {
 	}
 }
 
+// lingerTime bounds how long Close waits for what is under way to go out. Only a
+// peer that does not read makes it wait so long.
+const lingerTime = 5 * time.Second
+
 // Close says Bye on every link, behind all that was appended, and ends them. It
 // waits until everything of the mesh has ended. Down is not called.
 func (m *Mesh) Close() error {
@@ -649,7 +653,7 @@ func (m *Mesh) Close() error {
 	for _, l := range links {
 		l.bye()
 	}
-	linger := time.NewTimer(min(m.cfg.RepairTime, time.Second))
+	linger := time.NewTimer(min(m.cfg.RepairTime, lingerTime))
 	defer linger.Stop()
 wait:
 	for _, l := range links {
