@@ -48,10 +48,10 @@ func (n *Node) joinBarrier(ctx context.Context, name string, party, parties int)
 // Wait returns nil when all parties have called it as often as this one. What
 // each of them stored before, all of them see after.
 //
-// When the context ends first, this party has arrived all the same; the next
-// Wait goes on waiting for the same round. The error wraps ErrPartyDied if a
-// party died or left that the round needs: the barrier is of no use then, until
-// all have left.
+// When the context ends first, this party has arrived all the same, unless the
+// context was over before Wait could ask; the next Wait goes on waiting for the
+// same round. The error wraps ErrPartyDied if a party died or left that the round
+// needs: the barrier is of no use then, until all have left.
 func (b *Barrier) Wait(ctx context.Context) error { return b.wait(ctx, nil) }
 
 // WaitPrefetch is Wait, and asks for pages of s as PrefetchAll does: those that
