@@ -301,7 +301,7 @@ func TestClusterNodeKilledWhileHanging(t *testing.T) {
 // TestClusterNodeStopped: a node that hangs is given up by the others.
 func TestClusterNodeStopped(t *testing.T) {
 	needNode(t)
-	p := momenode(t, "cluster", "--nodes", "2", "--repair", "300ms", "--", childProgram(t, "share"))
+	p := momenode(t, "cluster", "--nodes", "2", "--repair", "2s", "--", childProgram(t, "share"))
 	p.expect("sum 3")
 	p.expect("sum 3")
 	if err := syscall.Kill(nodeProcess(t, p.cmd.Process.Pid, "node1.sock"), syscall.SIGSTOP); err != nil {

@@ -98,7 +98,7 @@ func testHosts(t *testing.T, transport string) {
 	failure(t, status, stderr, 1, h.address(0)+":7070", "token", "--token-file")
 
 	nodes := []*startedNode{startNodeBy(t, h.on(0), "--listen", h.address(0)+":7070", "--nodes", fmt.Sprint(count),
-		"--transport", transport, "--token-file", token, "--socket", socket(0), "--repair", "500ms")}
+		"--transport", transport, "--token-file", token, "--socket", socket(0), "--repair", "2s")}
 	nodes[0].await(stateJoined)
 	p = start(t, "ip", append(h.on(1)[1:], momenodePath, "start", "--listen", h.address(1)+":7070", "--join", h.address(0)+":7070",
 		"--socket", socket(1), "--token-file", writeToken(t, "another"))...)
@@ -106,7 +106,7 @@ func testHosts(t *testing.T, transport string) {
 	failure(t, status, stderr, 1, "cluster token", "--token-file")
 	for i := 1; i < count; i++ {
 		n := startNodeBy(t, h.on(i), "--listen", "0.0.0.0:7070", "--advertise", h.address(i)+":7070", "--join", h.address(0)+":7070",
-			"--token-file", token, "--socket", socket(i), "--repair", "500ms")
+			"--token-file", token, "--socket", socket(i), "--repair", "2s")
 		n.await(stateJoined)
 		nodes = append(nodes, n)
 	}

@@ -122,7 +122,7 @@ func TestStopBeforeComplete(t *testing.T) {
 
 func TestNodeKilled(t *testing.T) {
 	needNode(t)
-	nodes := startNodes(t, 3, "--repair", "200ms")
+	nodes := startNodes(t, 3, "--repair", "2s")
 	nodes[1].signal(syscall.SIGKILL)
 	for _, i := range []int{0, 2} {
 		status, stderr := nodes[i].end()

@@ -46,15 +46,29 @@ const monitorSlack = 10 * time.Millisecond
 // are made later inherit.
 func tuneThreads() {
 	makePlaces(0)
-	for _, tid := range threads() {
-		if attr, err := unix.SchedGetAttr(tid, 0); err == nil && attr.Policy == unix.SCHED_NORMAL {
-			attr.Runtime = uint64(turn)
-			_ = unix.SchedSetAttr(tid, attr, 0) // before Linux 6.12: no effect
+	// One that was not tuned yet may make another one meanwhile: look again.
+	tuned := make(map[int]bool)
+	for before := -1; before < len(tuned); {
+		before = len(tuned)
+		for _, tid := range threads() {
+			if !tuned[tid] {
+				tuned[tid] = true
+				shortenTurns(tid)
+			}
 		}
 	}
 	if tid := monitor(); tid != 0 {
 		slack := strconv.FormatInt(int64(monitorSlack), 10)
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", tid), []byte(slack), 0)
+	}
+}
+
+// shortenTurns gives a thread turns of that length. Before Linux 6.12 it has no
+// effect.
+func shortenTurns(tid int) {
+	if attr, err := unix.SchedGetAttr(tid, 0); err == nil && attr.Policy == unix.SCHED_NORMAL {
+		attr.Runtime = uint64(turn)
+		_ = unix.SchedSetAttr(tid, attr, 0)
 	}
 }
 
@@ -93,6 +107,8 @@ func monitor() int {
 				return tid
 			}
 		}
+		// It may be about to run, where the processors are busy.
+		_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 	return 0
 }
