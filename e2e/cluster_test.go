@@ -36,7 +36,7 @@ var patience = func() time.Duration {
 	if clienttest.RaceEnabled {
 		return 10 * time.Minute
 	}
-	return 90 * time.Second
+	return 5 * time.Minute
 }()
 
 // shape is what a cluster looks like.
@@ -230,7 +230,7 @@ func (c *cluster) hang() {
 	for _, p := range all {
 		select {
 		case <-p.done:
-		case <-time.After(2 * time.Second): // it cannot: no goroutine runs
+		case <-time.After(10 * time.Second): // it cannot: no goroutine runs
 			p.signal(syscall.SIGKILL)
 		}
 	}
@@ -331,7 +331,7 @@ func (c *cluster) close() {
 	for _, p := range c.nodes {
 		select {
 		case <-p.done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			p.signal(syscall.SIGKILL)
 			<-p.done
 		}

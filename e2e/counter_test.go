@@ -11,15 +11,24 @@ func init() {
 	programs["sum"] = func(p *program) { p.say("sum", atomic.LoadInt64(&words(p.open(pageSize))[0])) }
 }
 
+// counterParts: so often the processes of counter begin together.
+const counterParts = 5
+
 // counter adds to one word of one page as often as it is told to, and says how
-// often somebody else had added in between.
+// often somebody else had added in between. However few processors there are,
+// none is done before the others have begun: they meet now and then.
 func counter(p *program) {
 	w := &words(p.open(pageSize))[0]
 	times := p.number(2)
 	lock := p.Lock(p.arg(0))
+	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	check(err)
 	p.meet("ready")
 	turns, last := 0, int64(0)
 	for i := range times {
+		if i%(times/counterParts) == 0 {
+			check(barrier.Wait(p.ctx))
+		}
 		if i%50 == 0 {
 			yield()
 		}
@@ -47,6 +56,7 @@ func counter(p *program) {
 		last = got
 	}
 	p.say("turns", turns)
+	check(barrier.Close())
 }
 
 // Processes of all nodes increment one word: nothing is lost.

@@ -82,7 +82,7 @@ func stuck(p *program) {
 }
 
 // frail gives its peers up soon.
-var frail = shape{nodes: 3, repair: 2 * time.Second}
+var frail = shape{nodes: 3, repair: 4 * time.Second}
 
 // survivors checks that every other node ends and says why.
 func (c *cluster) survivors(victim int) {

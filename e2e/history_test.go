@@ -16,6 +16,7 @@ const (
 	historyRegisters = 24 // over three pages
 	registerGap      = 3 * pageWords / historyRegisters
 	historyLocked    = 10 // turns of each client
+	historyParts     = 8  // so often the clients of a process begin together with all others
 )
 
 // historySegment: a counter, a word that is compared and swapped, one that is
@@ -26,7 +27,8 @@ const historySegment = 4 * pageSize
 func init() { programs["recorded"] = recorded }
 
 // recorded uses words and a lock in every way that there is, from several
-// goroutines, and records that.
+// goroutines, and records that. However few processors there are, no process is
+// done before the others have begun: they meet now and then.
 func recorded(p *program) {
 	recorder, err := mome.Record(p.Node)
 	check(err)
@@ -36,8 +38,9 @@ func recorded(p *program) {
 	s := p.open(historySegment)
 	lock := p.Lock(p.arg(0))
 	times := p.number(1)
-	var wg sync.WaitGroup
-	begin := make(chan struct{})
+	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	check(err)
+	var clients []func(from, to int)
 	for c := range historyClients {
 		client := recorder.Client()
 		few, err := mome.WordsOf[int64](client, s, 0, 4)
@@ -46,9 +49,8 @@ func recorded(p *program) {
 		check(err)
 		number := p.Rank()*historyClients + c
 		random := rand.New(rand.NewPCG(uint64(p.number(2)), uint64(number)))
-		wg.Go(func() {
-			<-begin
-			for i := range times {
+		clients = append(clients, func(from, to int) {
+			for i := from; i < to; i++ {
 				if i%16 == 0 {
 					yield()
 				}
@@ -84,8 +86,15 @@ func recorded(p *program) {
 		})
 	}
 	p.meet("ready")
-	close(begin)
-	wg.Wait()
+	for part := range historyParts {
+		check(barrier.Wait(p.ctx))
+		var wg sync.WaitGroup
+		for _, run := range clients {
+			wg.Go(func() { run(part*times/historyParts, (part+1)*times/historyParts) })
+		}
+		wg.Wait()
+	}
+	check(barrier.Close())
 	check(recorder.Close())
 }
 
