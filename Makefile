@@ -6,6 +6,9 @@ SOR      ?= --rows 2048 --cols 1536 --iterations 100
 T        ?= 10m
 # Real processes with real userfaultfd: where it is missing, tests fail.
 REAL     := MOME_REQUIRE_UFFD=1
+# The go command's own ten minutes are too few for a busy machine; a test that
+# hangs ends by its own deadline.
+export GOFLAGS := $(GOFLAGS) -timeout=60m
 # Packages whose tests start clusters: one at a time.
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
