@@ -81,7 +81,8 @@ spec-nightly: install ## the larger models
 
 recorded: ## clusters of real processes, recorded in .recorded for validate and coverage
 	@rm -rf .recorded; mkdir -p .recorded
-	@$(REAL) $(GO) test ./e2e -count 1 -run '^TestCoverage$$' -v -record $(CURDIR)/.recorded >.recorded/log || { cat .recorded/log; exit 1; }
+	@$(REAL) $(GO) test ./e2e -count 1 -run '^TestCoverage$$' -v -record $(CURDIR)/.recorded >.recorded/log || \
+		{ cat .recorded/log; echo "recorded: again: $(REAL) go test ./e2e -count 1 -run '^TestCoverage$$' -v"; exit 1; }
 
 coverage: recorded ## they have taken every action of the specification, at every level and in every phase
 	@sed -n 's/.*\(coverage: .*\)/\1/p' .recorded/log

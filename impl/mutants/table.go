@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -86,7 +87,17 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 	compared := false
 	datadriven.RunTest(t, filepath.Join(testdata, tb.Name), func(t *testing.T, d *datadriven.TestData) string {
 		compared = true
-		return tb.String()
+		found := tb.String()
+		for i, line := range rows(found) {
+			if slices.Contains(rows(d.Expected), line) {
+				continue
+			}
+			for j, f := range tb.Rows[i].Found {
+				t.Logf("%s: %s: %s\n%s", tb.Rows[i].Mutant, tb.Links[j], orMissed(f.Short), f.Full)
+			}
+			t.Logf("run again: %s %s", again, tb.Rows[i].Mutant)
+		}
+		return found
 	})
 	if !compared {
 		t.Errorf("%s holds no table", filepath.Join(testdata, tb.Name))
@@ -114,6 +125,14 @@ func (tb *Table) String() string {
 	}
 	w.Flush()
 	return b.String()
+}
+
+// rows are the lines of a table under its head, whatever the columns' width.
+func rows(table string) (list []string) {
+	for line := range strings.Lines(table) {
+		list = append(list, strings.Join(strings.Fields(line), " "))
+	}
+	return list[min(1, len(list)):]
 }
 
 func orMissed(short string) string {
