@@ -47,7 +47,7 @@ type Listener struct {
 
 // NewListener makes a Listener of an open listener, and owns it.
 func NewListener(root net.Listener) *Listener {
-	l := &Listener{strangers: strangers{patience: strangerTime}, root: root, quit: make(chan struct{})}
+	l := &Listener{strangers: strangers{most: maxStrangers, patience: strangerTime}, root: root, quit: make(chan struct{})}
 	l.framed = &branch{l: l, conns: make(chan net.Conn)}
 	l.http2 = &branch{l: l, conns: make(chan net.Conn)}
 	l.wg.Add(1)

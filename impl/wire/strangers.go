@@ -12,15 +12,17 @@ import (
 // he knows the token. Until then a connection is a stranger. There are never
 // more than maxStrangers, nor any for longer than strangerTime: so whoever opens
 // connections and holds them takes little, and does not keep nodes out, whose
-// handshakes take milliseconds: for a new stranger the oldest one goes.
+// handshakes take milliseconds: for a new stranger the oldest one goes. All nodes
+// of a large cluster come at once when it is complete: they are not too many.
 const (
-	maxStrangers = 128
+	maxStrangers = 1024
 	strangerTime = 10 * time.Second
 )
 
 // strangers is the connections of a port that have proved nothing yet.
 type strangers struct {
 	mu       sync.Mutex    // guards what follows
+	most     int           // maxStrangers; tests have fewer
 	patience time.Duration // strangerTime; tests have another
 	list     []*stranger   // in the order of coming
 }
@@ -35,7 +37,7 @@ type stranger struct {
 func (s *strangers) add(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.list) == maxStrangers {
+	if len(s.list) >= s.most {
 		s.list[0].timer.Stop()
 		s.list[0].conn.Close()
 		s.list = slices.Delete(s.list, 0, 1)

@@ -51,30 +51,31 @@ func (s *strangers) count() int {
 	return len(s.list)
 }
 
-// wait sets how long strangers are waited for.
-func (s *strangers) wait(patience time.Duration) {
+// set says how many strangers there may be, and for how long.
+func (s *strangers) set(most int, patience time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.patience = patience
+	s.most, s.patience = most, patience
 }
 
-// However many connections somebody opens and holds, a node has no more than
-// maxStrangers of them, and others can link with it.
+// However many connections somebody opens and holds, a node keeps no more of
+// them than it may, and others can link with it.
 func TestStrangersAreFew(t *testing.T) {
 	for _, transport := range []string{TCP, GRPC} {
 		t.Run(transport, func(t *testing.T) {
 			low, high := startNode(t, transport, 1), startNode(t, transport, 2)
-			low.ln.strangers.wait(time.Hour) // number alone ends them
+			const most = 32
+			low.ln.strangers.set(most, time.Hour) // number alone ends them
 			delivered := make(chan struct{}, 1)
 			high.h.deliver = func(addr.NodeID, *Frame) { delivered <- struct{}{} }
 			for name, greeting := range greetings {
 				oldest := visit(t, low, greeting)
-				for range maxStrangers {
+				for range most {
 					visit(t, low, greeting)
 				}
 				hungUp(t, oldest, name)
 			}
-			if n := low.ln.strangers.count(); n > maxStrangers {
+			if n := low.ln.strangers.count(); n > most {
 				t.Errorf("%d strangers at a time", n)
 			}
 			link, _ := connect(t, low, high, low.address())
@@ -82,7 +83,7 @@ func TestStrangersAreFew(t *testing.T) {
 			await(t, high.h.up, "the link")
 			// Who is linked is no stranger, however many come after.
 			next := visit(t, low, framedMagic)
-			for range maxStrangers {
+			for range most {
 				visit(t, low, framedMagic)
 			}
 			hungUp(t, next, "the first stranger after the link")
@@ -99,7 +100,7 @@ func TestStrangersAreFew(t *testing.T) {
 // A stranger that proves nothing is hung up on in time, whatever it began with.
 func TestStrangersGo(t *testing.T) {
 	n := startNode(t, TCP, 1)
-	n.ln.strangers.wait(time.Millisecond)
+	n.ln.strangers.set(maxStrangers, time.Millisecond)
 	for name, greeting := range greetings {
 		hungUp(t, visit(t, n, greeting), name)
 	}
