@@ -31,6 +31,7 @@ var kinds = []struct {
 	{"cas register", []string{trace.OpRead, trace.OpCAS}, true, false, 60},
 	{"counter", []string{trace.OpRead, trace.OpAdd, trace.OpAdd}, true, false, 60},
 	{"word", []string{trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpCAS, trace.OpAdd}, true, false, 30},
+	{"blocks", []string{trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpCAS}, true, false, 90},
 	{"lock", []string{trace.OpAcquire, trace.OpRelease}, false, true, 90},
 	{"values again", []string{trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd}, false, false, 0},
 }
@@ -48,7 +49,7 @@ func TestAgreement(t *testing.T) {
 					s = *seed
 				}
 				for _, corrupted := range []bool{false, true} {
-					r := &random{Rand: rand.New(rand.NewPCG(s, uint64(i))), ops: kind.ops, unique: kind.unique}
+					r := &random{Rand: rand.New(rand.NewPCG(s, uint64(i))), ops: kind.ops, unique: kind.unique, open: s%2 == 0}
 					r.clients, r.count = 1+r.IntN(5), 1+r.IntN(24)
 					all := r.history()
 					if corrupted {
@@ -96,8 +97,8 @@ func agree(t interface {
 		t.Fatalf("Porcupine has not ended\nrun again: %s", again)
 	}
 	r := &Result{Key: k}
-	c, decided := r.fast(ops)
-	if !decided {
+	c, doubt := r.fast(ops)
+	if doubt != "" {
 		if want == porcupine.Illegal {
 			verdict = Violation
 		}

@@ -199,6 +199,18 @@ func (s *states) blocks() ([]*block, *conflict) {
 	return all, nil
 }
 
+// refuse gives the refused operations to the states that they have not found, and
+// says whether there are any.
+func (s *states) refuse() (matters bool) {
+	for _, o := range s.refused {
+		if c := s.byValue[o.Old]; c != nil && (c.initial || c.arrivals > 0) {
+			c.refused = append(c.refused, o)
+			matters = true
+		}
+	}
+	return matters
+}
+
 // circle explains states that no block has: each was put there by replacing
 // another one of them.
 func (s *states) circle(all []*block) *conflict {
@@ -227,22 +239,26 @@ func (s *states) circle(all []*block) *conflict {
 
 // byValues judges a word without a search, where each value was put there at
 // most once. It does not decide if that is not so, and in two more cases: open
-// additions, which it leaves out, were needed; or compare-and-swaps were refused,
-// and no order of the blocks that explains them was found among several.
-func byValues(ops []*Operation) (c *conflict, checker string, decided bool) {
+// operations, which it leaves out, may have been needed; or compare-and-swaps were
+// refused, and the orders of the blocks were too many to try.
+func byValues(ops []*Operation) (c *conflict, checker, doubt string) {
 	s := newStates(ops)
 	if c := s.impossible(); c != nil {
-		return c, checkerChain, true
+		return c, checkerChain, ""
 	}
 	if !s.unique() {
-		return nil, "", false
+		return nil, "", doubtValues
 	}
 	if c := s.impossible(); c != nil { // since open operations have taken part
-		return c, checkerChain, true
+		return c, checkerChain, ""
+	}
+	wild := ""
+	if s.wild > 0 {
+		wild = doubtOpen
 	}
 	blocks, c := s.blocks()
 	if c != nil {
-		return c, checkerChain, s.wild == 0
+		return c, checkerChain, wild
 	}
 	checker = checkerZone
 	for _, b := range blocks {
@@ -257,19 +273,18 @@ func byValues(ops []*Operation) (c *conflict, checker string, decided bool) {
 		c = zones(blocks)
 	}
 	if c != nil {
-		return c, checker, s.wild == 0
+		return c, checker, wild
 	}
-	matters := false
-	for _, o := range s.refused {
-		if c := s.byValue[o.Old]; c != nil && (c.initial || c.arrivals > 0) {
-			c.refused = append(c.refused, o)
-			matters = true
-		}
+	if !s.refuse() {
+		return nil, checker, ""
 	}
-	if !matters {
-		return nil, checker, true
+	c, decided := arrange(blocks)
+	switch {
+	case c == nil:
+	case !decided:
+		doubt = doubtOrders
+	case s.wild+s.unused > 0:
+		doubt = doubtOpen
 	}
-	only := inSequence(blocks)
-	c = rearrange(blocks, len(ops), only)
-	return c, checkerChain, c == nil || only && s.wild == 0 && s.unused == 0
+	return c, checkerChain, doubt
 }

@@ -145,9 +145,9 @@ func checkWord(k Key, ops []*Operation, limits Limits, ask bool) *Result {
 		r.Why = fmt.Sprintf("no model has the operation %q", odd.Op)
 		return r
 	}
-	c, decided := r.fast(ops)
-	if !decided {
-		r.search(ops, model, limits)
+	c, doubt := r.fast(ops)
+	if doubt != "" {
+		r.search(ops, model, limits, doubt)
 		return r
 	}
 	if c == nil {
@@ -162,22 +162,33 @@ func checkWord(k Key, ops []*Operation, limits Limits, ask bool) *Result {
 	return r
 }
 
-// fast judges without a search, if it can.
-func (r *Result) fast(ops []*Operation) (c *conflict, decided bool) {
-	if r.Key.Lock {
-		r.Checker = checkerChain
-		return byFences(ops)
+// Why zones and chains do not decide, and what would help.
+const (
+	doubtValues = "values come more than once (let every write store another value)"
+	doubtOpen   = "what had no answer may have been done or not (let every operation return)"
+	doubtOrders = "the orders of the writes are too many to try (let fewer clients write at once)"
+)
+
+// fast judges without a search. A doubt is why it cannot.
+func (r *Result) fast(ops []*Operation) (c *conflict, doubt string) {
+	if !r.Key.Lock {
+		c, r.Checker, doubt = byValues(ops)
+		return c, doubt
 	}
-	c, r.Checker, decided = byValues(ops)
-	return c, decided
+	r.Checker = checkerChain
+	c, decided := byFences(ops)
+	if !decided {
+		return nil, doubtOpen
+	}
+	return c, ""
 }
 
 // search judges by Porcupine alone.
-func (r *Result) search(ops []*Operation, model *porcupine.Model, limits Limits) {
+func (r *Result) search(ops []*Operation, model *porcupine.Model, limits Limits, doubt string) {
 	r.Checker = checkerSearch
 	if len(ops) > limits.Operations {
 		r.Verdict = Undecided
-		r.Why = fmt.Sprintf("values come more than once, and %d operations are too many to search (the limit is %d): let every write store another value", len(ops), limits.Operations)
+		r.Why = fmt.Sprintf("%s, and %d operations are too many to search (the limit is %d)", doubt, len(ops), limits.Operations)
 		return
 	}
 	verdict, info := porcupine.CheckOperationsVerbose(*model, forPorcupine(ops), limits.Time)
@@ -186,7 +197,7 @@ func (r *Result) search(ops []*Operation, model *porcupine.Model, limits Limits)
 		r.Verdict = Linearizable
 	case porcupine.Unknown:
 		r.Verdict = Undecided
-		r.Why = fmt.Sprintf("values come more than once, and the search of %d operations has not ended after %v: let every write store another value", len(ops), limits.Time)
+		r.Why = fmt.Sprintf("%s, and the search of %d operations has not ended after %v", doubt, len(ops), limits.Time)
 	case porcupine.Illegal:
 		r.Verdict, r.Confirmed = Violation, true
 		r.Why = "no order of the operations explains their answers"

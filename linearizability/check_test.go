@@ -160,6 +160,21 @@ func TestUndecided(t *testing.T) {
 	}
 }
 
+// TestTooManyOrders: forty writes at once have too many orders to try, all of
+// which leave the operation that was refused before them without a place.
+func TestTooManyOrders(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("w1[1,2] n1>90[3,4] ")
+	for i := range 40 {
+		fmt.Fprintf(&text, "w%d[10,20] ", 100+i)
+	}
+	all := parse(t, text.String())
+	r := Check(all, Limits{Operations: len(all) - 1})
+	if r.Verdict != Undecided || !strings.Contains(r.Findings[0].Why, doubtOrders) {
+		t.Errorf("%v %v", r.Verdict, r.Findings)
+	}
+}
+
 // TestPartition: words and locks are judged by themselves, and a clock bound
 // widens what is judged.
 func TestPartition(t *testing.T) {

@@ -7,7 +7,7 @@
 //	byValues                   the states of a word by their values     chain.go
 //	byFences                   the turns of a lock by their fences      lock.go
 //	inOrder                    states whose order is known              order.go
-//	rearrange                  refused operations among blocks          rearrange.go
+//	arrange                    refused operations among blocks          arrange.go
 //	zones                      states whose order is not known          zone.go
 //	Register, Counter, Lock    sequential specifications for Porcupine  model.go
 //	window                     the part that a picture shows            window.go

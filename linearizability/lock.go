@@ -110,7 +110,7 @@ func inTurn(order []uint64, turns map[uint64]*turn, open bool) (c *conflict, dec
 	if c := inOrder(chain); c != nil {
 		return c, true
 	}
-	c, _ = inOrderRefused(chain)
+	_, c = newBlock(chain).earliest(always, Never)
 	return c, c == nil || !open
 }
 

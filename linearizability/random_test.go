@@ -12,6 +12,7 @@ type random struct {
 	*rand.Rand
 	ops     []string // to choose from
 	unique  bool     // every write stores a value of its own
+	open    bool     // some operations are never answered
 	clients int
 	count   int // of operations
 }
@@ -97,7 +98,7 @@ func (r *random) history() []Operation {
 					lock.holder, o.Result = 0, 1
 				}
 			}
-		case r.IntN(40) == 0:
+		case r.open && r.IntN(40) == 0:
 			// It never answers, and its client does nothing more.
 			if o.Op == trace.OpAcquire {
 				o.Value, o.Old = 0, 0
@@ -121,8 +122,10 @@ func (r *random) history() []Operation {
 	for i := range clients {
 		if c := &clients[i]; c.called && c.applied {
 			o := c.op
-			o.Return = Never
-			if o.Op == trace.OpAcquire {
+			if o.Return = Never; !r.open {
+				o.Return = tick()
+			}
+			if o.Op == trace.OpAcquire && r.open {
 				o.Value, o.Old = 0, 0
 			}
 			all = append(all, o)

@@ -97,17 +97,3 @@ func (b *block) String() string {
 		return fmt.Sprintf("the values from %d to %d", first.value, last.value)
 	}
 }
-
-// inSequence sorts blocks that zones accepts into an order in which they can
-// have followed each other, and says whether it is the only one. If a must come
-// before b and not b before a, then a.begin < b.end and b.begin >= a.end, so
-// the middle of a's zone is before that of b's.
-func inSequence(blocks []*block) (only bool) {
-	slices.SortStableFunc(blocks, func(a, b *block) int { return cmp.Compare(a.begin+a.end, b.begin+b.end) })
-	for i := 1; i < len(blocks); i++ {
-		if !blocks[i-1].before(blocks[i]) {
-			return false
-		}
-	}
-	return true
-}
