@@ -298,8 +298,8 @@ TraceNext ==
   ELSE TakeOrFollow(Event)
 
 -----------------------------------------------------------------------------
-(* Why an event is no step: the state before it is the initial state of a  *)
-(* second run, which prints what does not hold.                            *)
+(* Why an event is no step: what does not hold is printed, behind the      *)
+(* object and the number of the event.                                     *)
 
 JobGuards(e) ==
   CASE e.act = "Give"     -> << <<"job.step = \"read\"", job.step = "read">>,
@@ -333,10 +333,17 @@ Guards(e) ==
     [] e.act \in {"Continue", "Unprotect", "Wake"} -> FixGuards(e)
     [] OTHER -> JobGuards(e)
 
-ExplainNext ==
-  /\ TLCGet("level") = 1
+Say(text) == PrintT(ToString(object) \o "." \o ToString(next) \o " " \o text)
+
+Explain ==
   /\ LET g == Guards(Event)
-     IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE PrintT("guard: " \o g[i][1])
-  /\ IF due = <<>> THEN TRUE ELSE PrintT("part: the frame cannot follow the leaf's " \o Head(due).act \o " yet")
-  /\ UNCHANGED traceVars
+     IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE Say("guard: " \o g[i][1])
+  /\ IF due = <<>> THEN TRUE ELSE Say("part: the frame cannot follow the leaf's " \o Head(due).act \o " yet")
+
+\* TraceNext for who judges: where nothing is a step, it prints why.  Register 1 is
+\* the worker's own.
+JudgeNext ==
+  /\ TLCSet(1, FALSE)
+  /\ \/ TraceNext /\ TLCSet(1, TRUE)
+     \/ ~TLCGet(1) /\ Explain /\ FALSE
 =============================================================================

@@ -87,9 +87,11 @@ TraceNext == Step \/ Done
 
 ----------------------------------------------------------------------------
 (***************************************************************************)
-(* Why an event is no step.  The state before it is the initial state of   *)
-(* a second run, which prints what does not hold.                          *)
+(* Why an event is no step: what does not hold is printed, behind the      *)
+(* object and the number of the event.                                     *)
 (***************************************************************************)
+Say(text) == PrintT(ToString(object) \o "." \o ToString(next) \o " " \o text)
+
 Guards(e) ==
     << <<"the message is at the head of its channel", Arrives(e)>>,
        <<"p \\notin dead", e.act \in AtHome \cup AtNode \/ e.party \notin dead>> >>
@@ -108,16 +110,19 @@ Parts(e) ==
 
 ExplainGuards ==
     LET g == Guards(Event)
-    IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE PrintT("guard: " \o g[i][1])
+    IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE Say("guard: " \o g[i][1])
 
 ExplainParts ==
     /\ Act(Event)
     /\ LET p == Parts(Event)
        IN  \A i \in 1..Len(p) :
               IF p[i][2] = p[i][3] THEN TRUE
-              ELSE PrintT("part: " \o p[i][1] \o ": " \o ToString(p[i][2]) \o ", not " \o ToString(p[i][3]))
-    /\ next' = next + 1
-    /\ UNCHANGED object
+              ELSE Say("part: " \o p[i][1] \o ": " \o ToString(p[i][2]) \o ", not " \o ToString(p[i][3]))
 
-ExplainNext == TLCGet("level") = 1 /\ ExplainGuards /\ ExplainParts
+\* TraceNext for who judges: where nothing is a step, it prints why.  Register 1 is
+\* the worker's own.
+JudgeNext ==
+    /\ TLCSet(1, FALSE)
+    /\ \/ TraceNext /\ TLCSet(1, TRUE)
+       \/ ~TLCGet(1) /\ ExplainGuards /\ ExplainParts /\ FALSE
 ============================================================================

@@ -128,10 +128,11 @@ TraceNext == Step \/ SilentStore \/ Done
 
 ----------------------------------------------------------------------------
 (***************************************************************************)
-(* Why an event is no step.  The state before it is the initial state of   *)
-(* a second run, which prints what does not hold.  The guards are named as *)
-(* in Strong.                                                              *)
+(* Why an event is no step: what does not hold is printed, behind the      *)
+(* object and the number of the event.  The guards are named as in Strong. *)
 (***************************************************************************)
+Say(text) == PrintT(ToString(object) \o "." \o ToString(next) \o " " \o text)
+
 LeafGuards(e) ==
     LET l == leaf[e.at]
     IN  CASE e.act = "ReadFault"  -> << <<"leaf[l].right = None", l.right = None>>,
@@ -181,17 +182,20 @@ Parts(e, content) ==
 
 ExplainGuards ==
     LET g == Guards(Event, Content)
-    IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE PrintT("guard: " \o g[i][1])
+    IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE Say("guard: " \o g[i][1])
 
 ExplainParts ==
     /\ Act(Event)
     /\ LET p == Parts(Event, Content)
        IN  \A i \in 1..Len(p) :
               IF p[i][2] = p[i][3] THEN TRUE
-              ELSE PrintT("part: " \o p[i][1] \o ": " \o ToString(p[i][2]) \o " by the specification, "
-                                                 \o ToString(p[i][3]) \o " in the log")
-    /\ next' = next + 1
-    /\ UNCHANGED object
+              ELSE Say("part: " \o p[i][1] \o ": " \o ToString(p[i][2]) \o " by the specification, "
+                                              \o ToString(p[i][3]) \o " in the log")
 
-ExplainNext == TLCGet("level") = 1 /\ ExplainGuards /\ ExplainParts
+\* TraceNext for who judges: where nothing is a step, it prints why.  Register 1 is
+\* the worker's own.
+JudgeNext ==
+    /\ TLCSet(1, FALSE)
+    /\ \/ TraceNext /\ TLCSet(1, TRUE)
+       \/ ~TLCGet(1) /\ ExplainGuards /\ ExplainParts /\ FALSE
 ===============================================================================

@@ -31,7 +31,8 @@
 // once however often it occurs, and numbers of its own, for what hardly ever
 // occurs twice. The trace specification declares the constants Trace (for each
 // object its events, <<k, numbers...>>) and Shapes (Shapes[k] is an expression),
-// and those that the projection defines beside them; it defines TraceInit,
-// TraceNext with the variables object and next, and ExplainNext, which prints
-// lines that begin with "guard: " and "part: ". Then add the kind to Kinds.
+// and those that the projection defines beside them; it defines TraceInit and
+// JudgeNext with the variables object and next. Where no step is possible JudgeNext
+// prints lines that begin with the object, ".", next, and " guard: " or " part: ".
+// Then add the kind to Kinds.
 package validate

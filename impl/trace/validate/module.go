@@ -72,10 +72,10 @@ func writeModule(w io.Writer, spec string, objects []*Object, constants []Consta
 	return b.Flush()
 }
 
-// writeConfig writes the configuration of a run of TLC over the module.
-func writeConfig(w io.Writer, init, next string, constants []Constant) error {
+// writeConfig writes the configuration of TLC's run over the module.
+func writeConfig(w io.Writer, constants []Constant) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "INIT %s\nNEXT %s\nCONSTANTS\n", init, next)
+	fmt.Fprint(b, "INIT TraceInit\nNEXT JudgeNext\nCONSTANTS\n")
 	for _, c := range append(constants, Constant{Name: "Trace"}, Constant{Name: "Shapes"}) {
 		value := c.Operator
 		if value == "" {

@@ -141,7 +141,7 @@ func newCheck(kind Kind, o Options, objects []*Object, constants []Constant) (_ 
 		return nil, err
 	}
 	return c, c.write(configName, func(f *os.File) error {
-		return writeConfig(f, "TraceInit", "TraceNext", constants)
+		return writeConfig(f, constants)
 	})
 }
 
@@ -179,7 +179,7 @@ func (c *check) write(name string, content func(*os.File) error) error {
 	return f.Close()
 }
 
-// judge runs TLC, and again to explain a refusal.
+// judge runs TLC.
 func (c *check) judge(ctx context.Context, v *Verdict) error {
 	o, out, err := c.options.Tool.Run(ctx, tlc.Job{Dir: c.dir, Library: c.library, Module: moduleName, Config: configName,
 		Workers: c.options.Workers, Deadlock: true, Short: v.Events < shortRun})
@@ -206,7 +206,7 @@ func (c *check) judge(ctx context.Context, v *Verdict) error {
 		}
 		return nil
 	case tlc.Deadlock:
-		v.Refusal, err = c.explain(ctx, o.LastState)
+		v.Refusal, err = c.explain(o.LastState, out)
 		return err
 	}
 	return fmt.Errorf("TLC could not judge the %s: %s", c.kind.Name, o.Error)
