@@ -138,8 +138,9 @@ func (a *application) hangUp() (killed bool) {
 	return err == unix.EAGAIN
 }
 
-// deathTime bounds the wait for a process that the kernel is killing.
-const deathTime = 5 * time.Second
+// deathTime bounds the wait for a process that the kernel is killing: with all of
+// the global space mapped it has much to give back.
+const deathTime = 30 * time.Second
 
 // awaitDeath returns when the process has ended.
 func (a *application) awaitDeath() {
