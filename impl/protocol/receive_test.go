@@ -38,7 +38,7 @@ func (s *Shard) digest() string {
 	return text
 }
 
-// TestReceiveRule tries the rule of PROTOCOL.md, section 2, on a request that
+// TestReceiveRule tries the receive rule (README.md) on a request that
 // is in order, with one or two fields changed.
 func TestReceiveRule(t *testing.T) {
 	good := Message{Kind: Req, Op: OpRead, Leaf: 1, Page: 0, Generation: 5,

@@ -456,7 +456,7 @@ Next == Application \/ Daemon \/ Parent
 (* A job and a fix run to their end once begun; the parent answers every
    request.  A thread gets its access, and a fault its answer, if that is
    possible again and again: a page stays a short time with who was granted
-   it (the residence of DESIGN.md). *)
+   it (Config.Residence of impl/node). *)
 JobStep ==
   \/ FillBegin
   \/ FillEnd
