@@ -1,7 +1,12 @@
 package trace
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,6 +85,154 @@ func FuzzConfiguration(f *testing.F) {
 					t.Fatalf("page %d of %+v has slot %d of %d", p, *is, slot, len(after.Slots))
 				}
 			}
+		}
+	})
+}
+
+// What the reader accepts, the writer's encoders write again, and it is the
+// same.
+func FuzzReadLog(f *testing.F) {
+	dir := f.TempDir()
+	r := newTestRecorder(f, dir, 1)
+	m := aMessage()
+	r.Shard(0).Configure([]byte(`{"a":1}`))
+	r.Shard(0).Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m, Stamp: 1})
+	r.Shard(0).Action(&protocol.Event{At: leaf1, Message: &m, Lamport: 3}, states(`{"x":[]}`))
+	r.Shard(0).Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, []protocol.Effect{{Kind: protocol.Send, Msg: m}}, nil)
+	r.Shard(0).Output(&protocol.Input{Kind: protocol.InEvict}, nil, errors.New("refused"))
+	r.Shard(0).Content(Give, 3, leaf1, nil)
+	if err := r.Close(); err != nil {
+		f.Fatal(err)
+	}
+	h := testHeader()
+	text, err := os.ReadFile(filepath.Join(dir, h.fileName()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(goodHeader + "\n" + action + "\n" + end1 + "\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		h, recs, err := ReadLog("fuzz", bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		var first []Record
+		again, err := json.Marshal(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again = append(again, '\n')
+		for rec, err := range recs {
+			if err != nil {
+				return
+			}
+			again = appendRecord(again, h.Shard, rec)
+			first = append(first, rec)
+		}
+		again = append(again, fmt.Sprintf("{\"end\":%d}\n", len(first))...)
+		second, err := readAll(string(again))
+		if err != nil {
+			t.Fatalf("%v, in\n%s", err, again)
+		}
+		if d := cmp.Diff(first, second); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+func appendRecord(b []byte, shard int, rec Record) []byte {
+	b = appendHead(b, rec.Lamport, rec.At, shard, rec.Seq)
+	switch rec.Kind {
+	case KindAction:
+		b = append(b, `,"act":"`+rec.Act+`"`...)
+		b = appendPage(b, rec.Page)
+		b = appendPhase(b, rec.Before)
+	case KindInput:
+		b = append(b, `,"in":"`+rec.Act+`"`...)
+		b = appendPage(b, rec.Page)
+		b = uintField(b, `,"stamp":`, uint64(rec.Stamp))
+	case KindConfigure:
+		b = append(append(b, `,"conf":`...), rec.Conf...)
+	case KindContent:
+		b = append(b, `,"content":"`+rec.Moment.String()+`"`...)
+		b = appendPage(b, rec.Page)
+		b = append(b, `,"digest":"`+rec.Digest.String()+`"`...)
+	case KindOutput:
+		b = append(b, `,"out":"`+rec.Out.Digest.String()+`"`...)
+		b = appendPage(b, rec.Page)
+		if rec.Out.Effects != nil {
+			names, err := json.Marshal(rec.Out.Effects)
+			if err != nil {
+				panic(err)
+			}
+			b = append(append(b, `,"effects":`...), names...)
+		}
+		if rec.Out.Refused != "" {
+			b = appendString(append(b, `,"refused":`...), rec.Out.Refused)
+		}
+	}
+	if rec.From != nil {
+		b = appendPlace(append(b, `,"f":`...), *rec.From)
+	}
+	if rec.Message != nil {
+		b = appendMessage(append(b, `,"m":`...), rec.Message)
+	}
+	if rec.Post != nil {
+		b = append(append(b, `,"post":`...), rec.Post...)
+	}
+	return appendTail(b, rec.T)
+}
+
+// FuzzHistoryLine compares the reader of operations with encoding/json, which
+// reads every line that it reads, to the same values.
+func FuzzHistoryLine(f *testing.F) {
+	for _, line := range []string{
+		`{"client":1,"op":"cas","object":"a \"b\\@3","word":1,"value":18446744073709551615,"old":2,"result":1,"call_ns":5,"return_ns":6}`,
+		`{"end":7,"clock_offset_ns":-5,"clock_bound_ns":0}`, ` { "op" : "read" , "word" : 0 } `, `{}`, `{"client":01}`, `{"client":-}`, `{"word":-1}`,
+		`{"op":"read","op":"read"}`, `{"op":"re\u0061d"}`, `{"object":"\u0000"}`, `{"op":"read"`, `{"value":1.5}`, `{"Value":1}`, "{\"object\":\"\xff\"}", `{"op":"a",}`,
+	} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		got, err := newHistoryLines().read(line)
+		if err != nil {
+			return
+		}
+		var want struct {
+			Operation
+			End    *uint64 `json:"end"`
+			Offset *int64  `json:"clock_offset_ns"`
+			Bound  *int64  `json:"clock_bound_ns"`
+		}
+		d := json.NewDecoder(bytes.NewReader(line))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&want); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if d := cmp.Diff(historyLine(want), got); d != "" {
+			t.Fatalf("%q: %s", line, d)
+		}
+	})
+}
+
+func FuzzReadHistory(f *testing.F) {
+	f.Add([]byte("{\"format\":2}\n{\"client\":1,\"op\":\"cas\",\"word\":1,\"value\":1,\"old\":2,\"result\":1,\"call_ns\":5,\"return_ns\":6}\n{\"end\":1}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, ops, err := ReadHistoryFrom("fuzz", bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		again := []byte("{\"format\":2}\n")
+		for i := range ops {
+			again = appendOperation(again, &ops[i])
+		}
+		again = append(again, fmt.Sprintf("{\"end\":%d}\n", len(ops))...)
+		_, second, err := ReadHistoryFrom("again", bytes.NewReader(again))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(ops, second); d != "" {
+			t.Fatal(d)
 		}
 	})
 }
