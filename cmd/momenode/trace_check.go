@@ -226,8 +226,8 @@ func (f *checkFlags) draw(r *checkReport, findings []*linearizability.Result) er
 
 func (r *checkReport) print(w io.Writer) error {
 	out := &errorWriter{w: w}
-	fmt.Fprintf(out, "%s operations of %d clients in %d histories, intervals widened by %s ns\n",
-		count(uint64(r.Operations)), r.Clients, r.Files, count(uint64(r.Bound)))
+	fmt.Fprintf(out, "%s operations of %s in %s, intervals widened by %s ns\n",
+		count(uint64(r.Operations)), plural(r.Clients, "client"), plural(r.Files, "file"), count(uint64(r.Bound)))
 	var rows [][]any
 	for _, m := range r.Models {
 		var by []string

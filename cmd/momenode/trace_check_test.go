@@ -75,7 +75,7 @@ func TestTraceCheck(t *testing.T) {
 		says   []string // on standard error
 		prints []string
 	}{
-		{[]string{"good"}, 0, nil, []string{"4 operations of 1 clients in 1 histories", "register", "zone 1", "linearizable"}},
+		{[]string{"good"}, 0, nil, []string{"4 operations of 1 client in 1 file", "register", "zone 1", "linearizable"}},
 		{[]string{"half", "other half"}, 0, nil, []string{"2 operations of 2 clients in 2 histories"}},
 		{[]string{"stale"}, 1, []string{"violation: 1 words", `word 0 of "x@1"`, at("stale") + ":2"},
 			[]string{at("stale") + ":4: client 0: read -> 1", at("stale") + ":3: client 0: write 2", "the value 1 must come before the value 2", picture}},

@@ -131,8 +131,8 @@ func newValidation(v *validate.Verdict) validation {
 
 func (p *validation) print(w io.Writer) error {
 	out := &errorWriter{w: w}
-	fmt.Fprintf(out, "%s: %d events of %d %s (the longest has %d), %d nodes, depth %d; %.1f s (%.1f s of it TLC)\n",
-		p.Verdict, p.Events, p.Objects, p.Kind, p.Longest, p.Nodes, p.Depth, p.Reading+p.TLC, p.TLC)
+	fmt.Fprintf(out, "%s: %s of %s (the longest has %d), %s, depth %d; %.1f s (%.1f s of it TLC)\n",
+		p.Verdict, plural(p.Events, "event"), plural(p.Objects, strings.TrimSuffix(p.Kind, "s")), p.Longest, plural(p.Nodes, "node"), p.Depth, p.Reading+p.TLC, p.TLC)
 	if p.UnderWay > 0 {
 		fmt.Fprintf(out, "  %s had not arrived where the logs end\n", plural(p.UnderWay, "message"))
 	}

@@ -31,7 +31,7 @@ func TestTraceValidate(t *testing.T) {
 
 	const broken = "../../traces/dropped-invalidation"
 	status, stdout, stderr = run(t, "trace", "validate", broken)
-	want := regexp.MustCompile(`(?s)^rejected: \d+ events of 1 pages .*\n` +
+	want := regexp.MustCompile(`(?s)^rejected: \d+ events of 1 page .*\n` +
 		broken + `/node00000-i1-s000.ndjson.gz:\d+: RecvReq at root@0 is no step of the specification: event 17 of page 0 .*\n` +
 		`  busy: .*wait \|-> {leaf@0, leaf@2}.* by the specification, .*wait \|-> {leaf@2}.* in the log\n` +
 		`the state before it .*\n  /\\ .*leaf@1 \|->`)
