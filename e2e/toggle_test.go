@@ -111,10 +111,10 @@ type heldStep struct {
 }
 
 // wait is for so many Reqs at the manager above the leaf of the rank, or Recalls
-// at that leaf; zero is for the answer.
+// at that manager (above) or at that leaf; zero is for the answer.
 type wait struct {
-	rank          int
-	reqs, recalls uint64
+	rank                 int
+	reqs, above, recalls uint64
 }
 
 // heldScripts have managers meet what comes only while somebody holds a page
@@ -139,6 +139,16 @@ var heldScripts = [][]heldStep{
 		{2, "store", wait{rank: 2, reqs: 2}, 1},
 		{3, "", wait{rank: 3, recalls: 1}, 2},
 		{3, "store", wait{rank: 2, reqs: 3}, 2},
+	},
+	{ // A manager is recalled while it asks a child.
+		{2, "store", wait{}, 1},
+		{3, "store", wait{rank: 2, recalls: 1}, 1},
+		{0, "store", wait{rank: 2, above: 1}, 1},
+	},
+	{ // A manager is asked while it is recalled.
+		{2, "store", wait{}, 1},
+		{0, "store", wait{rank: 2, recalls: 1}, 1},
+		{3, "store", wait{rank: 2, reqs: 2}, 1},
 	},
 }
 
@@ -165,7 +175,7 @@ func heldBack(c *cluster) (inTime bool) {
 func (c *cluster) hold(apps []*app, page int, script []heldStep) (inTime bool) {
 	c.t.Helper()
 	of := func(rank int) int { return (home(page, togglePages, len(apps)) + rank) % len(apps) }
-	handled := func(w wait) (reqs, recalls uint64) {
+	handled := func(w wait) wait {
 		above := "root"
 		if c.shape.fanout > 0 {
 			above = "intermediate 1"
@@ -173,16 +183,16 @@ func (c *cluster) hold(apps []*app, page int, script []heldStep) (inTime bool) {
 		for _, m := range c.status(of(w.rank)).Managers {
 			switch m.Level {
 			case above:
-				reqs = m.Requests
+				w.reqs, w.above = m.Requests, m.Recalls
 			case "leaf":
-				recalls = m.Recalls
+				w.recalls = m.Recalls
 			}
 		}
-		return reqs, recalls
+		return w
 	}
 	before := make([]wait, len(script))
 	for i, do := range script {
-		before[i].reqs, before[i].recalls = handled(do.wait)
+		before[i] = handled(wait{rank: do.wait.rank})
 	}
 	begun, answers, stores := time.Now(), make([]int, len(apps)), 0
 	inTime = true
@@ -200,8 +210,8 @@ func (c *cluster) hold(apps []*app, page int, script []heldStep) (inTime bool) {
 			answers[of(do.rank)]--
 		} else {
 			c.until(fmt.Sprintf("command %d of page %d", i, page), func() bool {
-				reqs, recalls := handled(do.wait)
-				return reqs >= before[i].reqs+do.reqs && recalls >= before[i].recalls+do.recalls
+				now := handled(wait{rank: do.wait.rank})
+				return now.reqs >= before[i].reqs+do.reqs && now.above >= before[i].above+do.above && now.recalls >= before[i].recalls+do.recalls
 			})
 		}
 		inTime = inTime && time.Since(begun) < do.turn*c.shape.residence
