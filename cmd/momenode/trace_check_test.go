@@ -76,7 +76,7 @@ func TestTraceCheck(t *testing.T) {
 		prints []string
 	}{
 		{[]string{"good"}, 0, nil, []string{"4 operations of 1 client in 1 file", "register", "zone 1", "linearizable"}},
-		{[]string{"half", "other half"}, 0, nil, []string{"2 operations of 2 clients in 2 histories"}},
+		{[]string{"half", "other half"}, 0, nil, []string{"2 operations of 2 clients in 2 files"}},
 		{[]string{"stale"}, 1, []string{"violation: 1 words", `word 0 of "x@1"`, at("stale") + ":2"},
 			[]string{at("stale") + ":4: client 0: read -> 1", at("stale") + ":3: client 0: write 2", "the value 1 must come before the value 2", picture}},
 		{[]string{"again"}, 0, nil, []string{"search 1"}},
@@ -140,7 +140,7 @@ func TestClusterHistory(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d: %s\n%s", status, stderr, stdout)
 	}
-	for _, want := range []string{"500 operations of 2 clients in 2 histories", "counter", "register", "lock"} {
+	for _, want := range []string{"500 operations of 2 clients in 2 files", "counter", "register", "lock"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}
