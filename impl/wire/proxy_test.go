@@ -39,7 +39,8 @@ func newProxy(t testing.TB, target string) *proxy {
 func (p *proxy) address() string { return p.ln.Addr().String() }
 
 // cutter draws lives of connections: short ones that end in the handshake or
-// in the first frames, and long ones that let work be done.
+// in the first frames, and long ones that let work be done, also where a slow
+// sender has filled its frames: with a megabyte each.
 func cutter(seed uint64) func() int64 {
 	r := rand.New(rand.NewPCG(seed, 1))
 	return func() int64 {
@@ -49,7 +50,7 @@ func cutter(seed uint64) func() int64 {
 		case 1:
 			return r.Int64N(64 << 10)
 		default:
-			return r.Int64N(1 << 20)
+			return r.Int64N(4 << 20)
 		}
 	}
 }
