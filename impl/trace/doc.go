@@ -6,7 +6,7 @@
 //	Recorder, Log       the events of a node, one file per shard   recorder.go
 //	Step                the steps on a page's frame                step.go
 //	SyncLog             those of its locks and barriers             synclog.go
-//	Read, File, Record  the same files, checked                    read.go
+//	Read, File, Record  the same files, checked                    read.go, recordline.go
 //	Change              the configuration that a log tells of      configuration.go
 //	OpenRun, Run, Event all logs of a run, merged                  merge.go
 //	History             the operations of an application           history.go
