@@ -63,9 +63,8 @@ race-clusters: ## end-to-end tests with daemons and programs under the race dete
 validate: install build recorded ## recorded runs through the specification, by TLC, and runs that it must refuse
 	@scripts/validate .recorded
 
-replay: build ## recorded runs through the core again, and broken cores that must differ
+replay: build ## recorded runs of real processes through the core again
 	@scripts/replay
-	@$(GO) test -tags mutants ./impl/trace/replay
 
 explore: install ## the core through every interleaving of the small models, beside TLC's states
 	@$(GO) run ./impl/explore/check

@@ -14,8 +14,8 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
-// worlds are simulated runs. Between them every action is taken, messages come
-// too early, and every mistake of the core makes a difference.
+// worlds are simulated runs. Between them every action is taken, and messages
+// come too early.
 var worlds = []sim.Config{
 	{Seed: 3, Nodes: 2, Fanout: 64, Pages: 2, Processes: 2, Breaks: true},
 	{Seed: 3, Nodes: 4, Fanout: 2, Pages: 3, Breaks: true, Residence: 5},
