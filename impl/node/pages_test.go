@@ -1,6 +1,7 @@
 package node
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -9,6 +10,8 @@ import (
 )
 
 func TestJoin(t *testing.T) {
+	var keep [][]byte // their memory stays in use
+	defer func() { runtime.KeepAlive(keep) }()
 	whole := make([]byte, 4*addr.PageSize)
 	page := func(i int) []byte { return whole[i*addr.PageSize:][:addr.PageSize:addr.PageSize] }
 	for _, c := range []struct {
@@ -26,6 +29,15 @@ func TestJoin(t *testing.T) {
 		if got, ok := join(c.a, c.b); ok != c.ok || len(got) != c.n {
 			t.Errorf("%s: %d bytes, %v", c.name, len(got), ok)
 		}
+	}
+	// Where memory ends a pointer must not even be made.
+	for range 64 {
+		other := make([]byte, 4*addr.PageSize)
+		last := other[3*addr.PageSize:]
+		if got, ok := join(last, page(0)); ok || len(got) != addr.PageSize {
+			t.Errorf("the end of other memory: %d bytes, %v", len(got), ok)
+		}
+		keep = append(keep, other)
 	}
 	three, _ := join(page(0), page(1))
 	if three, ok := join(three, page(2)); !ok || &three[0] != &whole[0] || len(three) != 3*addr.PageSize {

@@ -8,7 +8,9 @@ func join(a, b []byte) ([]byte, bool) {
 	if len(a) == 0 || len(b) == 0 {
 		return a, len(a) == len(b)
 	}
-	if unsafe.Add(unsafe.Pointer(unsafe.SliceData(a)), len(a)) != unsafe.Pointer(unsafe.SliceData(b)) {
+	// As numbers: where a's memory ends, a pointer behind it is not allowed.
+	end := uintptr(unsafe.Pointer(unsafe.SliceData(a))) + uintptr(len(a))
+	if end != uintptr(unsafe.Pointer(unsafe.SliceData(b))) {
 		return a, false
 	}
 	return unsafe.Slice(unsafe.SliceData(a), len(a)+len(b)), true
