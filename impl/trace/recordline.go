@@ -208,24 +208,38 @@ func parseDigest(text string, err *error) Digest {
 	return d
 }
 
+// kindMark says whether a line has what marks records of the kind.
+type kindMark struct {
+	kind  Kind
+	there bool
+}
+
+// onlyKind is the one kind whose mark is there, or kindInvalid.
+func onlyKind(marks ...kindMark) Kind {
+	only := kindInvalid
+	for _, m := range marks {
+		switch {
+		case m.there && only != kindInvalid:
+			return kindInvalid
+		case m.there:
+			only = m.kind
+		}
+	}
+	return only
+}
+
 func (r *rawRecord) record() (Record, error) {
 	rec := r.begin()
 	rec.Post, rec.Stamp, rec.Conf = r.Post, r.Stamp, r.Conf
 	var err error
-	kinds := 0
-	is := func(kind Kind, there bool) {
-		if there {
-			rec.Kind = kind
-			kinds++
-		}
-	}
-	is(KindAction, r.Act != "")
-	is(KindInput, r.In != "")
-	is(KindConfigure, r.Conf != nil)
-	is(KindContent, r.Content != "")
-	is(KindOutput, r.Out != "")
-	is(KindStep, r.rawStep.Step != "")
-	if kinds != 1 {
+	rec.Kind = onlyKind(
+		kindMark{KindAction, r.Act != ""},
+		kindMark{KindInput, r.In != ""},
+		kindMark{KindConfigure, r.Conf != nil},
+		kindMark{KindContent, r.Content != ""},
+		kindMark{KindOutput, r.Out != ""},
+		kindMark{KindStep, r.rawStep.Step != ""})
+	if rec.Kind == kindInvalid {
 		return rec, errors.New("a record needs one of act, in, out, conf, content and step")
 	}
 	// allowed are the fields that the kind may have beside its own.

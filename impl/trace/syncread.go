@@ -75,17 +75,11 @@ func (r *rawSyncRecord) record() (Record, error) {
 	rec := r.begin()
 	rec.Post, rec.Barrier, rec.Party = r.Post, r.Barrier, r.Party
 	var err error
-	kinds := 0
-	is := func(kind Kind, there bool) {
-		if there {
-			rec.Kind = kind
-			kinds++
-		}
-	}
-	is(KindAction, r.Act != "")
-	is(KindInput, r.In != "")
-	is(KindOutput, r.Out != "")
-	if kinds != 1 {
+	rec.Kind = onlyKind(
+		kindMark{KindAction, r.Act != ""},
+		kindMark{KindInput, r.In != ""},
+		kindMark{KindOutput, r.Out != ""})
+	if rec.Kind == kindInvalid {
 		return rec, errors.New("a record of locks and barriers needs one of act, in and out")
 	}
 	if r.Object == nil {
