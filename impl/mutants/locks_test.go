@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -15,11 +14,8 @@ import (
 	"github.com/mome-dsm/mome/linearizability"
 )
 
-// The bounds of what a link may need for a mutant.
-const (
-	lockSeeds = 24 // of each world
-	lockSteps = 1000
-)
+// lockSteps is how long a run of locks is.
+const lockSteps = 1000
 
 // lockWorld is a simulated cluster with locks, and with a seed a run of it.
 type lockWorld struct {
@@ -34,21 +30,13 @@ var lockWorlds = []lockWorld{
 	{"late3", sim.LocksConfig{Nodes: 3, Locks: 2, Late: true}},
 }
 
-func (wd lockWorld) finds(short, full string) Finding {
-	return Finding{fmt.Sprintf("%s/%d %s", wd.name, wd.cfg.Seed, short), full}
+func (wd lockWorld) seeded(seed uint64) lockWorld {
+	wd.cfg.Seed = seed
+	return wd
 }
 
-// firstLockRun is what the first run shows in which look finds something.
-func firstLockRun(look func(lockWorld) Finding) Finding {
-	for seed := range uint64(lockSeeds) {
-		for _, wd := range lockWorlds {
-			wd.cfg.Seed = seed
-			if f := look(wd); f.Short != "" {
-				return f
-			}
-		}
-	}
-	return Finding{}
+func (wd lockWorld) finds(short, full string) Finding {
+	return Finding{fmt.Sprintf("%s/%d %s", wd.name, wd.cfg.Seed, short), full}
 }
 
 // run runs the world, and returns the property that fell.
@@ -85,59 +73,24 @@ func findInLockHistory(wd lockWorld) Finding {
 	return Finding{}
 }
 
-// recordLocks lets broken locks run and write logs.
-func recordLocks(t *testing.T, bug protocol.Bug, wd lockWorld) recording {
-	t.Helper()
-	protocol.Break(bug)
-	defer protocol.Break(0)
+func (wd lockWorld) record(dir string) (ended bool, err error) {
 	wd.cfg.Blind = true
-	r := recording{finds: wd.finds, dir: t.TempDir()}
 	w := sim.NewLocks(wd.cfg)
-	if err := w.Record(r.dir); err != nil {
-		t.Fatal(err)
+	if err := w.Record(dir); err != nil {
+		return false, err
 	}
-	r.ended = wd.run(w) != nil
-	if err := w.EndRecord(); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	ended = wd.run(w) != nil
+	return ended, w.EndRecord()
 }
-
-// The links that locks go through, in the order of the columns.
-var lockLinks = []string{"invariants", "simulator", "history", "replay", "trace"}
 
 // TestLocks puts each mistake into the core of locks.
 func TestLocks(t *testing.T) {
-	defer protocol.Break(0)
-	tool := findTLC(t)
-	tb := Table{Name: "locks", Package: "./impl/mutants", Links: lockLinks}
-	judges := newJudges()
-	for _, bug := range append([]protocol.Bug{0}, protocol.LockBugs()...) {
-		if !Wanted(bug.String()) {
-			continue
-		}
-		r := Row{Mutant: bug.String(), Found: make([]Finding, len(lockLinks))}
-		tb.Rows = append(tb.Rows, r)
-		protocol.Break(bug)
-		var links sync.WaitGroup
-		links.Go(func() { r.Found[0] = firstLockRun(findByLockInvariants) })
-		links.Go(func() { r.Found[1] = firstLockRun(findByLockSimulator) })
-		links.Go(func() { r.Found[2] = firstLockRun(findInLockHistory) })
-		links.Wait()
-		record := func(wd lockWorld) recording { return recordLocks(t, bug, wd) }
-		var again replays
-		firstLockRun(func(wd lockWorld) Finding {
-			if wd.cfg.Late {
-				return Finding{} // no links do that, and no log can say it
-			}
-			return again.look(t, record(wd))
-		})
-		if again.judged.dir == "" {
-			again.judged = record(lockWorlds[0])
-		}
-		r.Found[3] = again.found
-		judges.add(func() { r.Found[4] = findInTrace(t, tool, validate.Locks, again.judged) })
-	}
-	judges.wait()
-	tb.Compare(t, "testdata")
+	(&layer[lockWorld]{name: "locks", bugs: protocol.LockBugs(), kind: validate.Locks, worlds: lockWorlds, seeds: 24,
+		links: []link[lockWorld]{
+			{name: "invariants", run: findByLockInvariants},
+			{name: "simulator", run: findByLockSimulator},
+			{name: "history", run: findInLockHistory},
+		},
+		// No links deliver late.
+		logless: func(wd lockWorld) bool { return wd.cfg.Late }}).test(t)
 }

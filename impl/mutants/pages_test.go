@@ -5,7 +5,6 @@ package mutants
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -14,11 +13,8 @@ import (
 	"github.com/mome-dsm/mome/linearizability"
 )
 
-// The bounds of what a link may need for a mutant.
-const (
-	pageSeeds = 20 // of each world
-	pageSteps = 2000
-)
+// pageSteps is how long a run of pages is.
+const pageSteps = 2000
 
 // world is a simulated cluster, and with a seed a run of it.
 type world struct {
@@ -27,6 +23,11 @@ type world struct {
 }
 
 func (wd world) String() string { return fmt.Sprintf("%s/%d", wd.name, wd.cfg.Seed) }
+
+func (wd world) seeded(seed uint64) world {
+	wd.cfg.Seed = seed
+	return wd
+}
 
 func (wd world) finds(short, full string) Finding { return Finding{wd.String() + " " + short, full} }
 
@@ -37,19 +38,6 @@ var worlds = []world{
 	{"pair3", sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Processes: 2, Lateral: true}},
 	{"deep4", sim.Config{Nodes: 6, Fanout: 2, Pages: 1, Lateral: true}},
 	{"recreate", sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Recreate: true, Breaks: true}},
-}
-
-// firstRun is what the first run shows in which look finds something.
-func firstRun(look func(world) Finding) Finding {
-	for seed := range uint64(pageSeeds) {
-		for _, wd := range worlds {
-			wd.cfg.Seed = seed
-			if f := look(wd); f.Short != "" {
-				return f
-			}
-		}
-	}
-	return Finding{}
 }
 
 // isInvariant says whether a property is one that only somebody can check who
@@ -84,55 +72,23 @@ func findInHistory(wd world) Finding {
 	return Finding{}
 }
 
-// recordPages lets a broken core run and write logs, as nodes do.
-func recordPages(t *testing.T, bug protocol.Bug, wd world) recording {
-	t.Helper()
-	protocol.Break(bug)
-	defer protocol.Break(0)
+func (wd world) record(dir string) (ended bool, err error) {
 	wd.cfg.Blind = true
-	r := recording{finds: wd.finds, dir: t.TempDir()}
 	w := sim.New(wd.cfg)
-	if err := w.Record(r.dir); err != nil {
-		t.Fatal(err)
+	if err := w.Record(dir); err != nil {
+		return false, err
 	}
-	r.ended = w.Play(pageSteps, false) != nil
-	if err := w.EndRecord(); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	ended = w.Play(pageSteps, false) != nil
+	return ended, w.EndRecord()
 }
-
-// The links that pages go through, in the order of the columns.
-var pageLinks = []string{"explorer", "invariants", "simulator", "history", "replay", "trace"}
 
 // TestPages puts each mistake into the core of pages.
 func TestPages(t *testing.T) {
-	defer protocol.Break(0)
-	tool := findTLC(t)
-	tb := Table{Name: "pages", Package: "./impl/mutants", Links: pageLinks}
-	judges := newJudges()
-	for _, bug := range append([]protocol.Bug{0}, protocol.Bugs()...) {
-		if !Wanted(bug.String()) {
-			continue
-		}
-		r := Row{Mutant: bug.String(), Found: make([]Finding, len(pageLinks))}
-		tb.Rows = append(tb.Rows, r)
-		protocol.Break(bug)
-		var links sync.WaitGroup
-		links.Go(func() { r.Found[0] = findByExplorer(t) })
-		links.Go(func() { r.Found[1] = firstRun(findByInvariants) })
-		links.Go(func() { r.Found[2] = firstRun(findBySimulator) })
-		links.Go(func() { r.Found[3] = firstRun(findInHistory) })
-		links.Wait()
-		record := func(wd world) recording { return recordPages(t, bug, wd) }
-		var again replays
-		firstRun(func(wd world) Finding { return again.look(t, record(wd)) })
-		if again.judged.dir == "" {
-			again.judged = record(worlds[0])
-		}
-		r.Found[4] = again.found
-		judges.add(func() { r.Found[5] = findInTrace(t, tool, validate.Pages, again.judged) })
-	}
-	judges.wait()
-	tb.Compare(t, "testdata")
+	(&layer[world]{name: "pages", bugs: protocol.Bugs(), kind: validate.Pages, worlds: worlds, seeds: 20,
+		links: []link[world]{
+			{name: "explorer", alone: findByExplorer},
+			{name: "invariants", run: findByInvariants},
+			{name: "simulator", run: findBySimulator},
+			{name: "history", run: findInHistory},
+		}}).test(t)
 }

@@ -1,0 +1,109 @@
+//go:build mutants
+
+package mutants
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace/validate"
+)
+
+// run is a simulated run of a layer: a world with a seed.
+type run[W any] interface {
+	seeded(seed uint64) W
+	finds(short, full string) Finding
+	// record writes the logs of the run into a directory, as nodes do, and says
+	// whether the core ended it.
+	record(dir string) (ended bool, err error)
+}
+
+// layer is a core that mistakes are put into: its worlds, and what links there
+// are beside those that judge logs.
+type layer[W run[W]] struct {
+	name    string
+	bugs    []protocol.Bug
+	kind    validate.Kind
+	worlds  []W
+	seeds   uint64 // of each world: the bound of what a link may need for a mutant
+	links   []link[W]
+	logless func(W) bool // no log can say what happens in the world; nil: none is
+}
+
+// link finds a mistake in a run, or by itself.
+type link[W any] struct {
+	name  string
+	run   func(W) Finding
+	alone func(*testing.T) Finding
+}
+
+// first is what the first run shows in which look finds something.
+func (y *layer[W]) first(look func(W) Finding) Finding {
+	for seed := range y.seeds {
+		for _, wd := range y.worlds {
+			if f := look(wd.seeded(seed)); f.Short != "" {
+				return f
+			}
+		}
+	}
+	return Finding{}
+}
+
+// recorded lets a broken core run and write logs.
+func (y *layer[W]) recorded(t *testing.T, bug protocol.Bug, wd W) recording {
+	t.Helper()
+	protocol.Break(bug)
+	defer protocol.Break(0)
+	r := recording{finds: wd.finds, dir: t.TempDir()}
+	var err error
+	if r.ended, err = wd.record(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// test puts each mistake into the core.
+func (y *layer[W]) test(t *testing.T) {
+	defer protocol.Break(0)
+	tool := findTLC(t)
+	tb := Table{Name: y.name, Package: "./impl/mutants"}
+	for _, l := range y.links {
+		tb.Links = append(tb.Links, l.name)
+	}
+	tb.Links = append(tb.Links, "replay", "trace")
+	judges := newJudges()
+	for _, bug := range append([]protocol.Bug{0}, y.bugs...) {
+		if !Wanted(bug.String()) {
+			continue
+		}
+		r := Row{Mutant: bug.String(), Found: make([]Finding, len(tb.Links))}
+		tb.Rows = append(tb.Rows, r)
+		protocol.Break(bug)
+		var links sync.WaitGroup
+		for i, l := range y.links {
+			links.Go(func() {
+				if l.alone != nil {
+					r.Found[i] = l.alone(t)
+				} else {
+					r.Found[i] = y.first(l.run)
+				}
+			})
+		}
+		links.Wait()
+		var again replays
+		y.first(func(wd W) Finding {
+			if y.logless != nil && y.logless(wd) {
+				return Finding{}
+			}
+			return again.look(t, y.recorded(t, bug, wd))
+		})
+		if again.judged.dir == "" {
+			again.judged = y.recorded(t, bug, y.worlds[0])
+		}
+		r.Found[len(y.links)] = again.found
+		judges.add(func() { r.Found[len(y.links)+1] = findInTrace(t, tool, y.kind, again.judged) })
+	}
+	judges.wait()
+	tb.Compare(t, "testdata")
+}
