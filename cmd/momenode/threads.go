@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,10 +24,10 @@ import (
 // 0.4). So there are places for all threads that sleep in the kernel, which keep
 // theirs until the monitor comes by, and some for those that run.
 const (
-	minPlaces   = 8
-	morePlaces  = 4   // than sleepers and processors
-	maxPlaces   = 128 // the garbage collector works at a quarter of them
-	placesAtime = 4   // to change the number stops the daemon for a moment
+	minPlaces  = 8
+	morePlaces = 4   // than sleepers and processors
+	maxPlaces  = 128 // the garbage collector works at a quarter of them
+	placesStep = 4   // to change the number stops the daemon for a moment
 )
 
 // turn is how long a thread of the daemon may run at a stretch. A thread that
@@ -72,10 +73,15 @@ func shortenTurns(tid int) {
 	}
 }
 
-// makePlaces sees to it that there are enough for that many sleepers.
+var placesLock sync.Mutex // held while the number of places grows
+
+// makePlaces sees to it that there are enough for that many sleepers. It may be
+// called from any goroutine.
 func makePlaces(sleepers int) {
+	placesLock.Lock()
+	defer placesLock.Unlock()
 	places := max(minPlaces, min(maxPlaces, runtime.NumCPU()+sleepers+morePlaces))
-	places = (places + placesAtime - 1) / placesAtime * placesAtime
+	places = (places + placesStep - 1) / placesStep * placesStep
 	if os.Getenv("GOMAXPROCS") == "" && places > runtime.GOMAXPROCS(0) {
 		runtime.GOMAXPROCS(places)
 	}

@@ -70,3 +70,22 @@ func TestTuneThreads(t *testing.T) {
 		t.Errorf("no thread has a slack of %v:\n%s", monitorSlack, out)
 	}
 }
+
+func TestMakePlaces(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	t.Setenv("GOMAXPROCS", "1")
+	makePlaces(30)
+	if got := runtime.GOMAXPROCS(0); got != 1 {
+		t.Errorf("%d places where the operator wants one", got)
+	}
+	t.Setenv("GOMAXPROCS", "")
+	last := 0
+	for _, sleepers := range []int{0, 3, 30, 7, 1 << 16} {
+		makePlaces(sleepers)
+		got := runtime.GOMAXPROCS(0)
+		if got < last || got < minPlaces || got > maxPlaces || got < min(sleepers, maxPlaces) {
+			t.Errorf("%d places after %d, for %d sleepers", got, last, sleepers)
+		}
+		last = got
+	}
+}
