@@ -17,6 +17,7 @@ type links struct{ *Node }
 // reader is what the reader of one link has queued since it flushed last. Only
 // that reader touches it.
 type reader struct {
+	open   bool // n.connected is closed
 	out    outbox
 	frames int
 	order  []int32 // scratch of deliverPages
@@ -51,6 +52,10 @@ func (n links) Place(addr.NodeID, *protocol.Message) []byte { return nil }
 // calls. Syncs keep their place.
 func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	r := &n.readers[peer]
+	if !r.open {
+		<-n.connected
+		r.open = true
+	}
 	first := 0
 	for j := range f.Syncs {
 		n.deliverPages(peer, r, f, first, int(f.After[j]))

@@ -99,18 +99,19 @@ type Node struct {
 	incarnation addr.Incarnation
 	started     time.Time
 
-	store    coord.Store
-	config   *coord.Config
-	listener *wire.Listener
-	server   *grpc.Server
-	local    *grpc.Server // on the control socket
-	mesh     *wire.Mesh
-	peers    []*wire.Link // by NodeID; nil for this node
-	readers  []reader     // by NodeID
-	trace    *trace.Recorder
-	linksUp  sync.WaitGroup
-	sleepers atomic.Int64
-	attach   *client.Listener
+	store     coord.Store
+	config    *coord.Config
+	listener  *wire.Listener
+	server    *grpc.Server
+	local     *grpc.Server // on the control socket
+	mesh      *wire.Mesh
+	peers     []*wire.Link // by NodeID; nil for this node
+	readers   []reader     // by NodeID
+	trace     *trace.Recorder
+	linksUp   sync.WaitGroup
+	connected chan struct{} // closed when peers is complete
+	sleepers  atomic.Int64
+	attach    *client.Listener
 
 	shards      [shardCount]shard
 	segments    atomic.Pointer[segmentTable]
@@ -146,7 +147,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), ended: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), ended: make(chan struct{})}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.appliedChanged.L = &n.applying
 	n.fetching.less.L = &n.fetching.mu
@@ -378,18 +379,8 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	n.tasks.Add(1)
 	go n.residences.serve()
 
-	n.peers = make([]*wire.Link, len(v.Members))
-	n.sleep(len(v.Members) - 1)
-	n.linksUp.Add(len(v.Members) - 1)
-	for _, m := range v.Members {
-		if m.Node == n.id {
-			continue
-		}
-		l, err := n.mesh.Connect(m.Node, m.Address, m.Incarnation)
-		if err != nil {
-			return err
-		}
-		n.peers[m.Node] = l
+	if err := n.connect(v); err != nil {
+		return err
 	}
 	if n.cfg.Join != "" {
 		n.serve()
@@ -411,6 +402,26 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	if n.cfg.Memory > 0 {
 		n.tasks.Add(1)
 		go n.keepLimit()
+	}
+	return nil
+}
+
+// connect begins a link with every other member. What links deliver waits for
+// the last one: its answer may go to any of them.
+func (n *Node) connect(v *coord.View) error {
+	defer close(n.connected)
+	n.peers = make([]*wire.Link, len(v.Members))
+	n.sleep(len(v.Members) - 1)
+	n.linksUp.Add(len(v.Members) - 1)
+	for _, m := range v.Members {
+		if m.Node == n.id {
+			continue
+		}
+		l, err := n.mesh.Connect(m.Node, m.Address, m.Incarnation)
+		if err != nil {
+			return err
+		}
+		n.peers[m.Node] = l
 	}
 	return nil
 }
