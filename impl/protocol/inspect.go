@@ -85,6 +85,25 @@ func (s *Shard) Manager(p addr.PageNum, at addr.Place) ManagerState {
 	return m
 }
 
+// Unanswered are the children whose requests the manager has and has not
+// granted, as bits: what Busy and Queue of Manager say.
+func (s *Shard) Unanswered(p addr.PageNum, at addr.Place) uint64 {
+	t := s.transactions.get(addr.ID(p, at))
+	if t == nil {
+		return 0
+	}
+	var children uint64
+	if t.busy.op != OpNone {
+		children |= 1 << t.busy.child
+	}
+	for _, w := range t.queue {
+		if !w.recall {
+			children |= 1 << w.child
+		}
+	}
+	return children
+}
+
 // SetManager puts a manager into a state that Manager gave.
 func (s *Shard) SetManager(p addr.PageNum, at addr.Place, m *ManagerState) {
 	home := valid

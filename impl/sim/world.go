@@ -60,12 +60,6 @@ type residence struct {
 	deadline int
 }
 
-// turn is a child's request at a manager.
-type turn struct {
-	manager addr.ManagerID
-	child   addr.Place
-}
-
 type word struct {
 	generation uint32
 	page       addr.PageNum
@@ -87,11 +81,10 @@ type World struct {
 	memory map[word]uint64 // the atomic memory that strong pages refine
 	next   uint64          // the next value to store: all are different
 
-	queued   map[turn]int // answers of the manager when the child's request came
-	answered map[addr.ManagerID]int
-	grants   []int           // by page: grants that leaves took
-	asked    map[word]int    // by page and node (generation is the node): grants when it asked
-	granted  map[word]uint64 // version of the root's last write grant
+	turns   map[addr.ManagerID]*turns
+	grants  []int           // by page: grants that leaves took
+	asked   map[word]int    // by page and node (generation is the node): grants when it asked
+	granted map[word]uint64 // version of the root's last write grant
 
 	Coverage   *coverage.Coverage
 	Steps      int
@@ -136,7 +129,7 @@ func New(cfg Config) *World {
 	}
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
 		flight: make([][]*packet, cfg.Pages), trees: make([]*Topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
-		queued: make(map[turn]int), answered: make(map[addr.ManagerID]int), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
+		turns: make(map[addr.ManagerID]*turns), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
 		Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
 	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
 	for i := range cfg.Nodes {
@@ -194,29 +187,15 @@ func (w *World) Observe(e *protocol.Event) {
 	switch e.Action {
 	case protocol.ActReadFault, protocol.ActWriteFault, protocol.ActWriteback:
 		w.asked[mine] = w.grants[e.Page]
-	case protocol.ActRecvReq:
-		w.queued[turn{addr.ID(e.Page, e.At), e.Message.From}] = w.answered[addr.ID(e.Page, e.At)]
 	case protocol.ActLeafRecvGrant:
 		w.grants[e.Page]++
 		w.Longest = max(w.Longest, w.grants[e.Page]-w.asked[mine]-1)
 	}
-	if m := e.Message; (e.Action == protocol.ActLeafRecvGrant || e.Action == protocol.ActRecvGrant) && m.From.Node == m.To.Node {
-		w.answers(m)
+	if e.At.Tag != addr.Leaf {
+		w.takeTurns(n, e)
 	}
 	if w.cfg.Observer != nil {
 		w.cfg.Observer(e)
-	}
-}
-
-// answers notes that a manager granted a child its request. FaultServedProp,
-// bounded: between a request's arrival and its Grant the manager has answered
-// each other child at most once (and a Grant within the node may be seen late).
-func (w *World) answers(g *protocol.Message) {
-	m := addr.ID(g.Page, g.From)
-	w.answered[m]++
-	waited := w.answered[m] - w.queued[turn{m, g.To}] - 1
-	if waited > w.cfg.Fanout || waited > w.cfg.Nodes {
-		w.fail("FaultServedProp", "%v waited for %v at %v while %d others were answered", g.To, g.Page, g.From, waited)
 	}
 }
 
@@ -331,9 +310,6 @@ func (w *World) sendMessage(n *node, e *protocol.Effect) {
 			}
 			pk.word = n.frame[p]
 		}
-	}
-	if e.Msg.Kind == protocol.Grant {
-		w.answers(&e.Msg)
 	}
 	if m := &e.Msg; m.Kind == protocol.Grant && m.Op == protocol.OpWrite && m.From.Tag == addr.Root {
 		k := word{m.Generation, p}
@@ -542,7 +518,7 @@ func (w *World) configure(n *node, next int) {
 			continue
 		}
 		n.frame[p], n.filled[p], n.home[p] = 0, false, 0
-		w.forgetTurns(p)
+		w.forgetTurns(n, p)
 		for _, pr := range n.procs {
 			pr.right[p], pr.wants[p] = protocol.None, protocol.None
 		}
@@ -559,14 +535,5 @@ func (w *World) digest(e *protocol.Effect) {
 		uint64(m.Have), uint64(m.Keep), uint64(m.Source), uint64(m.Dst), uint64(m.Data), uint64(m.Leaf), uint64(m.Generation),
 		uint64(addr.ID(m.Page, m.From)), uint64(addr.ID(m.Page, m.To)), m.Lamport, m.Version, m.Txn.Counter} {
 		w.trace = (w.trace ^ v) * 1099511628211
-	}
-}
-
-// forgetTurns forgets who waited for a page of a segment that is removed.
-func (w *World) forgetTurns(p addr.PageNum) {
-	for k := range w.queued {
-		if k.manager.Page() == p {
-			w.queued[k] = w.answered[k.manager]
-		}
 	}
 }
