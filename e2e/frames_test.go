@@ -74,11 +74,7 @@ func touched(c *cluster) (saw []string) {
 // judgeTrace has TLC follow all objects of one kind in a recorded run.
 func judgeTrace(t *testing.T, dir string, kind validate.Kind) *validate.Verdict {
 	t.Helper()
-	cache, err := tlc.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool, err := tlc.Find(cache)
+	tool, err := tlc.Find()
 	if err != nil {
 		t.Fatal(err)
 	}

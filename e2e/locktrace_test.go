@@ -98,11 +98,7 @@ func contend(c *cluster) {
 // specification, every action of it taken.
 func TestLockTraces(t *testing.T) {
 	requireUserfaultfd(t)
-	cache, err := tlc.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool, err := tlc.Find(cache)
+	tool, err := tlc.Find()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ const turn = 100 * time.Microsecond
 // monitorSlack is how late the Go runtime's monitor may wake up. It looks for
 // threads that have been in the kernel for long, every 20 us while it finds any;
 // here it finds some without end, and with places to spare has nothing to do for
-// them. It made two thirds of the daemon's switches of threads, and with a slack
-// of a millisecond still a third.
+// them. It made half of the daemon's switches of threads, and with a slack of a
+// millisecond still a third.
 const monitorSlack = 10 * time.Millisecond
 
 // tuneThreads is called before the daemon has threads of its own: those that

@@ -85,11 +85,7 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 	if err != nil {
 		return undecided(err)
 	}
-	cache, err := tlc.Cache()
-	if err != nil {
-		return undecided(err)
-	}
-	if o.Tool, err = tlc.Find(cache); err != nil {
+	if o.Tool, err = tlc.Find(); err != nil {
 		return undecided(err)
 	}
 	rejected := false

@@ -70,11 +70,7 @@ func (p *replays) look(t *testing.T, r recording) Finding {
 // findTLC is TLC, which Maven brings if need be. Without it there is no table.
 func findTLC(t *testing.T) *tlc.Tool {
 	t.Helper()
-	cache, err := tlc.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool, err := tlc.Find(cache)
+	tool, err := tlc.Find()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -515,11 +515,7 @@ type hint struct {
 // hintsOf is the ranges of a request, or what is wrong with one of them.
 func (a *application) hintsOf(all *attachpb.Prefetch) ([]hint, error) {
 	hints := make([]hint, 0, 1+len(all.More))
-	for i := -1; i < len(all.More); i++ {
-		one := all
-		if i >= 0 {
-			one = all.More[i]
-		}
+	for _, one := range append([]*attachpb.Prefetch{all}, all.More...) {
 		m, first, count, err := a.rangeOf(one.Range)
 		if err != nil {
 			return nil, err

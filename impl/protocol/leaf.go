@@ -58,12 +58,13 @@ func (l *leafManager) endLeaf() {
 	l.storeView()
 }
 
-// storeView forgets what belongs to a right that is gone.
+// storeView keeps nothing of a page without a right.
 func (l *leafManager) storeView() {
 	if l.right == None {
-		l.view = view{}
+		l.views.set(l.page, view{})
+	} else {
+		l.views.set(l.page, l.view)
 	}
-	l.views.set(l.page, l.view)
 }
 
 // show makes the leaf's state visible to an observer in the middle of a step.

@@ -21,7 +21,7 @@ type checker struct {
 }
 
 func newChecker(root string, limit time.Duration) (*checker, error) {
-	tool, err := tlc.Find(filepath.Join(root, ".tlc"))
+	tool, err := tlc.FindIn(filepath.Join(root, ".tlc"))
 	if err != nil {
 		return nil, err
 	}

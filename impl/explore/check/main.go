@@ -87,11 +87,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	}
 	var tool *tlc.Tool
 	if o.graph > 0 {
-		cache, err := tlc.Cache()
-		if err != nil {
-			return err
-		}
-		if tool, err = tlc.Find(cache); err != nil {
+		if tool, err = tlc.Find(); err != nil {
 			return fmt.Errorf("%w; or compare counts only, with -graph 0", err)
 		}
 	}

@@ -19,11 +19,7 @@ import (
 // be tested, and that is a failure.
 func tool(t testing.TB) *tlc.Tool {
 	t.Helper()
-	cache, err := tlc.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := tlc.Find(cache)
+	found, err := tlc.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
