@@ -15,8 +15,9 @@ type Barrier struct {
 	name           string
 	party, parties int
 
-	mu    sync.Mutex // held through a Wait
-	round uint64     // rounds that are over
+	mu      sync.Mutex      // held through a Wait
+	round   uint64          // rounds that are over
+	arrival *client.Pending // in the round after, until it is over
 }
 
 // Barrier joins the barrier of that name as one of its parties, 0 <= party <
@@ -45,37 +46,70 @@ func (n *Node) joinBarrier(ctx context.Context, name string, party, parties int)
 	return err
 }
 
-// Wait returns nil when all parties have called it as often as this one. What
-// each of them stored before, all of them see after.
+// Wait returns nil when all parties have arrived as often as this one. What each
+// of them stored before it arrived, all of them see after. A party arrives by
+// calling Wait, unless it did so by Arrive.
 //
 // When the context ends first, this party has arrived all the same, unless the
 // context was over before Wait could ask; the next Wait goes on waiting for the
 // same round. The error wraps ErrPartyDied if a party died or left that the round
 // needs: the barrier is of no use then, until all have left.
-func (b *Barrier) Wait(ctx context.Context) error { return b.wait(ctx, nil) }
+func (b *Barrier) Wait(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.arrival == nil {
+		if err := ctx.Err(); err != nil {
+			return b.wrap(err)
+		}
+		if err := b.arrive(nil); err != nil {
+			return b.wrap(err)
+		}
+	}
+	over, err := b.arrival.Await(ctx)
+	if over {
+		b.arrival = nil
+	}
+	if err != nil {
+		return b.wrap(err)
+	}
+	b.round++
+	return nil
+}
 
-// WaitPrefetch is Wait, and asks for pages of s as PrefetchAll does: those that
-// this party uses first after the barrier. The node does so at the moment when
-// all parties have arrived, together with its own messages about the barrier.
-func (b *Barrier) WaitPrefetch(ctx context.Context, s *Segment, hints ...Hint) error {
+// Arrive is the first half of Wait, which is still to be called: it tells the
+// others that this party has arrived, and waits for nobody. What the party does
+// between the two hides the time that the barrier takes; what it stores there,
+// others see after the next round. The error wraps ErrInvalid if Wait was not
+// called since the last Arrive.
+func (b *Barrier) Arrive() error { return b.ArrivePrefetch(nil) }
+
+// ArrivePrefetch is Arrive, and asks for pages of s as PrefetchAll does: those
+// that this party uses first after Wait. The node does so at the moment when all
+// parties have arrived, together with its own messages about the barrier.
+func (b *Barrier) ArrivePrefetch(s *Segment, hints ...Hint) error {
 	ahead, err := s.prefetch(hints)
 	if err != nil {
 		return err
 	}
-	return b.wait(ctx, ahead)
-}
-
-func (b *Barrier) wait(ctx context.Context, ahead *attachpb.Prefetch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := b.node.call(ctx, &attachpb.Request{Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{
+	if b.arrival != nil {
+		return b.wrap(fmt.Errorf("%w: this party has arrived already: call Wait first", ErrInvalid))
+	}
+	return b.wrap(b.arrive(ahead))
+}
+
+// arrive asks for the end of the round.
+// Preconditions: mu is held, and arrival is nil.
+func (b *Barrier) arrive(ahead *attachpb.Prefetch) (err error) {
+	b.arrival, err = b.node.client.Begin(&attachpb.Request{Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{
 		Name: b.name, Party: uint32(b.party), Parties: uint32(b.parties), Round: b.round + 1, Prefetch: ahead,
 	}}})
-	if err != nil {
-		return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)
-	}
-	b.round++
-	return nil
+	return err
+}
+
+func (b *Barrier) wrap(err error) error {
+	return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)
 }
 
 // Close leaves the barrier. The barrier is gone when all parties have left; then

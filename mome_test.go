@@ -404,6 +404,19 @@ func TestBarrier(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Arriving waits for nobody; Wait is still to come.
+	if err := mine.Arrive(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mine.Arrive(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("Arrive twice in a round: %v, want ErrInvalid", err)
+	}
+	if err := theirs.Wait(ctx); err != nil {
+		t.Errorf("Wait for a party that has arrived: %v", err)
+	}
+	if err := mine.Wait(ctx); err != nil {
+		t.Errorf("Wait behind Arrive: %v", err)
+	}
 	// Giving up is not leaving: the party has arrived, and may ask again.
 	short, cancel := context.WithCancel(ctx)
 	asked := len(daemon.Requests())

@@ -37,7 +37,7 @@ func refill(p *program) {
 	}
 }
 
-// hints tries Prefault, Prefetch, WaitPrefetch, WriteBack and Drop. The test has the peer do
+// hints tries Prefault, Prefetch, ArrivePrefetch, WriteBack and Drop. The test has the peer do
 // what this program asks for.
 func hints(p *program) {
 	const pages = accessPages
@@ -86,13 +86,15 @@ func hints(p *program) {
 	p.meet("wait")
 	b, err := p.Barrier(p.ctx, "hints", 0, 2)
 	check(err)
-	expect(b.WaitPrefetch(p.ctx, s, mome.Hint{Offset: 0, Length: s.Size() + 1}), mome.ErrInvalid)
+	expect(b.ArrivePrefetch(s, mome.Hint{Offset: 0, Length: s.Size() + 1}), mome.ErrInvalid)
 	before, in, asked = faults(), p.stat("pages_in"), p.stat("prefetched")
-	check(b.WaitPrefetch(p.ctx, s, mome.Hint{Length: s.Size() / 2}, mome.Hint{Offset: s.Size() / 2, Length: s.Size() - s.Size()/2}))
+	check(b.ArrivePrefetch(s, mome.Hint{Length: s.Size() / 2}, mome.Hint{Offset: s.Size() / 2, Length: s.Size() - s.Size()/2}))
+	expect(b.Arrive(), mome.ErrInvalid) // twice in a round
+	check(b.Wait(p.ctx))
 	check(b.Close())
 	arrived(in)
 	verify(w, 0, pages, 1)
-	none("loads after WaitPrefetch", before)
+	none("loads behind a barrier with hints", before)
 	if n := p.stat("prefetched") - asked; n != pages {
 		fatalf("%d pages were prefetched behind a barrier, want %d", n, pages)
 	}
@@ -151,7 +153,7 @@ func hints(p *program) {
 	p.say("end")
 }
 
-// Prefault, Prefetch, WaitPrefetch, WriteBack and Drop do what they say, and the data stays
+// Prefault, Prefetch, ArrivePrefetch, WriteBack and Drop do what they say, and the data stays
 // right.
 func TestHints(t *testing.T) {
 	onEach(t, []shape{{nodes: 2, quiet: true}}, func(t *testing.T, c *cluster) {

@@ -209,32 +209,35 @@ func (b *band) run(ctx context.Context) (t times, serial *grid, err error) {
 	return t, serial, nil
 }
 
-// iterate is the rank's part of that many iterations.
+// iterate is the rank's part of that many iterations. In each phase the band's
+// edge rows come first, because the neighbours wait for nothing else: while the
+// inner rows are updated, the barrier opens and the next edge rows arrive.
 func (b *band) iterate(ctx context.Context, iterations int) error {
 	for it := range iterations {
 		for _, colour := range []int{red, black} {
-			b.phase(colour)
-			// The last barrier is the caller's.
-			if it == iterations-1 && colour == black {
-				break
+			b.sweepEdges(colour)
+			last := it == iterations-1 && colour == black // its barrier is the caller's
+			if !last {
+				if err := b.team.Arrive(b.edges(1 - colour)...); err != nil {
+					return err
+				}
 			}
-			if err := b.team.Wait(ctx, b.edges(1-colour)...); err != nil {
-				return err
+			b.grid.sweep(colour, b.lo+1, b.hi-1, b.omega)
+			if !last {
+				if err := b.team.Wait(ctx); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// phase updates the band's cells of one colour: the inner rows first, while the
-// neighbours' edge rows are on their way, then its own edge rows, which the
-// neighbours have read in the phase before.
-func (b *band) phase(colour int) {
-	g := b.grid
-	g.sweep(colour, b.lo+1, b.hi-1, b.omega)
-	g.sweep(colour, b.lo, b.lo+1, b.omega)
+// sweepEdges updates the cells of one colour in the band's first and last row.
+func (b *band) sweepEdges(colour int) {
+	b.grid.sweep(colour, b.lo, b.lo+1, b.omega)
 	if b.hi-1 > b.lo {
-		g.sweep(colour, b.hi-1, b.hi, b.omega)
+		b.grid.sweep(colour, b.hi-1, b.hi, b.omega)
 	}
 }
 

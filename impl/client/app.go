@@ -184,6 +184,35 @@ func (c *Client) Call(ctx context.Context, req *attachpb.Request, fds ...int) (*
 	return a.unpack()
 }
 
+// Pending is a request whose reply, which brings no descriptors, is awaited
+// later, if ever.
+type Pending struct {
+	client *Client
+	answer chan answer
+}
+
+// Begin sends a request, whose id it chooses, and does not wait for the reply.
+func (c *Client) Begin(req *attachpb.Request) (*Pending, error) {
+	ch, err := c.send(req, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Pending{c, ch}, nil
+}
+
+// Await waits for the reply. A failure that the node reports is an *Error. When
+// the context ends first the request stands, and Await may be called again;
+// done says that it may not.
+func (p *Pending) Await(ctx context.Context) (done bool, err error) {
+	a, err := p.client.await(ctx, p.answer)
+	if err != nil {
+		return false, err
+	}
+	_, fds, err := a.unpack()
+	closeAll(fds)
+	return true, err
+}
+
 // Post sends a request that has no reply. An error that the node reports is
 // dropped.
 func (c *Client) Post(req *attachpb.Request) error {

@@ -100,10 +100,12 @@ func Join(ctx context.Context, name string, size func(ranks int) int64) (*Team, 
 	return t, nil
 }
 
-// Wait is the team's barrier. The node asks for what the hints name when it opens.
-func (t *Team) Wait(ctx context.Context, hints ...mome.Hint) error {
-	return t.barrier.WaitPrefetch(ctx, t.Segment, hints...)
-}
+// Wait is the team's barrier.
+func (t *Team) Wait(ctx context.Context) error { return t.barrier.Wait(ctx) }
+
+// Arrive is the first half of Wait. The node asks for what the hints name when
+// all ranks have arrived.
+func (t *Team) Arrive(hints ...mome.Hint) error { return t.barrier.ArrivePrefetch(t.Segment, hints...) }
 
 // Timed runs the work between two barriers and returns how long the team took.
 func (t *Team) Timed(ctx context.Context, work func() error) (time.Duration, error) {
