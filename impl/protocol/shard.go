@@ -102,10 +102,10 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 	return &Shard{
 		self: self, incarnation: incarnation, conf: conf, observer: o, generation: conf.Generation,
 		txns:         uint64(index) << 48,
-		directories:  newTable[addr.ManagerID, directory](),
-		transactions: newTable[addr.ManagerID, *transaction](),
-		views:        newTable[addr.PageNum, view](),
-		asks:         newTable[addr.PageNum, *asking](),
+		directories:  newTable[addr.ManagerID, directory](32),
+		transactions: newTable[addr.ManagerID, *transaction](32),
+		views:        newTable[addr.PageNum, view](0),
+		asks:         newTable[addr.PageNum, *asking](0),
 	}
 }
 

@@ -1,67 +1,144 @@
 package protocol
 
-import "maps"
+import "math/bits"
 
-// table is a map that has the entry it was asked for last at hand: a step is
-// about one page, and so are most that follow it. What changes meanwhile, and
-// above all what comes and goes, is written when another entry is asked for.
-// The zero value of V stands for no entry.
-type table[K, V comparable] struct {
-	entries map[K]V
+// runPages is how many neighbouring pages lie together in a table: most steps
+// are about a page next to that of the step before.
+const runPages = 8
 
-	key    K
-	value  V
-	stored V // what entries has
+// table is a map whose entries for neighbouring pages lie beside each other, so
+// that only one of them is looked up: the run that it was asked for last is at
+// hand. The zero value of V stands for no entry; a run without entries is given
+// up when another one is asked for.
+//
+// A key holds a page number from bit shift on. Memory that V keeps free of
+// pointers, a table does too.
+type table[K ~uint8 | ~uint32 | ~uint64, V comparable] struct {
+	shift   int
+	places  map[K]uint32 // of runs, by the key of the first page
+	runs    [][]run[V]   // in slabs, which stay where they are
+	spare   []uint32     // places of runs that were given up
+	entries int
+
+	// At hand, if any:
 	atHand bool
+	key    K // of the run
+	place  uint32
+	run    *run[V] // nil: the table has no entry in it
 }
 
-func newTable[K, V comparable]() table[K, V] { return table[K, V]{entries: make(map[K]V)} }
+// run is the entries of runPages pages.
+type run[V comparable] struct {
+	entries [runPages]V
+	used    uint8 // entries that are not zero, as bits
+}
 
-func (t *table[K, V]) get(k K) V {
-	if !t.atHand || t.key != k {
-		t.flush()
-		t.key, t.stored, t.atHand = k, t.entries[k], true
-		t.value = t.stored
+// slabRuns is how many runs are allocated at a time.
+const slabRuns = 16
+
+func newTable[K ~uint8 | ~uint32 | ~uint64, V comparable](shift int) table[K, V] {
+	return table[K, V]{shift: shift, places: make(map[K]uint32)}
+}
+
+// first is the key of the run that has the key.
+func (t *table[K, V]) first(k K) K { return k &^ ((runPages - 1) << t.shift) }
+
+func (t *table[K, V]) slot(k K) int { return int(k >> t.shift & (runPages - 1)) }
+
+func (t *table[K, V]) at(place uint32) *run[V] { return &t.runs[place/slabRuns][place%slabRuns] }
+
+// turn has the run at hand that begins with the key.
+func (t *table[K, V]) turn(first K) {
+	if t.atHand && t.key == first {
+		return
 	}
-	return t.value
+	t.putDown()
+	t.atHand, t.key = true, first
+	if place, ok := t.places[first]; ok {
+		t.place, t.run = place, t.at(place)
+	}
+}
+
+// putDown has no run at hand, and frees the one that was if nothing is in it.
+func (t *table[K, V]) putDown() {
+	if t.run != nil && t.run.used == 0 {
+		delete(t.places, t.key)
+		t.spare = append(t.spare, t.place)
+	}
+	t.atHand, t.run = false, nil
+}
+
+func (t *table[K, V]) get(k K) (v V) {
+	t.turn(t.first(k))
+	if t.run != nil {
+		v = t.run.entries[t.slot(k)]
+	}
+	return v
 }
 
 func (t *table[K, V]) set(k K, v V) {
-	t.get(k)
-	t.value = v
+	var zero V
+	t.turn(t.first(k))
+	if t.run == nil {
+		if v == zero {
+			return
+		}
+		t.begin()
+	}
+	slot := t.slot(k)
+	t.run.entries[slot] = v
+	used := t.run.used &^ (1 << slot)
+	if v != zero {
+		used |= 1 << slot
+	}
+	if used != t.run.used {
+		t.entries += bits.OnesCount8(used) - bits.OnesCount8(t.run.used)
+		t.run.used = used
+	}
 }
 
-// flush writes the entry at hand.
-func (t *table[K, V]) flush() {
-	var zero V
-	switch {
-	case t.value == t.stored:
-	case t.value == zero:
-		delete(t.entries, t.key)
-	default:
-		t.entries[t.key] = t.value
+// begin has a new run at hand, for t.key.
+func (t *table[K, V]) begin() {
+	if n := len(t.spare); n > 0 {
+		t.place, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else {
+		last := len(t.runs) - 1
+		if last < 0 || len(t.runs[last]) == slabRuns {
+			t.runs = append(t.runs, make([]run[V], 0, slabRuns))
+			last++
+		}
+		t.place = uint32(last*slabRuns + len(t.runs[last]))
+		t.runs[last] = append(t.runs[last], run[V]{})
 	}
-	t.stored = t.value
+	t.run = t.at(t.place)
+	t.places[t.key] = t.place
 }
 
 // forget deletes the entries whose keys are gone.
 func (t *table[K, V]) forget(gone func(K) bool) {
-	t.flush()
-	t.atHand = false
-	maps.DeleteFunc(t.entries, func(k K, _ V) bool { return gone(k) })
+	var zero V
+	t.putDown()
+	for first := range t.places {
+		t.turn(first)
+		for i, v := range t.run.entries {
+			if k := first + K(i)<<t.shift; v != zero && gone(k) {
+				t.set(k, zero)
+			}
+		}
+		t.putDown()
+	}
 }
 
 // all is every entry. The loop must not change the table.
 func (t *table[K, V]) all(yield func(K, V) bool) {
-	t.flush()
-	for k, v := range t.entries {
-		if !yield(k, v) {
-			return
+	var zero V
+	for first, place := range t.places {
+		for i, v := range t.at(place).entries {
+			if v != zero && !yield(first+K(i)<<t.shift, v) {
+				return
+			}
 		}
 	}
 }
 
-func (t *table[K, V]) len() int {
-	t.flush()
-	return len(t.entries)
-}
+func (t *table[K, V]) len() int { return t.entries }

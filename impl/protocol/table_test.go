@@ -7,11 +7,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A table is a map, whatever it has at hand.
+// A table is a map, whatever it has at hand, and wherever pages are in its keys.
 func TestTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		is, want := newTable[uint8, uint8](), map[uint8]uint8{}
-		key := rapid.Uint8Range(0, 3)
+		is, want := newTable[uint8, uint8](rapid.IntRange(0, 4).Draw(t, "shift")), map[uint8]uint8{}
+		key := rapid.Uint8()
 		t.Repeat(map[string]func(*rapid.T){
 			"get": func(t *rapid.T) {
 				if k := key.Draw(t, "key"); is.get(k) != want[k] {
@@ -26,13 +26,17 @@ func TestTable(t *testing.T) {
 				}
 			},
 			"forget": func(t *rapid.T) {
-				k := key.Draw(t, "key")
-				is.forget(func(e uint8) bool { return e == k })
-				delete(want, k)
+				from, to := key.Draw(t, "from"), key.Draw(t, "to")
+				gone := func(k uint8) bool { return from <= k && k < to }
+				is.forget(gone)
+				maps.DeleteFunc(want, func(k, _ uint8) bool { return gone(k) })
 			},
 			"all": func(t *rapid.T) {
 				if got := maps.Collect(is.all); !maps.Equal(got, want) || is.len() != len(want) {
 					t.Fatalf("%d entries, %v, want %v", is.len(), got, want)
+				}
+				if runs, most := len(is.places), len(want)+1; runs > most {
+					t.Fatalf("%d runs hold %d entries", runs, len(want))
 				}
 			},
 		})
