@@ -530,7 +530,7 @@ func (a *application) hintsOf(all *attachpb.Prefetch) ([]hint, error) {
 // together.
 func (a *application) begin(hints []hint, out *outbox) {
 	for _, h := range hints {
-		if h.count <= maxWindow && a.node.fetching.try(h.count) {
+		if h.count <= maxFetch && a.node.fetching.try(h.count) {
 			a.node.fetch(h.mapping, h.first, h.count, h.write, false, out)
 			h.mapping.seg.stats.prefetched.Add(uint64(h.count))
 			continue
@@ -548,10 +548,13 @@ func (a *application) begin(hints []hint, out *outbox) {
 	}
 }
 
+// maxFetch is how many pages of a hint are asked for at a time.
+const maxFetch = 256
+
 // prefetch asks for the pages, a bounded number at a time.
 func (a *application) prefetch(h hint) {
 	for h.count > 0 {
-		part := min(h.count, maxWindow)
+		part := min(h.count, maxFetch)
 		if a.node.fetching.wait(a.ctx, part) != nil {
 			return
 		}

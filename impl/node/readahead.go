@@ -15,37 +15,37 @@ import (
 // process stores. The first page of a window is the trigger: it is fetched, but
 // not mapped, so that the process faults there once (a fault that this node
 // answers by itself) and so tells how far it has come.
-
 //
 // Pages that are asked for in vain are dear: they are taken from a node that
 // uses them, which must ask for them again. So a window is asked for only after
 // minRun faults in a row, the second only when the process has come to the
 // first, and a stream that ends before doubles the run that its mapping needs.
+// From then on twice as much is asked for at each trigger, up to a bound, in
+// several windows: while some are on their way others are used, and the nodes at
+// both ends have something to do.
 
 const (
 	minRun    = 3
 	maxRun    = 48
 	minWindow = 8   // pages
-	maxWindow = 256 // pages, for reads
+	windows   = 6   // that are asked for ahead, once there are enough pages for them
+	maxAhead  = 768 // pages beyond the fault, for reads
 	// A store takes a page away from whoever has it, so that what lies beyond
 	// the end of a sequence of stores must not be much.
-	maxWriteWindow = 32
-	// windowsAhead is how many windows are asked for beyond the one that is
-	// being read.
-	windowsAhead = 2
-	streamCount  = 4 // per mapping
+	maxWriteAhead = 64
+	streamCount   = 4 // per mapping
 )
 
 // stream is one sequence of reads. Its zero value is free.
 type stream struct {
-	last   addr.PageNum // the page that faulted last
-	run    int          // faults in a row
-	next   addr.PageNum // the first page that was not asked for
-	window int64        // pages; 0 while nothing was asked for
-	used   bool         // the process has come to a trigger
-	age    uint64
-	live   bool
-	write  bool
+	last  addr.PageNum // the page that faulted last
+	run   int          // faults in a row
+	next  addr.PageNum // the first page that was not asked for
+	ahead int64        // pages to be asked for beyond a fault; 0 while nothing was asked for
+	used  bool         // the process has come to a trigger
+	age   uint64
+	live  bool
+	write bool
 }
 
 type streams struct {
@@ -56,7 +56,7 @@ type streams struct {
 
 // ended judges a stream that gives way to another.
 func (t *streams) ended(s *stream) {
-	if s.window > 0 && !s.used {
+	if s.ahead > 0 && !s.used {
 		t.need = min(2*max(t.need, minRun), maxRun)
 	}
 }
@@ -68,7 +68,7 @@ func (t *streams) find(p addr.PageNum, write bool) (s *stream, started bool) {
 	oldest := &t.list[0]
 	for i := range t.list {
 		s := &t.list[i]
-		if s.live && s.write == write && (p == s.last+1 || s.window > 0 && p > s.last && p <= s.next) {
+		if s.live && s.write == write && (p == s.last+1 || s.ahead > 0 && p > s.last && p <= s.next) {
 			s.age = t.age
 			return s, true
 		}
@@ -92,29 +92,31 @@ func (n *Node) readAhead(m *mapping, p addr.PageNum, write bool) {
 		return
 	}
 	s.last = p
-	ahead := int64(windowsAhead)
-	if s.window == 0 {
+	if s.ahead == 0 {
 		if s.run++; s.run < max(m.streams.need, minRun) {
 			return
 		}
-		s.window, s.next, ahead = minWindow, p+1, 1
-	} else if !s.used {
-		s.used = true
-		m.streams.need = max(m.streams.need/2, minRun)
+		s.ahead, s.next = minWindow, p+1
+	} else {
+		if !s.used {
+			s.used = true
+			m.streams.need = max(m.streams.need/2, minRun)
+		}
+		limit := int64(maxAhead)
+		if write {
+			limit = maxWriteAhead
+		}
+		s.ahead = min(2*s.ahead, limit)
 	}
-	for int64(s.next-p) <= s.window*ahead {
+	for int64(s.next-p) <= s.ahead {
 		if !n.fetchWindow(m, s) {
 			return
 		}
 	}
-	limit := int64(maxWindow)
-	if write {
-		limit = maxWriteWindow
-	}
-	if s.used {
-		s.window = min(2*s.window, limit)
-	}
 }
+
+// window is how many pages are asked for at once: those behind one trigger.
+func (s *stream) window() int64 { return max(minWindow, s.ahead/windows) }
 
 // maxFetching bounds how many pages a node has asked for that no process waits
 // for: so a child never has more requests out than that, and one for each
@@ -173,7 +175,7 @@ func (f *fetching) done() {
 // the segment ends, or enough is under way.
 func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 	end := int64(m.seg.core.First) + m.seg.core.Pages
-	count := min(s.window, end-int64(s.next))
+	count := min(s.window(), end-int64(s.next))
 	if count <= 0 || !n.fetching.try(count) {
 		return false
 	}

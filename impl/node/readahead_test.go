@@ -44,7 +44,7 @@ func TestStreamsFind(t *testing.T) {
 func TestStreamsFindInsideWindow(t *testing.T) {
 	var s streams
 	first, _ := s.find(10, false)
-	first.window, first.next = 8, 27
+	first.ahead, first.next = 16, 27
 	if got, started := s.find(19, false); !started || got != first {
 		t.Error("a fault on the trigger does not continue the stream")
 	}
