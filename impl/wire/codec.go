@@ -88,10 +88,57 @@ func appendHeader(b []byte, h *header) []byte {
 	return appendField(b, 7, uint64(h.control))
 }
 
-// appendMessage appends one element of Frame.pages.
-func appendMessage(b []byte, m *protocol.Message, e *ends) []byte {
+// maxLike is how far back in a frame a message may refer to another.
+const maxLike = 2
+
+// next makes the message like m about the next page.
+func next(m *protocol.Message) {
+	m.Page++
+	m.Txn.Counter++
+}
+
+// recent is the last messages of a frame that is being encoded.
+type recent struct {
+	list [maxLike]protocol.Message
+	n    int // of the frame
+}
+
+// add adds a message and says how far back the one is that it is like, or 0. It
+// returns that one.
+func (r *recent) add(m *protocol.Message) (like int, of protocol.Message) {
+	for back := 1; back <= min(r.n, maxLike); back++ {
+		base := &r.list[(r.n-back)%maxLike]
+		if m.Page != base.Page+1 || m.Lamport == 0 || m.Version == 0 && base.Version != 0 {
+			continue
+		}
+		was := *base
+		next(&was)
+		of = was
+		was.Lamport, was.Version = m.Lamport, m.Version
+		if was == *m {
+			like = back
+			break
+		}
+	}
+	r.list[r.n%maxLike] = *m
+	r.n++
+	return like, of
+}
+
+// appendMessage appends one element of Frame.pages, behind those of r.
+func appendMessage(b []byte, m *protocol.Message, e *ends, r *recent) []byte {
 	b = append(b, tagPage, 0)
 	start := len(b)
+	if like, of := r.add(m); like > 0 {
+		if m.Lamport != of.Lamport {
+			b = appendPresent(b, 13, m.Lamport)
+		}
+		if m.Version != of.Version {
+			b = appendPresent(b, 14, m.Version)
+		}
+		b = appendPresent(b, 26, uint64(like))
+		return closeEmbedded(b, start)
+	}
 	b = appendField(b, 1, uint64(m.Kind))
 	b = appendField(b, 2, uint64(m.Op))
 	b = appendField(b, 3, uint64(m.Have))
@@ -203,7 +250,7 @@ func decodeFrame(b []byte, h *header, f *Frame) (pages int, err error) {
 			if tag == uint64(tagPage) {
 				f.Messages = append(f.Messages, protocol.Message{})
 				m := &f.Messages[len(f.Messages)-1]
-				if err := decodeMessage(b[:v], m, &h.ends); err != nil {
+				if err := decodeMessage(b[:v], f.Messages, &h.ends); err != nil {
 					return 0, err
 				}
 				if carriesPage(m) {
@@ -256,10 +303,13 @@ func decodeFrame(b []byte, h *header, f *Frame) (pages int, err error) {
 	return pages, nil
 }
 
-func decodeMessage(b []byte, m *protocol.Message, e *ends) error {
+// decodeMessage decodes the last of the messages, which is zero.
+func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
+	m := &messages[len(messages)-1]
 	m.Txn.Incarnation = e.senderIncarnation
 	m.From.Node, m.To.Node = e.sender, e.receiver
 	m.FromIncarnation, m.ToIncarnation = e.senderIncarnation, e.receiverIncarnation
+	like := 0
 	for len(b) > 0 {
 		tag, n := uvarint(b)
 		if n == 0 {
@@ -322,6 +372,8 @@ func decodeMessage(b []byte, m *protocol.Message, e *ends) error {
 			m.FromIncarnation, limit = addr.Incarnation(v), math.MaxUint32
 		case 25 << 3:
 			m.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
+		case 26 << 3:
+			like, limit = int(v), maxLike
 		default:
 			return malformed("unknown tag %d in a page message", tag)
 		}
@@ -329,8 +381,38 @@ func decodeMessage(b []byte, m *protocol.Message, e *ends) error {
 			return malformed("field %d of a page message is %d", tag>>3, v)
 		}
 	}
+	if like > 0 {
+		return expand(messages, like, e)
+	}
 	if m.Kind == protocol.KindInvalid {
 		return malformed("page message without a kind")
+	}
+	return nil
+}
+
+// expand completes the last of the messages, which is like the one so many
+// before it.
+func expand(messages []protocol.Message, like int, e *ends) error {
+	i := len(messages) - 1
+	m := &messages[i]
+	if like > i {
+		return malformed("message %d of a frame is like the one %d before it", i, like)
+	}
+	lamport, version := m.Lamport, m.Version
+	if *m != (protocol.Message{
+		Lamport: lamport, Version: version, Txn: protocol.Txn{Incarnation: e.senderIncarnation},
+		From: addr.Place{Node: e.sender}, To: addr.Place{Node: e.receiver},
+		FromIncarnation: e.senderIncarnation, ToIncarnation: e.receiverIncarnation,
+	}) {
+		return malformed("message %d of a frame is like another, and is not", i)
+	}
+	*m = messages[i-like]
+	next(m)
+	if lamport != 0 {
+		m.Lamport = lamport
+	}
+	if version != 0 {
+		m.Version = version
 	}
 	return nil
 }

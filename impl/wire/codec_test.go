@@ -34,6 +34,10 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 	}
 	for i := range f.Messages {
 		m := &f.Messages[i]
+		if like := likeProto(f.Messages[:i], *m); like != nil {
+			out.Pages = append(out.Pages, like)
+			continue
+		}
 		out.Pages = append(out.Pages, &wirepb.PageMessage{
 			Kind: wirepb.Kind(m.Kind), Op: wirepb.Op(m.Op), Have: wirepb.Right(m.Have), Keep: wirepb.Right(m.Keep),
 			Source: wirepb.Source(m.Source), Dst: wirepb.Dst(m.Dst), Data: wirepb.DataKind(m.Data), Hit: m.Hit,
@@ -60,6 +64,37 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 	return out
 }
 
+// likeProto is m, where one of the last two messages is like it.
+func likeProto(before []protocol.Message, m protocol.Message) *wirepb.PageMessage {
+	for back := 1; back <= min(2, len(before)); back++ {
+		base := before[len(before)-back]
+		out := &wirepb.PageMessage{Like: uint32(back)}
+		if m.Lamport != base.Lamport {
+			out.Lamport = m.Lamport
+		}
+		if m.Version != base.Version {
+			out.Version = m.Version
+		}
+		if likeBase(base, out) == m && m.Lamport != 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// likeBase is the message that is like base.
+func likeBase(base protocol.Message, m *wirepb.PageMessage) protocol.Message {
+	base.Page++
+	base.Txn.Counter++
+	if m.Lamport != 0 {
+		base.Lamport = m.Lamport
+	}
+	if m.Version != 0 {
+		base.Version = m.Version
+	}
+	return base
+}
+
 // fromProto is the opposite.
 func fromProto(in *wirepb.Frame) (header, Frame) {
 	h := header{seq: in.Seq, ack: in.Ack, control: in.Control, ends: ends{
@@ -73,7 +108,12 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 		return *v
 	}
 	var f Frame
-	for _, m := range in.Pages {
+	for i, m := range in.Pages {
+		f.Pages = append(f.Pages, nil)
+		if m.Like > 0 {
+			f.Messages = append(f.Messages, likeBase(f.Messages[i-int(m.Like)], m))
+			continue
+		}
 		f.Messages = append(f.Messages, protocol.Message{
 			Kind: protocol.Kind(m.Kind), Op: protocol.Op(m.Op), Have: protocol.Right(m.Have), Keep: protocol.Right(m.Keep),
 			Source: protocol.Source(m.Source), Dst: protocol.Dst(m.Dst), Data: protocol.DataKind(m.Data), Hit: m.Hit,
@@ -88,7 +128,6 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 				Incarnation: addr.Incarnation(or(m.TxnIncarnation, in.SenderIncarnation)),
 			},
 		})
-		f.Pages = append(f.Pages, nil)
 	}
 	for _, s := range in.Syncs {
 		f.Syncs = append(f.Syncs, Sync{
@@ -106,12 +145,13 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 // encode writes a header and its frame as a link does.
 func encode(h *header, f *Frame) []byte {
 	b := appendHeader(nil, h)
+	var r recent
 	j := 0
 	for i := range f.Messages {
 		for ; j < len(f.Syncs) && int(f.After[j]) <= i; j++ {
 			b = appendSync(b, &f.Syncs[j], i, &h.ends)
 		}
-		b = appendMessage(b, &f.Messages[i], &h.ends)
+		b = appendMessage(b, &f.Messages[i], &h.ends, &r)
 	}
 	for ; j < len(f.Syncs); j++ {
 		b = appendSync(b, &f.Syncs[j], len(f.Messages), &h.ends)
@@ -211,6 +251,22 @@ func drawFrame(t *rapid.T) (header, Frame) {
 			f.After = append(f.After, uint32(len(f.Messages)))
 			continue
 		}
+		f.Pages = append(f.Pages, nil)
+		if n := len(f.Messages); n > 0 && rapid.Bool().Draw(t, "like") {
+			m := f.Messages[max(n-rapid.IntRange(1, 3).Draw(t, "back"), 0)]
+			m.Page++
+			m.Txn.Counter++
+			switch upTo(3) {
+			case 0:
+				m.Lamport = u64()
+			case 1:
+				m.Version = u64()
+			case 2:
+				m.Cut++
+			}
+			f.Messages = append(f.Messages, m)
+			continue
+		}
 		f.Messages = append(f.Messages, protocol.Message{
 			Kind: protocol.Kind(upTo(uint8(protocol.Data)-1) + 1), Op: protocol.Op(upTo(3)),
 			Have: protocol.Right(upTo(3)), Keep: protocol.Right(upTo(3)), Source: protocol.Source(upTo(3)),
@@ -222,7 +278,6 @@ func drawFrame(t *rapid.T) (header, Frame) {
 			Epoch: u64(), Term: u64(), Cut: u64(), Lamport: u64(), Version: u64(),
 			Txn: protocol.Txn{Leaf: addr.NodeID(u16()), Incarnation: incarnation(h.senderIncarnation), Counter: u64()},
 		})
-		f.Pages = append(f.Pages, nil)
 	}
 	return h, f
 }
@@ -311,7 +366,7 @@ func TestCodecAllocates(t *testing.T) {
 	buf := make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() {
 		buf = appendHeader(buf[:0], &h)
-		buf = appendMessage(buf, &f.Messages[0], &h.ends)
+		buf = appendMessage(buf, &f.Messages[0], &h.ends, new(recent))
 		buf = appendSync(buf, &f.Syncs[0], 1, &h.ends)
 		if _, err := decodeFrame(b, &h2, &f2); err != nil {
 			t.Fatal(err)
@@ -490,7 +545,7 @@ func BenchmarkCodec(b *testing.B) {
 		buf := make([]byte, 0, 4096)
 		for b.Loop() {
 			buf = appendHeader(buf[:0], &h)
-			buf = appendMessage(buf, &f.Messages[0], &h.ends)
+			buf = appendMessage(buf, &f.Messages[0], &h.ends, &recent{})
 		}
 		b.ReportMetric(float64(len(buf)), "bytes/message")
 	})

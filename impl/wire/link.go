@@ -61,8 +61,9 @@ type Link struct {
 	up         bool   // was connected once
 	final      bool   // over
 	halted     bool
-	haltErr    error // why; nil: we close, no Down
-	cur        *pipe // the connection, or nil
+	haltErr    error  // why; nil: we close, no Down
+	cur        *pipe  // the connection, or nil
+	recent     recent // messages of open
 	open       *outFrame
 	flushDue   bool // open may be sent
 	queue      queue

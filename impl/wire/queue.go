@@ -124,6 +124,7 @@ func (l *Link) openFrame() *outFrame {
 			l.open = &outFrame{buf: make([]byte, frontRoom, 512)}
 		}
 		l.open.refs = 1
+		l.recent.n = 0
 	}
 	return l.open
 }
@@ -173,7 +174,7 @@ func (l *Link) Append(m *protocol.Message, page []byte) {
 		return
 	}
 	f := l.openFrame()
-	f.buf = appendMessage(f.buf, m, &l.out)
+	f.buf = appendMessage(f.buf, m, &l.out, &l.recent)
 	f.items++
 	f.msgs++
 	if page != nil {

@@ -632,6 +632,7 @@ func (x *Frame) GetSyncs() []*SyncMessage {
 
 // PageMessage is protocol.Message. What is absent equals zero, but for the
 // optional fields: those equal the frame's sender, receiver and incarnations.
+// Messages about one page after the other are shorter: see like.
 type PageMessage struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Kind            Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=mome.wire.Kind" json:"kind,omitempty"`
@@ -659,8 +660,12 @@ type PageMessage struct {
 	ToNode          *uint32                `protobuf:"varint,23,opt,name=to_node,json=toNode,proto3,oneof" json:"to_node,omitempty"`
 	FromIncarnation *uint32                `protobuf:"varint,24,opt,name=from_incarnation,json=fromIncarnation,proto3,oneof" json:"from_incarnation,omitempty"`
 	ToIncarnation   *uint32                `protobuf:"varint,25,opt,name=to_incarnation,json=toIncarnation,proto3,oneof" json:"to_incarnation,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// 1 or 2: this is the message so many before it in the frame, about the next
+	// page and with the next txn_counter. Then there are no other fields but
+	// lamport and version, where they differ.
+	Like          uint32 `protobuf:"varint,26,opt,name=like,proto3" json:"like,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PageMessage) Reset() {
@@ -864,6 +869,13 @@ func (x *PageMessage) GetFromIncarnation() uint32 {
 func (x *PageMessage) GetToIncarnation() uint32 {
 	if x != nil && x.ToIncarnation != nil {
 		return *x.ToIncarnation
+	}
+	return 0
+}
+
+func (x *PageMessage) GetLike() uint32 {
+	if x != nil {
+		return x.Like
 	}
 	return 0
 }
@@ -1190,7 +1202,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x14receiver_incarnation\x18\x06 \x01(\rR\x13receiverIncarnation\x12,\n" +
 	"\acontrol\x18\a \x01(\x0e2\x12.mome.wire.ControlR\acontrol\x12,\n" +
 	"\x05pages\x18\b \x03(\v2\x16.mome.wire.PageMessageR\x05pages\x12,\n" +
-	"\x05syncs\x18\t \x03(\v2\x16.mome.wire.SyncMessageR\x05syncs\"\xeb\x06\n" +
+	"\x05syncs\x18\t \x03(\v2\x16.mome.wire.SyncMessageR\x05syncs\"\xff\x06\n" +
 	"\vPageMessage\x12#\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0f.mome.wire.KindR\x04kind\x12\x1d\n" +
 	"\x02op\x18\x02 \x01(\x0e2\r.mome.wire.OpR\x02op\x12$\n" +
@@ -1220,7 +1232,8 @@ const file_wire_proto_rawDesc = "" +
 	"\tfrom_node\x18\x16 \x01(\rH\x01R\bfromNode\x88\x01\x01\x12\x1c\n" +
 	"\ato_node\x18\x17 \x01(\rH\x02R\x06toNode\x88\x01\x01\x12.\n" +
 	"\x10from_incarnation\x18\x18 \x01(\rH\x03R\x0ffromIncarnation\x88\x01\x01\x12*\n" +
-	"\x0eto_incarnation\x18\x19 \x01(\rH\x04R\rtoIncarnation\x88\x01\x01B\x12\n" +
+	"\x0eto_incarnation\x18\x19 \x01(\rH\x04R\rtoIncarnation\x88\x01\x01\x12\x12\n" +
+	"\x04like\x18\x1a \x01(\rR\x04likeB\x12\n" +
 	"\x10_txn_incarnationB\f\n" +
 	"\n" +
 	"_from_nodeB\n" +
