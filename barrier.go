@@ -9,7 +9,8 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 )
 
-// Barrier is one party's place in a barrier of the cluster, known by its name.
+// Barrier is one party's place in a barrier of the cluster, known by its name. A
+// party is one thread of control: its calls come one after the other.
 type Barrier struct {
 	node           *Node
 	name           string
@@ -78,8 +79,10 @@ func (b *Barrier) Wait(ctx context.Context) error {
 
 // Arrive is the first half of Wait, which is still to be called: it tells the
 // others that this party has arrived, and waits for nobody. What the party does
-// between the two hides the time that the barrier takes; what it stores there,
-// others see after the next round. The error wraps ErrInvalid if Wait was not
+// between the two hides the time that the barrier takes. Others may be past the
+// barrier meanwhile: what the party stores there they may see at once, and see
+// for sure after the next round; and what they store there it must not rely on
+// before Wait has returned. The error wraps ErrInvalid if Wait was not
 // called since the last Arrive.
 func (b *Barrier) Arrive() error { return b.ArrivePrefetch(nil) }
 
@@ -93,6 +96,9 @@ func (b *Barrier) ArrivePrefetch(s *Segment, hints ...Hint) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if ahead != nil && s.node != b.node {
+		return b.wrap(fmt.Errorf("%w: segment %q belongs to another attachment", ErrInvalid, s.Name()))
+	}
 	if b.arrival != nil {
 		return b.wrap(fmt.Errorf("%w: this party has arrived already: call Wait first", ErrInvalid))
 	}

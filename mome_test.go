@@ -435,6 +435,9 @@ func TestBarrier(t *testing.T) {
 	if err := mine.Wait(ctx); err != nil {
 		t.Errorf("Wait again for the same round: %v", err)
 	}
+	if n := len(daemon.Requests()) - asked; n != 2 {
+		t.Errorf("a round of two parties, one of which gave up once, made %d requests, want 2", n)
+	}
 	go func() { done <- mine.Wait(ctx) }()
 	other.Close()
 	if err := <-done; !errors.Is(err, ErrPartyDied) {
@@ -443,6 +446,76 @@ func TestBarrier(t *testing.T) {
 	if err := mine.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestBarrierArrived is what can befall a party between Arrive and Wait.
+func TestBarrierArrived(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		befall func(t *testing.T, n, other *Node, _ *clienttest.Node, mine, theirs *Barrier)
+		want   error
+	}{
+		{"the context of a Wait ends", func(t *testing.T, _, _ *Node, _ *clienttest.Node, mine, theirs *Barrier) {
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := mine.Wait(ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("Wait with a context that has ended: %v, want Canceled", err)
+			}
+			if err := theirs.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}, nil},
+		{"the other party dies", func(t *testing.T, _, other *Node, _ *clienttest.Node, _, _ *Barrier) { other.Close() }, ErrPartyDied},
+		{"it leaves", func(t *testing.T, _, _ *Node, _ *clienttest.Node, mine, _ *Barrier) {
+			if err := mine.Close(); err != nil {
+				t.Error(err)
+			}
+		}, ErrPartyDied},
+		{"it detaches", func(t *testing.T, n, _ *Node, _ *clienttest.Node, _, _ *Barrier) { n.Close() }, ErrClosed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n, daemon := connect(t)
+			other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			mine, err := n.Barrier(t.Context(), "b", 0, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := other.Barrier(t.Context(), "b", 1, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := mine.Arrive(); err != nil {
+				t.Fatal(err)
+			}
+			c.befall(t, n, other, daemon, mine, theirs)
+			if err := mine.Wait(t.Context()); !errors.Is(err, c.want) {
+				t.Errorf("Wait: %v, want %v", err, c.want)
+			}
+		})
+	}
+	t.Run("a segment of another attachment", func(t *testing.T) {
+		n, daemon := connect(t)
+		other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		b, err := n.Barrier(t.Context(), "b", 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := create(t, other, "a", 4096)
+		if err := b.ArrivePrefetch(s, Hint{Length: 1}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%v, want ErrInvalid", err)
+		}
+		if err := b.Arrive(); err != nil {
+			t.Errorf("Arrive after it: %v", err)
+		}
+	})
 }
 
 func TestStatsAndClose(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 	"github.com/mome-dsm/mome/spec/tlc"
 )
 
-// TestSameGraph has TLC write down graphs and compares them with the core's.
+// TestSameGraph has TLC write down graphs and compares them with the core's. A
+// machine without TLC is a failure: nothing would be compared.
 func TestSameGraph(t *testing.T) {
 	tool, err := tlc.Find()
 	if err != nil {

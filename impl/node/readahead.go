@@ -20,33 +20,60 @@ import (
 // uses them, which must ask for them again. So a window is asked for only after
 // minRun faults in a row, the second only when the process has come to the
 // first, and a stream that ends before doubles the run that its mapping needs.
-// From then on twice as much is asked for at each trigger, up to a bound, in
-// several windows: while some are on their way others are used, and the nodes at
+// From then on twice as much is asked for at each fault that continues the
+// stream, up to a bound, in several windows: while some are on their way others are used, and the nodes at
 // both ends have something to do.
 
 const (
 	minRun    = 3
 	maxRun    = 48
 	minWindow = 8   // pages
-	windows   = 6   // that are asked for ahead, once there are enough pages for them
-	maxAhead  = 768 // pages beyond the fault, for reads
+	windows   = 7   // that are under way, once there are enough pages for them
+	maxAhead  = 896 // pages beyond the fault, for reads
 	// A store takes a page away from whoever has it, so that what lies beyond
 	// the end of a sequence of stores must not be much.
 	maxWriteAhead = 64
 	streamCount   = 4 // per mapping
 )
 
-// stream is one sequence of reads. Its zero value is free.
+// stream is one sequence of reads or of stores. Its zero value is free.
 type stream struct {
 	last  addr.PageNum // the page that faulted last
 	run   int          // faults in a row
-	next  addr.PageNum // the first page that was not asked for
+	next  int64        // the first page that was not asked for; 1<<32 is behind the last of all
 	ahead int64        // pages to be asked for beyond a fault; 0 while nothing was asked for
-	used  bool         // the process has come to a trigger
+	used  bool         // the process has come to a page that was asked for
 	age   uint64
 	live  bool
 	write bool
 }
+
+// reach says that the process has faulted on page p of the stream, and whether
+// windows are to be asked for, which takes so many faults in a row.
+func (s *stream) reach(p addr.PageNum, need int) bool {
+	s.last = p
+	if s.ahead == 0 {
+		if s.run++; s.run < need {
+			return false
+		}
+		s.ahead = minWindow
+	} else {
+		limit := int64(maxAhead)
+		if s.write {
+			limit = maxWriteAhead
+		}
+		s.used, s.ahead = true, min(2*s.ahead, limit)
+	}
+	// Windows that were refused may be behind the process.
+	s.next = max(s.next, int64(p)+1)
+	return true
+}
+
+// window is how many pages are asked for at once: those behind one trigger.
+func (s *stream) window() int64 { return max(minWindow, s.ahead/windows) }
+
+// room says whether another window is to be asked for.
+func (s *stream) room() bool { return s.next-int64(s.last)-1+s.window() <= s.ahead }
 
 type streams struct {
 	list [streamCount]stream
@@ -68,7 +95,7 @@ func (t *streams) find(p addr.PageNum, write bool) (s *stream, started bool) {
 	oldest := &t.list[0]
 	for i := range t.list {
 		s := &t.list[i]
-		if s.live && s.write == write && (p == s.last+1 || s.ahead > 0 && p > s.last && p <= s.next) {
+		if s.live && s.write == write && (p == s.last+1 || s.ahead > 0 && p > s.last && int64(p) <= s.next) {
 			s.age = t.age
 			return s, true
 		}
@@ -91,37 +118,21 @@ func (n *Node) readAhead(m *mapping, p addr.PageNum, write bool) {
 	if !started {
 		return
 	}
-	s.last = p
-	if s.ahead == 0 {
-		if s.run++; s.run < max(m.streams.need, minRun) {
-			return
-		}
-		s.ahead, s.next = minWindow, p+1
-	} else {
-		if !s.used {
-			s.used = true
-			m.streams.need = max(m.streams.need/2, minRun)
-		}
-		limit := int64(maxAhead)
-		if write {
-			limit = maxWriteAhead
-		}
-		s.ahead = min(2*s.ahead, limit)
+	before := s.used
+	if !s.reach(p, max(m.streams.need, minRun)) {
+		return
 	}
-	for int64(s.next-p) <= s.ahead {
-		if !n.fetchWindow(m, s) {
-			return
-		}
+	if s.used && !before {
+		m.streams.need = max(m.streams.need/2, minRun)
+	}
+	for s.room() && n.fetchWindow(m, s) {
 	}
 }
 
-// window is how many pages are asked for at once: those behind one trigger.
-func (s *stream) window() int64 { return max(minWindow, s.ahead/windows) }
-
 // maxFetching bounds how many pages a node has asked for that no process waits
 // for: so a child never has more requests out than that, and one for each
-// thread that faults.
-const maxFetching = 1024
+// thread that faults. Two sequences find room beside each other.
+const maxFetching = 2048
 
 // fetching counts the pages that were asked for ahead of their use and are not
 // here yet.
@@ -175,15 +186,15 @@ func (f *fetching) done() {
 // the segment ends, or enough is under way.
 func (n *Node) fetchWindow(m *mapping, s *stream) bool {
 	end := int64(m.seg.core.First) + m.seg.core.Pages
-	count := min(s.window(), end-int64(s.next))
+	count := min(s.window(), end-s.next)
 	if count <= 0 || !n.fetching.try(count) {
 		return false
 	}
 	var out outbox
-	n.fetch(m, s.next, count, s.write, true, &out)
+	n.fetch(m, addr.PageNum(s.next), count, s.write, true, &out)
 	out.flush()
 	m.seg.stats.prefetched.Add(uint64(count))
-	s.next += addr.PageNum(count)
+	s.next += count
 	return true
 }
 

@@ -53,6 +53,64 @@ func TestStreamsFindInsideWindow(t *testing.T) {
 	}
 }
 
+// TestStreamWindows follows a process from page to page: what is asked for at
+// each fault that it has.
+func TestStreamWindows(t *testing.T) {
+	// asked is the pages that a fault asks for beyond all that were asked for
+	// before, where at most so many windows are granted.
+	asked := func(s *stream, p addr.PageNum, granted int) int64 {
+		before := max(s.next, int64(p)+1)
+		if !s.reach(p, minRun) {
+			return 0
+		}
+		for ; granted > 0 && s.room(); granted-- {
+			s.next += s.window()
+		}
+		return s.next - before
+	}
+	const all = 100
+	for _, c := range []struct {
+		name    string
+		write   bool
+		faults  []addr.PageNum
+		granted int
+		want    []int64
+	}{
+		{"reads", false, []addr.PageNum{10, 11, 12, 13, 21, 29, 45, 77, 141, 269}, all, []int64{0, 0, 8, 8, 24, 36, 72, 144, 292, 512}},
+		{"stores", true, []addr.PageNum{10, 11, 12, 13, 21, 29, 45, 77}, all, []int64{0, 0, 8, 8, 24, 36, 18, 27}},
+		{"windows are refused", false, []addr.PageNum{10, 11, 12, 13, 14}, 0, []int64{0, 0, 0, 0, 0}},
+		{"the last pages of all", false, []addr.PageNum{1<<32 - 3, 1<<32 - 2, 1<<32 - 1}, all, []int64{0, 0, 8}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := stream{last: c.faults[0], live: true, write: c.write}
+			for i, p := range c.faults {
+				if got := asked(&s, p, c.granted); got != c.want[i] {
+					t.Errorf("fault %d, page %d: %d more pages, want %d (%+v)", i, p, got, c.want[i], s)
+				}
+				limit := int64(maxAhead)
+				if c.write {
+					limit = maxWriteAhead
+				}
+				if beyond := s.next - int64(p) - 1; s.ahead > 0 && (beyond < 0 || beyond > limit) {
+					t.Errorf("fault %d, page %d: %d pages beyond it", i, p, beyond)
+				}
+			}
+		})
+	}
+}
+
+// After windows that were refused the process goes on where it is, and so does
+// the stream.
+func TestStreamAfterRefusal(t *testing.T) {
+	s := stream{last: 10, run: 1, live: true}
+	for p := addr.PageNum(11); p < 20; p++ {
+		s.reach(p, minRun)
+	}
+	if !s.room() || s.next != 20 {
+		t.Errorf("the next window begins at %d, want 20 (%+v)", s.next, s)
+	}
+}
+
 func TestFetchingBound(t *testing.T) {
 	var f fetching
 	f.less.L = &f.mu

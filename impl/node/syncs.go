@@ -237,7 +237,8 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 		in.Kind, in.Index, in.Parties, in.Round = protocol.InBarrierWait, b.BarrierWait.Party, b.BarrierWait.Parties, b.BarrierWait.Round
 		kind, name = "barrier", b.BarrierWait.Name
 		if b.BarrierWait.Prefetch != nil {
-			ahead, err = a.hintsOf(b.BarrierWait.Prefetch)
+			// Hints about what is not mapped any more are no reason not to arrive.
+			ahead, _ = a.hintsOf(b.BarrierWait.Prefetch)
 		}
 	case *attachpb.Request_BarrierLeave:
 		in.Kind, in.Index, name = protocol.InBarrierLeave, b.BarrierLeave.Party, b.BarrierLeave.Name

@@ -117,7 +117,6 @@ func (t *table[K, V]) begin() {
 // forget deletes the entries whose keys are gone.
 func (t *table[K, V]) forget(gone func(K) bool) {
 	var zero V
-	t.putDown()
 	for first := range t.places {
 		t.turn(first)
 		for i, v := range t.run.entries {

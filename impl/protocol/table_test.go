@@ -38,6 +38,13 @@ func TestTable(t *testing.T) {
 				if runs, most := len(is.places), len(want)+1; runs > most {
 					t.Fatalf("%d runs hold %d entries", runs, len(want))
 				}
+				made := 0
+				for _, slab := range is.runs {
+					made += len(slab)
+				}
+				if made != len(is.places)+len(is.spare) {
+					t.Fatalf("%d runs were made, %d are in use and %d spare", made, len(is.places), len(is.spare))
+				}
 			},
 		})
 	})

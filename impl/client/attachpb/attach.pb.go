@@ -2197,8 +2197,8 @@ type BarrierWait struct {
 	Party   uint32                 `protobuf:"varint,2,opt,name=party,proto3" json:"party,omitempty"`
 	Parties uint32                 `protobuf:"varint,3,opt,name=parties,proto3" json:"parties,omitempty"`
 	Round   uint64                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
-	// Begun when the round is over, with the node's own messages about it. A range
-	// that cannot be is refused with INVALID, and the party has not arrived.
+	// Begun when the round is over, with the node's own messages about it. Hints of
+	// which one cannot be are dropped, and the party has arrived all the same.
 	Prefetch      *Prefetch `protobuf:"bytes,5,opt,name=prefetch,proto3" json:"prefetch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -464,13 +464,12 @@ func (n *Node) leave(c *conn, name string, party uint32) {
 	if r == nil || r.members[party] != c {
 		return
 	}
-	delete(r.members, party)
-	delete(r.arrived, party)
 	r.broken = true
 	for party, id := range r.arrived {
 		r.members[party].WriteError(*id, client.ErrPartyDied)
 	}
 	clear(r.arrived)
+	delete(r.members, party)
 	if len(r.members) == 0 {
 		delete(n.barriers, name)
 	}
