@@ -82,8 +82,8 @@ func (b *Barrier) Wait(ctx context.Context) error {
 // between the two hides the time that the barrier takes. Others may be past the
 // barrier meanwhile: what the party stores there they may see at once, and see
 // for sure after the next round; and what they store there it must not rely on
-// before Wait has returned. The error wraps ErrInvalid if Wait was not
-// called since the last Arrive.
+// before Wait has returned. The error wraps ErrInvalid if Wait was not called
+// since the last Arrive.
 func (b *Barrier) Arrive() error { return b.ArrivePrefetch(nil) }
 
 // ArrivePrefetch is Arrive, and asks for pages of s as PrefetchAll does: those

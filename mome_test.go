@@ -279,12 +279,7 @@ func TestSliceOf(t *testing.T) {
 }
 
 func TestLock(t *testing.T) {
-	n, daemon := connect(t)
-	other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	n, other, _ := twoConnections(t)
 	ctx := t.Context()
 	mine, theirs := n.Lock("l"), other.Lock("l")
 
@@ -367,13 +362,20 @@ func TestLockOfGoroutines(t *testing.T) {
 	}
 }
 
-func TestBarrier(t *testing.T) {
-	n, daemon := connect(t)
+// twoConnections are two programs at one node.
+func twoConnections(t *testing.T) (n, other *Node, daemon *clienttest.Node) {
+	t.Helper()
+	n, daemon = connect(t)
 	other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	t.Cleanup(func() { other.Close() })
+	return n, other, daemon
+}
+
+func TestBarrier(t *testing.T) {
+	n, other, daemon := twoConnections(t)
 	ctx := t.Context()
 	mine, err := n.Barrier(ctx, "b", 0, 2)
 	if err != nil {
@@ -452,10 +454,10 @@ func TestBarrier(t *testing.T) {
 func TestBarrierArrived(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		befall func(t *testing.T, n, other *Node, _ *clienttest.Node, mine, theirs *Barrier)
+		befall func(t *testing.T, n, other *Node, mine, theirs *Barrier)
 		want   error
 	}{
-		{"the context of a Wait ends", func(t *testing.T, _, _ *Node, _ *clienttest.Node, mine, theirs *Barrier) {
+		{"the context of a Wait ends", func(t *testing.T, _, _ *Node, mine, theirs *Barrier) {
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
 			if err := mine.Wait(ended); !errors.Is(err, context.Canceled) {
@@ -465,21 +467,16 @@ func TestBarrierArrived(t *testing.T) {
 				t.Error(err)
 			}
 		}, nil},
-		{"the other party dies", func(t *testing.T, _, other *Node, _ *clienttest.Node, _, _ *Barrier) { other.Close() }, ErrPartyDied},
-		{"it leaves", func(t *testing.T, _, _ *Node, _ *clienttest.Node, mine, _ *Barrier) {
+		{"the other party dies", func(t *testing.T, _, other *Node, _, _ *Barrier) { other.Close() }, ErrPartyDied},
+		{"it leaves", func(t *testing.T, _, _ *Node, mine, _ *Barrier) {
 			if err := mine.Close(); err != nil {
 				t.Error(err)
 			}
 		}, ErrPartyDied},
-		{"it detaches", func(t *testing.T, n, _ *Node, _ *clienttest.Node, _, _ *Barrier) { n.Close() }, ErrClosed},
+		{"it detaches", func(t *testing.T, n, _ *Node, _, _ *Barrier) { n.Close() }, ErrClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n, daemon := connect(t)
-			other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer other.Close()
+			n, other, _ := twoConnections(t)
 			mine, err := n.Barrier(t.Context(), "b", 0, 2)
 			if err != nil {
 				t.Fatal(err)
@@ -491,19 +488,14 @@ func TestBarrierArrived(t *testing.T) {
 			if err := mine.Arrive(); err != nil {
 				t.Fatal(err)
 			}
-			c.befall(t, n, other, daemon, mine, theirs)
+			c.befall(t, n, other, mine, theirs)
 			if err := mine.Wait(t.Context()); !errors.Is(err, c.want) {
 				t.Errorf("Wait: %v, want %v", err, c.want)
 			}
 		})
 	}
 	t.Run("a segment of another attachment", func(t *testing.T) {
-		n, daemon := connect(t)
-		other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer other.Close()
+		n, other, _ := twoConnections(t)
 		b, err := n.Barrier(t.Context(), "b", 0, 1)
 		if err != nil {
 			t.Fatal(err)

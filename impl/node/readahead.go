@@ -21,8 +21,8 @@ import (
 // minRun faults in a row, the second only when the process has come to the
 // first, and a stream that ends before doubles the run that its mapping needs.
 // From then on twice as much is asked for at each fault that continues the
-// stream, up to a bound, in several windows: while some are on their way others are used, and the nodes at
-// both ends have something to do.
+// stream, up to a bound, in several windows: while some are on their way others
+// are used, and the nodes at both ends have something to do.
 
 const (
 	minRun    = 3
