@@ -2,7 +2,7 @@
 SHELL    := bash -o pipefail
 GO       ?= go
 NODES    ?= 3
-SOR      ?= --rows 2048 --cols 1536 --iterations 100
+SOR      ?= --rows 2048 --cols 1536 --iterations 1000
 T        ?= 10m
 # Real processes with real userfaultfd: where it is missing, tests fail.
 REAL     := MOME_REQUIRE_UFFD=1

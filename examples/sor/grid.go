@@ -19,39 +19,36 @@ const (
 
 // layout says where the rows of a grid lie in memory: by bands of rows, one per
 // rank, and in a band first the red halves of its rows, then the black ones, so
-// that a sweep over one colour is a sweep over memory.
+// that what is updated together lies together.
 //
-// Invariants: a band begins on a page, and so do the halves of its first and
-// last row, which share their pages with no other row: they are what the
-// neighbours read, and only they.
+// Invariants: a band begins on a page, and so do the red and the black halves of
+// its first row, of its last depth rows, and of the one above those: they are
+// what the neighbours use too, and only they.
 type layout struct {
 	rows, cols, bands int
+	depth             int        // rows of an edge (see band)
 	half              int        // cells of a half row
 	offset            [2][]int64 // of the half rows, in cells, by colour and row
 	size              int64      // cells
 }
 
-func newLayout(rows, cols, bands int) *layout {
-	l := &layout{rows: rows, cols: cols, bands: bands, half: (cols + 1) / 2}
+func newLayout(rows, cols, bands, depth int) *layout {
+	l := &layout{rows: rows, cols: cols, bands: bands, depth: depth, half: (cols + 1) / 2}
 	const pageCells = team.PageSize / 8
 	align := func() { l.size = (l.size + pageCells - 1) / pageCells * pageCells }
 	for c := range l.offset {
 		l.offset[c] = make([]int64, rows)
 	}
 	for b := range bands {
-		lo, hi := team.Split(rows, bands, b)
+		lo, hi := l.split(b)
 		for c := range l.offset {
 			align()
 			for i := lo; i < hi; i++ {
-				edge := i == lo || i == hi-1
-				if edge {
+				if i == lo+1 || i == hi-depth-1 || i == hi-depth {
 					align()
 				}
 				l.offset[c][i] = l.size
 				l.size += int64(l.half)
-				if edge {
-					align()
-				}
 			}
 		}
 	}
@@ -59,9 +56,33 @@ func newLayout(rows, cols, bands int) *layout {
 	return l
 }
 
-// span is where a half row lies, in bytes.
-func (l *layout) span(colour, row int) (off, n int64) {
-	return l.offset[colour][row] * 8, int64(l.half) * 8
+// split is the rows of a band. They are equally many on average over the places
+// that bands have in turn, where they lie in memory and depth rows above.
+func (l *layout) split(band int) (lo, hi int) {
+	lo, hi = team.Split(l.rows, l.bands, band)
+	if lo > 0 {
+		lo += l.depth / 2
+	}
+	if hi < l.rows {
+		hi += l.depth / 2
+	}
+	return lo, hi
+}
+
+// bandSpan is where the rows of a band lie, in bytes.
+func (l *layout) bandSpan(band int) (off, n int64) {
+	lo, hi := l.split(band)
+	return l.cells(l.offset[red][lo], l.offset[black][hi-1])
+}
+
+// span is where half rows [lo, hi) lie, of one band, in bytes.
+func (l *layout) span(colour, lo, hi int) (off, n int64) {
+	return l.cells(l.offset[colour][lo], l.offset[colour][hi-1])
+}
+
+// cells is where the cells of two half rows and all between them lie, in bytes.
+func (l *layout) cells(first, last int64) (off, n int64) {
+	return first * 8, (last + int64(l.half) - first) * 8
 }
 
 // grid is a layout over memory, shared or not.
@@ -96,26 +117,50 @@ func (g *grid) initialize(lo, hi int) {
 	}
 }
 
-// sweep updates the cells of one colour in the inner ones of rows [lo, hi).
-func (g *grid) sweep(colour, lo, hi int, omega float64) {
-	other := 1 - colour
-	keep, gain := 1-omega, omega/4
-	for i := max(lo, 1); i < min(hi, g.rows-1); i++ {
-		// Cell k of the half row is in column 2k+shift. Above and below it, cell
-		// k of the other colour; beside it, cells k-1+shift and k+shift.
-		shift := (i + colour) & 1
-		first := 1 - shift
-		end := (g.cols - 2 - shift + 2) / 2 // columns up to cols-2
-		if first >= end {
-			continue
+// area is rows [lo, hi), whose ends move with each phase by loStep and hiStep,
+// at most one row: then a band that knows nothing of its neighbours' phases can
+// keep away from rows which depend on them.
+type area struct{ lo, hi, loStep, hiStep int }
+
+// update runs phases [from, to) on an area; a phase updates the cells of one
+// colour, red in phases with an even number.
+//
+// The phases follow each other through the rows as a wave, each one row behind
+// the phase before it, so that a row that has come into the cache is updated by
+// all of them. Each cell still reads what it would if the phases ran one after
+// another: row i in phase p needs rows i-1 to i+1 as phase p-1 has left them,
+// the last of which phase p-1 has just updated, and no later phase has touched.
+func (g *grid) update(from, to int, a area, omega float64) {
+	end := a.hi + (to-from-1)*(a.hiStep+1)
+	for front := a.lo; front < end; front++ {
+		for s := range to - from {
+			if i := front - s; i >= a.lo+s*a.loStep && i < a.hi+s*a.hiStep {
+				g.updateRow((from+s)&1, i, omega)
+			}
 		}
-		mid := g.row[other][i]
-		relax(g.row[colour][i][first:end], g.row[other][i-1][first:end], g.row[other][i+1][first:end],
-			mid[first-1+shift:end-1+shift], mid[first+shift:end+shift], keep, gain)
 	}
 }
 
-// relax is the inner loop, of shared and serial runs alike. All slices have the
+// updateRow updates the cells of one colour in a row, if it is an inner one.
+func (g *grid) updateRow(colour, i int, omega float64) {
+	if i < 1 || i >= g.rows-1 {
+		return
+	}
+	// Cell k of the half row is in column 2k+shift. Above and below it, cell k of
+	// the other colour; beside it, cells k-1+shift and k+shift.
+	shift := (i + colour) & 1
+	first := 1 - shift
+	end := (g.cols - shift) / 2 // columns up to cols-2
+	if first >= end {
+		return
+	}
+	other := g.row[1-colour]
+	mid := other[i]
+	relax(g.row[colour][i][first:end], other[i-1][first:end], other[i+1][first:end],
+		mid[first-1+shift:end-1+shift], mid[first+shift:end+shift], 1-omega, omega/4)
+}
+
+// relax is the kernel, of shared and serial runs alike. All slices have the
 // length of x.
 func relax(x, up, down, left, right []float64, keep, gain float64) {
 	n := len(x)

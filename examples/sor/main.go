@@ -1,12 +1,13 @@
 // Sor solves Laplace's equation on a grid by red-black successive
-// over-relaxation. Every rank owns a band of rows of one shared segment, and
-// reads its neighbours' edge rows where they are.
+// over-relaxation. Every rank owns a band of rows of one shared segment. Where
+// two bands meet, rows move from one machine to the other and back (band.go).
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"iter"
 	"math"
 	"os"
 	"runtime"
@@ -20,6 +21,7 @@ func main() { team.Exit("sor", run) }
 
 type config struct {
 	rows, cols, iterations int
+	depth                  int // phases of a pass; an iteration has two
 	omega                  float64
 	serial, json, stats    bool
 	prefetch               bool
@@ -32,7 +34,8 @@ func parse(args []string) (*config, error) {
 	flags := flag.NewFlagSet("sor", flag.ContinueOnError)
 	flags.IntVar(&c.rows, "rows", 2048, "`rows` of the grid, boundary included")
 	flags.IntVar(&c.cols, "cols", 1536, "`columns` of the grid, boundary included")
-	flags.IntVar(&c.iterations, "iterations", 100, "how often all cells are updated")
+	flags.IntVar(&c.iterations, "iterations", 1000, "how often all cells are updated")
+	flags.IntVar(&c.depth, "depth", 16, "`phases`, two in an iteration, that go through the rows together before neighbours meet")
 	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor, between 0 and 2")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
@@ -48,6 +51,8 @@ func parse(args []string) (*config, error) {
 		return nil, team.UsageError("--rows %d --cols %d: a grid has 3 to %d of each", c.rows, c.cols, 1<<20)
 	case c.iterations < 1:
 		return nil, team.UsageError("--iterations %d: at least 1", c.iterations)
+	case c.depth < 1:
+		return nil, team.UsageError("--depth %d: at least 1", c.depth)
 	case !(c.omega > 0 && c.omega < 2) || math.IsNaN(c.omega):
 		return nil, team.UsageError("--omega %v: more than 0 and less than 2", c.omega)
 	}
@@ -73,7 +78,7 @@ func run(args []string) error {
 
 // private is a grid on an ordinary slice, with rows [lo, hi) set to the start.
 func (c *config) private(lo, hi int) *grid {
-	l := newLayout(c.rows, c.cols, 1)
+	l := newLayout(c.rows, c.cols, 1, 0)
 	g := newGrid(l, make([]float64, l.size))
 	g.initialize(lo, hi)
 	return g
@@ -87,11 +92,24 @@ func (c *config) timeSerial(g *grid, iterations int) time.Duration {
 	return time.Since(start)
 }
 
-// iterate updates rows [lo, hi) and asks nobody.
+// iterate updates rows [lo, hi) without a word to anybody.
 func (c *config) iterate(g *grid, lo, hi, iterations int) {
-	for range iterations {
-		g.sweep(red, lo, hi, c.omega)
-		g.sweep(black, lo, hi, c.omega)
+	for from, to := range passes(iterations, c.depth) {
+		g.update(from, to, area{lo: lo, hi: hi}, c.omega)
+	}
+}
+
+// passes cuts the phases of some iterations, two in each, in equal parts of at
+// most depth.
+func passes(iterations, depth int) iter.Seq2[int, int] {
+	phases := 2 * iterations
+	n := (phases + depth - 1) / depth
+	return func(yield func(from, to int) bool) {
+		for i := range n {
+			if !yield(team.Split(phases, n, i)) {
+				return
+			}
+		}
 	}
 }
 
@@ -99,30 +117,28 @@ func (c *config) iterate(g *grid, lo, hi, iterations int) {
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
 	t, err := team.Join(ctx, c.name, func(ranks int) int64 {
-		l = newLayout(c.rows, c.cols, ranks)
+		l = newLayout(c.rows, c.cols, ranks, depthOf(c.rows, ranks, c.depth))
 		return l.size * 8
 	})
 	if err != nil {
 		return err
 	}
-	if t.Size > c.rows {
-		return team.UsageError("%d rows are not enough for %d ranks", c.rows, t.Size)
+	if l.depth < 1 {
+		return team.UsageError("--rows %d are not enough for %d ranks: at least four for each", c.rows, t.Size)
 	}
 	cells, err := mome.SliceOf[float64](t.Segment, 0, int(l.size))
 	if err != nil {
 		return err
 	}
-	b := &band{config: c, team: t, grid: newGrid(l, cells)}
-	b.lo, b.hi = team.Split(c.rows, t.Size, t.Rank)
+	b := &band{config: c, team: t, grid: newGrid(l, cells), down: true}
 
-	// The band's pages come here for good, in one go: but for its edge rows
-	// nobody else ever asks for them.
-	first, _ := l.span(red, b.lo)
-	last, n := l.span(black, b.hi-1)
-	if err := t.Segment.Prefault(first, last+n-first, true); err != nil {
+	// The band's pages come here for good, in one go: but for those next to its
+	// borders nobody else ever asks for them.
+	first, n := l.bandSpan(t.Rank)
+	if err := t.Segment.Prefault(first, n, true); err != nil {
 		return err
 	}
-	b.grid.initialize(b.lo, b.hi)
+	b.grid.initialize(l.split(t.Rank))
 	before, err := t.Stats(ctx)
 	if err != nil {
 		return err
@@ -157,14 +173,6 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	return report.Print(os.Stdout, c.json)
 }
 
-// band is one rank's part of the work.
-type band struct {
-	*config
-	team   *team.Team
-	grid   *grid
-	lo, hi int // rows
-}
-
 // times is how long all iterations took: of the ranks on shared memory, of ranks
 // that exchange nothing, and of one process.
 type times struct{ shared, alone, serial time.Duration }
@@ -179,10 +187,11 @@ func (b *band) run(ctx context.Context) (t times, serial *grid, err error) {
 		serial = b.private(0, b.rows)
 	}
 	turns := 1
+	lo, hi := team.Split(b.rows, b.team.Size, b.team.Rank)
 	var alone *grid
 	if b.ceiling {
 		turns = min(parts, b.iterations)
-		alone = b.private(max(b.lo-1, 0), min(b.hi+1, b.rows))
+		alone = b.private(max(lo-1, 0), min(hi+1, b.rows))
 	}
 	for turn := range turns {
 		from, to := team.Split(b.iterations, turns, turn)
@@ -194,7 +203,7 @@ func (b *band) run(ctx context.Context) (t times, serial *grid, err error) {
 		t.shared += took
 		if b.ceiling {
 			took, err := b.team.Timed(ctx, func() error {
-				b.config.iterate(alone, b.lo, b.hi, n)
+				b.config.iterate(alone, lo, hi, n)
 				return nil
 			})
 			if err != nil {
@@ -207,59 +216,4 @@ func (b *band) run(ctx context.Context) (t times, serial *grid, err error) {
 		}
 	}
 	return t, serial, nil
-}
-
-// iterate is the rank's part of that many iterations. In each phase the band's
-// edge rows come first, because the neighbours wait for nothing else: while the
-// inner rows are updated, the barrier opens and the next edge rows arrive.
-func (b *band) iterate(ctx context.Context, iterations int) error {
-	for it := range iterations {
-		for _, colour := range []int{red, black} {
-			b.sweepEdges(colour)
-			last := it == iterations-1 && colour == black // its barrier is the caller's
-			if !last {
-				if err := b.team.Arrive(b.edges(1 - colour)...); err != nil {
-					return err
-				}
-			}
-			b.grid.sweep(colour, b.lo+1, b.hi-1, b.omega)
-			if !last {
-				if err := b.team.Wait(ctx); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// sweepEdges updates the cells of one colour in the band's first and last row.
-func (b *band) sweepEdges(colour int) {
-	b.grid.sweep(colour, b.lo, b.lo+1, b.omega)
-	if b.hi-1 > b.lo {
-		b.grid.sweep(colour, b.hi-1, b.hi, b.omega)
-	}
-}
-
-// edges is what the phase of a colour wants of others: the neighbours' edge rows
-// of the other colour, and the right to store to the band's own of this one.
-func (b *band) edges(colour int) (hints []mome.Hint) {
-	if !b.prefetch || b.team.Size == 1 {
-		return nil
-	}
-	ask := func(c, row int, write bool) {
-		off, n := b.grid.span(c, row)
-		hints = append(hints, mome.Hint{Offset: off, Length: n, Write: write})
-	}
-	if b.lo > 0 {
-		ask(1-colour, b.lo-1, false)
-		ask(colour, b.lo, true)
-	}
-	if b.hi < b.rows {
-		ask(1-colour, b.hi, false)
-		if b.hi-1 > b.lo || b.lo == 0 {
-			ask(colour, b.hi-1, true)
-		}
-	}
-	return hints
 }

@@ -13,14 +13,11 @@ import (
 
 func TestMain(m *testing.M) { clienttest.Main(m, main) }
 
-// simple is the same computation on one matrix.
-func simple(rows, cols, iterations int, omega float64) [][]float64 {
-	l := newLayout(rows, cols, 1)
-	g := newGrid(l, make([]float64, l.size))
-	g.initialize(0, rows)
-	a := make([][]float64, rows)
+// simple is the same computation on one matrix, phase by phase.
+func simple(g *grid, iterations int, omega float64) [][]float64 {
+	a := make([][]float64, g.rows)
 	for i := range a {
-		a[i] = make([]float64, cols)
+		a[i] = make([]float64, g.cols)
 		for j := range a[i] {
 			a[i][j] = g.row[(i+j)&1][i][j/2]
 		}
@@ -28,8 +25,8 @@ func simple(rows, cols, iterations int, omega float64) [][]float64 {
 	keep, gain := 1-omega, omega/4
 	for range iterations {
 		for colour := range 2 {
-			for i := 1; i < rows-1; i++ {
-				for j := 1; j < cols-1; j++ {
+			for i := 1; i < g.rows-1; i++ {
+				for j := 1; j < g.cols-1; j++ {
 					if (i+j)&1 == colour {
 						a[i][j] = keep*a[i][j] + gain*((a[i-1][j]+a[i+1][j])+(a[i][j-1]+a[i][j+1]))
 					}
@@ -40,26 +37,16 @@ func simple(rows, cols, iterations int, omega float64) [][]float64 {
 	return a
 }
 
-func TestSweepIsTheSimpleComputation(t *testing.T) {
-	for _, c := range []struct{ rows, cols, bands int }{
-		{3, 3, 1}, {4, 3, 2}, {3, 4, 3}, {9, 8, 2}, {16, 17, 3}, {31, 1030, 4}, {64, 64, 64},
+func TestUpdateIsTheSimpleComputation(t *testing.T) {
+	for _, c := range []config{
+		{rows: 3, cols: 3, depth: 1}, {rows: 4, cols: 3, depth: 3}, {rows: 3, cols: 4, depth: 10}, {rows: 9, cols: 8, depth: 4},
+		{rows: 31, cols: 1030, depth: 7}, {rows: 64, cols: 64, depth: 1}, {rows: 64, cols: 65, depth: 16},
 	} {
-		const iterations, omega = 5, 1.7
-		want := simple(c.rows, c.cols, iterations, omega)
-		l := newLayout(c.rows, c.cols, c.bands)
-		g := newGrid(l, make([]float64, l.size))
-		for b := range c.bands {
-			lo, hi := team.Split(c.rows, c.bands, b)
-			g.initialize(lo, hi)
-		}
-		for range iterations {
-			for colour := range 2 {
-				for b := range c.bands {
-					lo, hi := team.Split(c.rows, c.bands, b)
-					g.sweep(colour, lo, hi, omega)
-				}
-			}
-		}
+		const iterations = 5
+		c.omega = 1.7
+		g := c.private(0, c.rows)
+		want := simple(g, iterations, c.omega)
+		c.iterate(g, 0, c.rows, iterations)
 		for i := range want {
 			for j := range want[i] {
 				if got := g.row[(i+j)&1][i][j/2]; math.Float64bits(got) != math.Float64bits(want[i][j]) {
@@ -70,26 +57,52 @@ func TestSweepIsTheSimpleComputation(t *testing.T) {
 	}
 }
 
-// TestLayout checks that no two half rows overlap, and that no page holds cells
-// of two bands, or of an edge row and another row.
+func TestPassesAreAllPhases(t *testing.T) {
+	for _, c := range []struct{ iterations, depth, passes int }{{1, 1, 2}, {1, 16, 1}, {8, 16, 1}, {9, 16, 2}, {100, 16, 13}, {5, 3, 4}} {
+		n, next := 0, 0
+		for from, to := range passes(c.iterations, c.depth) {
+			if from != next || to <= from || to-from > c.depth {
+				t.Errorf("%+v: pass %d is [%d, %d), the one before ended at %d", c, n, from, to, next)
+			}
+			n, next = n+1, to
+		}
+		if next != 2*c.iterations || n != c.passes {
+			t.Errorf("%+v: %d phases in %d passes", c, next, n)
+		}
+	}
+}
+
+// TestLayout checks that no two half rows overlap, that all pages of a band are
+// in its span, and that no page holds cells of two bands, or of rows of which
+// some are used by a neighbour and others not.
 func TestLayout(t *testing.T) {
-	for _, c := range []struct{ rows, cols, bands int }{
-		{3, 3, 1}, {10, 1536, 2}, {100, 700, 3}, {64, 9, 64}, {37, 4097, 5},
+	for _, c := range []struct{ rows, cols, bands, depth int }{
+		{3, 3, 1, 0}, {10, 1536, 2, 1}, {100, 700, 3, 8}, {256, 9, 64, 1}, {137, 4097, 5, 6},
 	} {
-		l := newLayout(c.rows, c.cols, c.bands)
+		l := newLayout(c.rows, c.cols, c.bands, c.depth)
 		cells := map[int64]bool{}
 		pages := map[int64]string{}
+		rows := 0
 		for b := range c.bands {
-			lo, hi := team.Split(c.rows, c.bands, b)
+			lo, hi := l.split(b)
+			if lo != rows {
+				t.Fatalf("%+v: band %d begins with row %d, the one before ended at %d", c, b, lo, rows)
+			}
+			rows = hi
+			first, size := l.bandSpan(b)
 			for colour := range 2 {
 				for i := lo; i < hi; i++ {
 					owner := fmt.Sprintf("band %d inside", b)
-					if i == lo || i == hi-1 {
+					switch {
+					case c.bands == 1:
+					case i == lo || i == hi-c.depth-1:
 						owner = fmt.Sprintf("row %d colour %d", i, colour)
+					case i >= hi-c.depth:
+						owner = fmt.Sprintf("edge of band %d colour %d", b, colour)
 					}
 					for k := range int64(l.half) {
 						cell := l.offset[colour][i] + k
-						if cells[cell] || cell >= l.size {
+						if cells[cell] || cell >= l.size || cell*8 < first || cell*8 >= first+size {
 							t.Fatalf("%+v: cell %d of %d is used twice or does not exist", c, cell, l.size)
 						}
 						cells[cell] = true
@@ -104,25 +117,35 @@ func TestLayout(t *testing.T) {
 				}
 			}
 		}
+		if rows != c.rows {
+			t.Fatalf("%+v: bands end at row %d", c, rows)
+		}
 	}
 }
 
 func TestRanks(t *testing.T) {
-	for _, ranks := range []int{1, 2, 3} {
-		t.Run(fmt.Sprint(ranks), func(t *testing.T) {
-			out := clienttest.Run(t, ranks, "--rows", "100", "--cols", "130", "--iterations", "20", "--json", "--stats", "--ceiling")
+	for _, c := range []struct {
+		ranks, rows, depth, iterations int
+		ceiling                        bool
+	}{
+		{1, 100, 16, 20, true}, {2, 100, 16, 20, true},
+		{1, 100, 16, 20, false}, {2, 100, 16, 42, false}, {3, 100, 5, 7, false}, {3, 13, 16, 11, false}, {4, 101, 1, 4, false},
+	} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			out := clienttest.Run(t, c.ranks, "--rows", fmt.Sprint(c.rows), "--cols", "130", "--depth", fmt.Sprint(c.depth),
+				"--iterations", fmt.Sprint(c.iterations), "--json", "--stats", fmt.Sprintf("--ceiling=%v", c.ceiling))
 			var r team.Report
 			if err := json.Unmarshal([]byte(out[0]), &r); err != nil {
 				t.Fatalf("%v: %s", err, out[0])
 			}
-			c := &config{rows: 100, cols: 130, omega: 1.9}
-			g := c.private(0, c.rows)
-			c.iterate(g, 0, c.rows, 20)
+			alone := &config{rows: c.rows, cols: 130, omega: 1.9, depth: 1}
+			g := alone.private(0, c.rows)
+			alone.iterate(g, 0, c.rows, c.iterations)
 			digest := g.digest()
-			if r.Verified == nil || !*r.Verified || r.Digest != digest || r.Ranks != ranks {
+			if r.Verified == nil || !*r.Verified || r.Digest != digest || r.Ranks != c.ranks {
 				t.Errorf("report %+v, want the digest %s verified", r, digest)
 			}
-			if r.Ceiling <= 0 {
+			if r.Ceiling > 0 != c.ceiling {
 				t.Errorf("the ceiling is %v", r.Ceiling)
 			}
 			for rank, text := range out[1:] {
@@ -145,6 +168,7 @@ func TestCommandLine(t *testing.T) {
 		{"--omega 2", 2, "--omega 2"},
 		{"--omega NaN", 2, "--omega NaN"},
 		{"--iterations 0", 2, "--iterations 0"},
+		{"--depth 0", 2, "--depth 0"},
 		{"extra", 2, `"extra"`},
 		{"--nonsense", 2, "nonsense"},
 		{"--rows 9", 1, "MOME_SOCKET is not set"},
@@ -158,13 +182,20 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-func BenchmarkSweep(b *testing.B) {
-	l := newLayout(2048, 1536, 1)
-	g := newGrid(l, make([]float64, l.size))
-	g.initialize(0, 2048)
-	b.SetBytes(l.size * 8)
-	for b.Loop() {
-		g.sweep(red, 0, 2048, 1.9)
-		g.sweep(black, 0, 2048, 1.9)
+// BenchmarkUpdate is 32 iterations in passes of so many phases: what it is worth
+// that they go through the rows together.
+func BenchmarkUpdate(b *testing.B) {
+	for _, depth := range []int{1, 2, 4, 8, 16, 32, 64} {
+		b.Run(fmt.Sprintf("depth=%d", depth), func(b *testing.B) {
+			c := &config{rows: 2048, cols: 1536, omega: 1.9}
+			g := c.private(0, c.rows)
+			const phases = 64
+			b.SetBytes(phases / 2 * g.size * 8)
+			for b.Loop() {
+				for from := 0; from < phases; from += depth {
+					g.update(from, from+depth, area{lo: 0, hi: c.rows}, c.omega)
+				}
+			}
+		})
 	}
 }
