@@ -154,7 +154,7 @@ func work(c *cluster, sor string) {
 	allOK(c.team(c.shape.nodes, litmusThreads, "litmus", 24, c.seed))
 	var apps []*app
 	for r := range c.shape.nodes {
-		apps = append(apps, c.binary(r, r, c.shape.nodes, sor, "--rows", "130", "--cols", "512", "--iterations", "4", "--depth", "1"))
+		apps = append(apps, c.binary(r, r, c.shape.nodes, sor, "--rows", "130", "--cols", "512", "--iterations", "4", "--phases", "1"))
 	}
 	allOK(apps)
 	toggled(c)

@@ -17,7 +17,7 @@ func recordRun(t *testing.T, cluster ...string) string {
 	t.Helper()
 	needNode(t)
 	dir := filepath.Join(t.TempDir(), "run")
-	args := append(append([]string{"cluster", "--trace", dir}, cluster...), "--", sorPath, "--rows", "96", "--cols", "96", "--iterations", "10", "--depth", "2")
+	args := append(append([]string{"cluster", "--trace", dir}, cluster...), "--", sorPath, "--rows", "96", "--cols", "96", "--iterations", "10", "--phases", "2")
 	status, stdout, stderr := run(t, args...)
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "verified") {
 		t.Fatalf("status %d: %s\n%s", status, stdout, stderr)

@@ -9,25 +9,26 @@ import (
 
 // band is one rank's part of the work.
 //
-// The ranks advance in passes of up to depth phases and meet once in a pass
-// instead of in every phase. In phase s of a pass a rank leaves out the s+1 rows
-// next to a neighbour, because they depend on what the neighbour does meanwhile.
-// What both leave out, a triangle on either side of the border, is the gap. When
-// they have met, one of the two fills it; of the other's rows it needs those
-// next to the border, which move to its machine, and which it keeps: in the next
-// pass the border lies beyond them, depth rows further, and the other one fills
-// the gap and takes them back. So the bands move up and down, nothing is computed
-// twice, nothing is copied, and the only rows that go from machine to machine
-// are the edge, the depth rows between the two places of the border. Depth 3:
+// The ranks advance in passes of some phases and meet once in a pass instead of
+// in every phase. In phase s of a pass a rank leaves out the s+1 rows next to a
+// neighbour, because they depend on what the neighbour does meanwhile. What both
+// leave out, a triangle on either side of the border, is the gap. When they have
+// met, one of the two fills it. The rows that it needs of the other's, the edge,
+// move to its machine, and it keeps them: in the next pass the border lies beyond
+// them, and the other one fills the gap and takes them back. So the bands move up
+// and down, nothing is computed twice, nothing is copied, and nothing but the
+// edge, one row more than there are phases in a pass, goes from machine to
+// machine. Passes of three phases, above the border and below:
 //
-//	phase  0 1 2 | 0 1 2
+//	       u u u | u u u
 //	       u u u | u u U      u, d: by the upper, the lower rank
 //	       u u u | u U U      before they meet
 //	       u u u | U U U      U, D: the gaps, after they have met
-//	edge   u u D |------- border
-//	edge   u D D | U U U
-//	edge   D D D | d U U
-//	border-------| d d U
+//	edge   u u u |-------
+//	edge   u u D | U U U
+//	edge   u D D | d U U
+//	edge   D D D | d d U
+//	-------------| d d d
 //	       D D D | d d d
 //	       d D D | d d d
 //	       d d D | d d d
@@ -39,17 +40,23 @@ type band struct {
 	*config
 	team *team.Team
 	grid *grid
-	down bool // bands are where they lie in memory, not depth rows above
+	down bool // bands are where they lie in memory, not an edge further up
 }
 
-// depthOf is in how many phases, at most depth, bands of so many rows can
-// advance without their neighbours: a band has two parts of 2*depth rows. It is
-// 0 if there is no room for that.
-func depthOf(rows, bands, depth int) int { return min(depth, rows/bands/4) }
+// edgeOf is how many rows an edge has, if passes should have so many phases and
+// bands have room for that: beside each border the edge, and as many rows more
+// that their middle does not reach before the edge has moved. Less than two rows
+// are no edge.
+func edgeOf(phases, rows, bands int) int {
+	if bands == 1 {
+		return 1 + phases // there is no border
+	}
+	return min(1+phases, rows/bands/4)
+}
 
 // iterate is the rank's part of that many iterations.
 func (b *band) iterate(ctx context.Context, iterations int) error {
-	for from, to := range passes(iterations, b.grid.depth) {
+	for from, to := range passes(iterations, b.grid.edge-1) {
 		if err := b.pass(ctx, from, to); err != nil {
 			return err
 		}
@@ -64,11 +71,11 @@ func (b *band) pass(ctx context.Context, from, to int) error {
 	lo, hi := b.place()
 	middle := area{lo, hi, 0, 0}
 	if lo > 0 {
-		middle.lo, middle.loStep = lo+2*b.grid.depth, -1
+		middle.lo, middle.loStep = lo+2*b.grid.edge, -1
 		update(area{lo + 1, middle.lo, 1, -1})
 	}
 	if hi < b.rows {
-		middle.hi, middle.hiStep = hi-2*b.grid.depth, 1
+		middle.hi, middle.hiStep = hi-2*b.grid.edge, 1
 		update(area{middle.hi, hi - 1, 1, -1})
 	}
 	border := hi
@@ -100,29 +107,23 @@ func (b *band) place() (lo, hi int) {
 		return lo, hi
 	}
 	if lo > 0 {
-		lo -= b.grid.depth
+		lo -= b.grid.edge
 	}
 	if hi < b.rows {
-		hi -= b.grid.depth
+		hi -= b.grid.edge
 	}
 	return lo, hi
 }
 
-// hints asks for what the rank needs to fill the gap at a border: the edge and
-// the row next to it on its own side, and a copy of the one on the other side.
+// hints asks for the edge beyond a border, to fill the gap.
 func (b *band) hints(border int) (hints []mome.Hint) {
-	lo, hi := border, border+b.grid.depth // the edge
+	lo, hi := border, border+b.grid.edge
 	if b.down {
-		lo, hi = border-b.grid.depth, border
+		lo, hi = border-b.grid.edge, border
 	}
 	for colour := range b.grid.row {
-		ask := func(lo, hi int, write bool) {
-			off, n := b.grid.span(colour, lo, hi)
-			hints = append(hints, mome.Hint{Offset: off, Length: n, Write: write})
-		}
-		ask(lo-1, lo, !b.down)
-		ask(lo, hi, true)
-		ask(hi, hi+1, b.down)
+		off, n := b.grid.span(colour, lo, hi)
+		hints = append(hints, mome.Hint{Offset: off, Length: n, Write: true})
 	}
 	return hints
 }

@@ -22,18 +22,17 @@ const (
 // that what is updated together lies together.
 //
 // Invariants: a band begins on a page, and so do the red and the black halves of
-// its first row, of its last depth rows, and of the one above those: they are
-// what the neighbours use too, and only they.
+// its edge, its last rows, which are what the next band's rank works on too.
 type layout struct {
 	rows, cols, bands int
-	depth             int        // rows of an edge (see band)
+	edge              int        // rows
 	half              int        // cells of a half row
 	offset            [2][]int64 // of the half rows, in cells, by colour and row
 	size              int64      // cells
 }
 
-func newLayout(rows, cols, bands, depth int) *layout {
-	l := &layout{rows: rows, cols: cols, bands: bands, depth: depth, half: (cols + 1) / 2}
+func newLayout(rows, cols, bands, edge int) *layout {
+	l := &layout{rows: rows, cols: cols, bands: bands, edge: edge, half: (cols + 1) / 2}
 	const pageCells = team.PageSize / 8
 	align := func() { l.size = (l.size + pageCells - 1) / pageCells * pageCells }
 	for c := range l.offset {
@@ -44,7 +43,7 @@ func newLayout(rows, cols, bands, depth int) *layout {
 		for c := range l.offset {
 			align()
 			for i := lo; i < hi; i++ {
-				if i == lo+1 || i == hi-depth-1 || i == hi-depth {
+				if i == hi-edge {
 					align()
 				}
 				l.offset[c][i] = l.size
@@ -57,14 +56,14 @@ func newLayout(rows, cols, bands, depth int) *layout {
 }
 
 // split is the rows of a band. They are equally many on average over the places
-// that bands have in turn, where they lie in memory and depth rows above.
+// that bands have in turn, where they lie in memory and an edge further up.
 func (l *layout) split(band int) (lo, hi int) {
 	lo, hi = team.Split(l.rows, l.bands, band)
 	if lo > 0 {
-		lo += l.depth / 2
+		lo += l.edge / 2
 	}
 	if hi < l.rows {
-		hi += l.depth / 2
+		hi += l.edge / 2
 	}
 	return lo, hi
 }

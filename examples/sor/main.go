@@ -21,7 +21,7 @@ func main() { team.Exit("sor", run) }
 
 type config struct {
 	rows, cols, iterations int
-	depth                  int // phases of a pass; an iteration has two
+	phases                 int // of a pass; an iteration has two
 	omega                  float64
 	serial, json, stats    bool
 	prefetch               bool
@@ -35,7 +35,7 @@ func parse(args []string) (*config, error) {
 	flags.IntVar(&c.rows, "rows", 2048, "`rows` of the grid, boundary included")
 	flags.IntVar(&c.cols, "cols", 1536, "`columns` of the grid, boundary included")
 	flags.IntVar(&c.iterations, "iterations", 1000, "how often all cells are updated")
-	flags.IntVar(&c.depth, "depth", 16, "`phases`, two in an iteration, that go through the rows together before neighbours meet")
+	flags.IntVar(&c.phases, "phases", 31, "`phases`, two in an iteration, that go through the rows together before neighbours meet")
 	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor, between 0 and 2")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
@@ -51,8 +51,8 @@ func parse(args []string) (*config, error) {
 		return nil, team.UsageError("--rows %d --cols %d: a grid has 3 to %d of each", c.rows, c.cols, 1<<20)
 	case c.iterations < 1:
 		return nil, team.UsageError("--iterations %d: at least 1", c.iterations)
-	case c.depth < 1:
-		return nil, team.UsageError("--depth %d: at least 1", c.depth)
+	case c.phases < 1 || c.phases > 1<<20:
+		return nil, team.UsageError("--phases %d: 1 to %d go together", c.phases, 1<<20)
 	case !(c.omega > 0 && c.omega < 2) || math.IsNaN(c.omega):
 		return nil, team.UsageError("--omega %v: more than 0 and less than 2", c.omega)
 	}
@@ -94,16 +94,16 @@ func (c *config) timeSerial(g *grid, iterations int) time.Duration {
 
 // iterate updates rows [lo, hi) without a word to anybody.
 func (c *config) iterate(g *grid, lo, hi, iterations int) {
-	for from, to := range passes(iterations, c.depth) {
+	for from, to := range passes(iterations, c.phases) {
 		g.update(from, to, area{lo: lo, hi: hi}, c.omega)
 	}
 }
 
-// passes cuts the phases of some iterations, two in each, in equal parts of at
-// most depth.
-func passes(iterations, depth int) iter.Seq2[int, int] {
+// passes cuts the phases of some iterations, two in each, in equal parts, each
+// of so many at most.
+func passes(iterations, most int) iter.Seq2[int, int] {
 	phases := 2 * iterations
-	n := (phases + depth - 1) / depth
+	n := (phases + most - 1) / most
 	return func(yield func(from, to int) bool) {
 		for i := range n {
 			if !yield(team.Split(phases, n, i)) {
@@ -117,14 +117,14 @@ func passes(iterations, depth int) iter.Seq2[int, int] {
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
 	t, err := team.Join(ctx, c.name, func(ranks int) int64 {
-		l = newLayout(c.rows, c.cols, ranks, depthOf(c.rows, ranks, c.depth))
+		l = newLayout(c.rows, c.cols, ranks, edgeOf(c.phases, c.rows, ranks))
 		return l.size * 8
 	})
 	if err != nil {
 		return err
 	}
-	if l.depth < 1 {
-		return team.UsageError("--rows %d are not enough for %d ranks: at least four for each", c.rows, t.Size)
+	if l.edge < 2 {
+		return team.UsageError("--rows %d are not enough for %d ranks: at least eight for each", c.rows, t.Size)
 	}
 	cells, err := mome.SliceOf[float64](t.Segment, 0, int(l.size))
 	if err != nil {

@@ -39,8 +39,8 @@ func simple(g *grid, iterations int, omega float64) [][]float64 {
 
 func TestUpdateIsTheSimpleComputation(t *testing.T) {
 	for _, c := range []config{
-		{rows: 3, cols: 3, depth: 1}, {rows: 4, cols: 3, depth: 3}, {rows: 3, cols: 4, depth: 10}, {rows: 9, cols: 8, depth: 4},
-		{rows: 31, cols: 1030, depth: 7}, {rows: 64, cols: 64, depth: 1}, {rows: 64, cols: 65, depth: 16},
+		{rows: 3, cols: 3, phases: 1}, {rows: 4, cols: 3, phases: 3}, {rows: 3, cols: 4, phases: 10}, {rows: 9, cols: 8, phases: 4},
+		{rows: 31, cols: 1030, phases: 7}, {rows: 64, cols: 64, phases: 1}, {rows: 64, cols: 65, phases: 16},
 	} {
 		const iterations = 5
 		c.omega = 1.7
@@ -58,10 +58,10 @@ func TestUpdateIsTheSimpleComputation(t *testing.T) {
 }
 
 func TestPassesAreAllPhases(t *testing.T) {
-	for _, c := range []struct{ iterations, depth, passes int }{{1, 1, 2}, {1, 16, 1}, {8, 16, 1}, {9, 16, 2}, {100, 16, 13}, {5, 3, 4}} {
+	for _, c := range []struct{ iterations, most, passes int }{{1, 1, 2}, {1, 16, 1}, {8, 16, 1}, {9, 16, 2}, {100, 16, 13}, {5, 3, 4}} {
 		n, next := 0, 0
-		for from, to := range passes(c.iterations, c.depth) {
-			if from != next || to <= from || to-from > c.depth {
+		for from, to := range passes(c.iterations, c.most) {
+			if from != next || to <= from || to-from > c.most {
 				t.Errorf("%+v: pass %d is [%d, %d), the one before ended at %d", c, n, from, to, next)
 			}
 			n, next = n+1, to
@@ -73,13 +73,13 @@ func TestPassesAreAllPhases(t *testing.T) {
 }
 
 // TestLayout checks that no two half rows overlap, that all pages of a band are
-// in its span, and that no page holds cells of two bands, or of rows of which
-// some are used by a neighbour and others not.
+// in its span, and that no page holds cells of two bands, or of an edge and other
+// rows.
 func TestLayout(t *testing.T) {
-	for _, c := range []struct{ rows, cols, bands, depth int }{
+	for _, c := range []struct{ rows, cols, bands, edge int }{
 		{3, 3, 1, 0}, {10, 1536, 2, 1}, {100, 700, 3, 8}, {256, 9, 64, 1}, {137, 4097, 5, 6},
 	} {
-		l := newLayout(c.rows, c.cols, c.bands, c.depth)
+		l := newLayout(c.rows, c.cols, c.bands, c.edge)
 		cells := map[int64]bool{}
 		pages := map[int64]string{}
 		rows := 0
@@ -93,12 +93,8 @@ func TestLayout(t *testing.T) {
 			for colour := range 2 {
 				for i := lo; i < hi; i++ {
 					owner := fmt.Sprintf("band %d inside", b)
-					switch {
-					case c.bands == 1:
-					case i == lo || i == hi-c.depth-1:
-						owner = fmt.Sprintf("row %d colour %d", i, colour)
-					case i >= hi-c.depth:
-						owner = fmt.Sprintf("edge of band %d colour %d", b, colour)
+					if i >= hi-c.edge {
+						owner = fmt.Sprintf("edge of band %d, colour %d", b, colour)
 					}
 					for k := range int64(l.half) {
 						cell := l.offset[colour][i] + k
@@ -125,20 +121,20 @@ func TestLayout(t *testing.T) {
 
 func TestRanks(t *testing.T) {
 	for _, c := range []struct {
-		ranks, rows, depth, iterations int
-		ceiling                        bool
+		ranks, rows, phases, iterations int
+		ceiling                         bool
 	}{
 		{1, 100, 16, 20, true}, {2, 100, 16, 20, true},
-		{1, 100, 16, 20, false}, {2, 100, 16, 42, false}, {3, 100, 5, 7, false}, {3, 13, 16, 11, false}, {4, 101, 1, 4, false},
+		{1, 5, 16, 20, false}, {2, 100, 16, 42, false}, {3, 100, 5, 7, false}, {3, 25, 16, 11, false}, {4, 101, 1, 4, false},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
-			out := clienttest.Run(t, c.ranks, "--rows", fmt.Sprint(c.rows), "--cols", "130", "--depth", fmt.Sprint(c.depth),
+			out := clienttest.Run(t, c.ranks, "--rows", fmt.Sprint(c.rows), "--cols", "130", "--phases", fmt.Sprint(c.phases),
 				"--iterations", fmt.Sprint(c.iterations), "--json", "--stats", fmt.Sprintf("--ceiling=%v", c.ceiling))
 			var r team.Report
 			if err := json.Unmarshal([]byte(out[0]), &r); err != nil {
 				t.Fatalf("%v: %s", err, out[0])
 			}
-			alone := &config{rows: c.rows, cols: 130, omega: 1.9, depth: 1}
+			alone := &config{rows: c.rows, cols: 130, omega: 1.9, phases: 1}
 			g := alone.private(0, c.rows)
 			alone.iterate(g, 0, c.rows, c.iterations)
 			digest := g.digest()
@@ -168,7 +164,7 @@ func TestCommandLine(t *testing.T) {
 		{"--omega 2", 2, "--omega 2"},
 		{"--omega NaN", 2, "--omega NaN"},
 		{"--iterations 0", 2, "--iterations 0"},
-		{"--depth 0", 2, "--depth 0"},
+		{"--phases 0", 2, "--phases 0"},
 		{"extra", 2, `"extra"`},
 		{"--nonsense", 2, "nonsense"},
 		{"--rows 9", 1, "MOME_SOCKET is not set"},
@@ -185,15 +181,15 @@ func TestCommandLine(t *testing.T) {
 // BenchmarkUpdate is 32 iterations in passes of so many phases: what it is worth
 // that they go through the rows together.
 func BenchmarkUpdate(b *testing.B) {
-	for _, depth := range []int{1, 2, 4, 8, 16, 32, 64} {
-		b.Run(fmt.Sprintf("depth=%d", depth), func(b *testing.B) {
+	const total = 64
+	for _, phases := range []int{1, 2, 4, 8, 16, 32, 64} {
+		b.Run(fmt.Sprintf("phases=%d", phases), func(b *testing.B) {
 			c := &config{rows: 2048, cols: 1536, omega: 1.9}
 			g := c.private(0, c.rows)
-			const phases = 64
-			b.SetBytes(phases / 2 * g.size * 8)
+			b.SetBytes(total / 2 * g.size * 8)
 			for b.Loop() {
-				for from := 0; from < phases; from += depth {
-					g.update(from, from+depth, area{lo: 0, hi: c.rows}, c.omega)
+				for from := 0; from < total; from += phases {
+					g.update(from, from+phases, area{lo: 0, hi: c.rows}, c.omega)
 				}
 			}
 		})
