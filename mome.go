@@ -56,7 +56,9 @@ func (k segmentKey) ref() *attachpb.SegmentRef {
 	return &attachpb.SegmentRef{Name: k.name, Generation: k.generation}
 }
 
-// Connect attaches this process to its node. A process attaches once.
+// Connect attaches this process to its node. Once is enough: goroutines share a
+// Node, and a segment lies at one address, so that a second attachment of the
+// same process cannot map what the first has mapped.
 func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 	o := options{socket: os.Getenv(EnvSocket), onFailure: exitOnFailure}
 	for _, opt := range opts {

@@ -4,7 +4,10 @@
 // (impl/client). It owns threads, locks and time; the core owns every decision.
 //
 //	Node           formation, failure, end                     node.go
-//	shard          core + waiters under one lock, batches      pages.go
+//	shard          core + waiters under one lock               shard.go
+//	errands        what a shard does for who found it locked   errands.go
+//	effects        what a batch does to memory and links       effects.go
+//	outbox         links to be flushed when locks are gone     outbox.go
 //	mapping        a process's faults                          faults.go
 //	stream         read-ahead                                  readahead.go
 //	links          what other nodes send                       links.go
@@ -12,6 +15,7 @@
 //	limit          pages given up when memory is full          limit.go
 //	segment        memfds, and the configuration's changes     segments.go
 //	application    the attach protocol                         attach.go
+//	               of segments, and of ranges of them          attach_segments.go, attach_ranges.go
 //	syncs          locks and barriers                          syncs.go
 //	control        status, for operators                       status.go
 //	observer       the trace                                   trace.go

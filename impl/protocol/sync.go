@@ -11,6 +11,7 @@ import (
 // pure core, with a machine of its own.
 //
 //	SyncNode        the machine of one node: Step, receive rule, sends  sync.go
+//	Sync            its messages, inputs and batches                    syncmessage.go
 //	  lockClient    what the node's processes wait for and hold         lock.go
 //	  lockHome      who holds a lock, and its queue                     lock.go
 //	  barrierClient the node's seats at barriers                        barrier.go
@@ -50,156 +51,6 @@ import (
 //
 // The death of a whole node is not handled here: the cluster fails then.
 // Release already carries the fence that a late one is to be refused by.
-
-// Sync is one message of a lock or a barrier, a flat value. Its fields are
-// those of wire.Sync in the same order, so that one converts to the other.
-type Sync struct {
-	Kind            uint8 // a SyncKind
-	Code            uint8 // a SyncCode
-	Count           uint32
-	Object          uint64
-	Party           uint64
-	Request         uint64
-	Fence           uint64
-	Lamport         uint64
-	Epoch           uint64
-	Cut             uint64
-	From            addr.NodeID
-	FromIncarnation addr.Incarnation
-	Tag             addr.Tag // of the sender: Leaf for a node's own side, Root for a home
-}
-
-// SyncKind is the type of a Sync. Requests come before answers.
-type SyncKind uint8
-
-const (
-	SyncInvalid SyncKind = iota
-	SyncAcquire
-	SyncCancel
-	SyncRelease
-	SyncJoin
-	SyncArrive
-	SyncLeave
-	SyncGrant
-	SyncRefuse
-	SyncReleased
-	SyncJoined
-	SyncDone
-	SyncBroken
-	SyncLeft
-)
-
-var syncNames = [...]string{"invalid", "Acquire", "Cancel", "Release", "Join", "Arrive", "Leave",
-	"Grant", "Refuse", "Released", "Joined", "Done", "Broken", "Left"}
-
-func (k SyncKind) String() string { return name(syncNames[:], uint8(k)) }
-
-// SyncCode says how a request ended.
-type SyncCode uint8
-
-const (
-	CodeOK        SyncCode = iota
-	CodeOwnerDied          // only between nodes; an Answer has a field for it
-	CodeBusy               // a try: somebody has the lock
-	CodeCanceled           // taken back; of a Wait: asked again too often
-	CodeNotOwner           // the lock is not held under this fence
-	CodeRecursive          // the party has the lock, or waits for it, already
-	CodeInvalid            // an argument is out of its domain
-	CodeLimit              // a bound of this file is reached
-	CodePartyDied          // the barrier is broken
-	CodeMismatch           // no such seat, or it is taken, or the numbers disagree
-	numCodes
-)
-
-var codeNames = [...]string{"OK", "OwnerDied", "Busy", "Canceled", "NotOwner", "Recursive", "Invalid", "Limit",
-	"PartyDied", "Mismatch"}
-
-func (c SyncCode) String() string { return name(codeNames[:], uint8(c)) }
-
-// Bounds of what the machine remembers.
-const (
-	MaxTurns   = 1 << 12 // locks that a party holds or waits for
-	MaxCalls   = 1 << 12 // Releases, Joins and Leaves of a party without an answer
-	MaxSeats   = 1 << 16 // of a party
-	MaxParties = 1 << 20 // of a barrier
-	MaxWaiters = 1 << 16 // in the queue of a lock
-	MaxWaits   = 16      // requests of one seat that wait for the same round
-)
-
-// SyncInputKind is the type of an input. All but InSync come from a process of
-// this node.
-type SyncInputKind uint8
-
-const (
-	// InSync: Sync came over a link, from the node that it names as From.
-	InSync SyncInputKind = iota
-	// InLockAcquire asks for a lock. Try: not if somebody has it.
-	InLockAcquire
-	// InLockRelease gives a lock back that is held under Fence.
-	InLockRelease
-	// InLockCancel takes the InLockAcquire back whose request was Target. That
-	// one is answered first: CodeCanceled, or whatever was on its way to it. A
-	// Request of zero asks for no answer to the cancel itself (a timeout).
-	InLockCancel
-	// InBarrierJoin takes the seat Index of a barrier of Parties seats.
-	InBarrierJoin
-	// InBarrierWait arrives in Round and waits until all have.
-	InBarrierWait
-	// InBarrierLeave gives the seat Index up.
-	InBarrierLeave
-	// InProcessDied: Party is gone and gets no more answers. What it held, the
-	// next one gets with OwnerDied; barriers where it had a seat are broken.
-	InProcessDied
-)
-
-var syncInputNames = [...]string{"Sync", "LockAcquire", "LockRelease", "LockCancel", "BarrierJoin", "BarrierWait",
-	"BarrierLeave", "ProcessDied"}
-
-func (k SyncInputKind) String() string { return name(syncInputNames[:], uint8(k)) }
-
-// SyncInput is one thing that has happened.
-type SyncInput struct {
-	Kind    SyncInputKind
-	Try     bool // InLockAcquire
-	Index   uint32
-	Parties uint32 // InBarrierJoin, InBarrierWait
-	Party   uint64 // all but InSync
-	Request uint64 // the shell's own name for the request, given back by Answer
-	Object  uint64 // all but InSync, InLockCancel and InProcessDied
-	Target  uint64 // InLockCancel
-	Fence   uint64 // InLockRelease
-	Round   uint64 // InBarrierWait, from 1
-	Sync    *Sync  // InSync
-}
-
-// SyncSend is a message to another node.
-type SyncSend struct {
-	To  addr.NodeID
-	Msg Sync
-}
-
-// Answer is the end of a request. Every request of a living party has one.
-type Answer struct {
-	Kind      SyncInputKind // of the request
-	Code      SyncCode
-	OwnerDied bool // InLockAcquire: it is held, and the holder before died
-	Party     uint64
-	Request   uint64
-	Fence     uint64 // InLockAcquire: of this turn, higher than that of any before
-}
-
-// SyncBatch is the effects of one or more steps.
-//
-// Send must go out in this order, as far as two of them have the same To.
-// Answers must be given in this order, as far as two of them have the same
-// Party. Send and Answers commute.
-type SyncBatch struct {
-	Send    []SyncSend
-	Answers []Answer
-}
-
-// Reset empties the batch and keeps its memory.
-func (b *SyncBatch) Reset() { b.Send, b.Answers = b.Send[:0], b.Answers[:0] }
 
 // SyncNode is the locks and barriers of one node: those that its processes use,
 // and those that it is the home of. It is not safe for concurrent use: its
@@ -455,43 +306,6 @@ func (s *SyncNode) receive(m *Sync) error {
 		return s.foreign(m, fmt.Sprintf("node %d is not its home", home))
 	}
 	return nil
-}
-
-// wellFormed is false for what no node that follows the protocol would send.
-func (m *Sync) wellFormed() bool {
-	code, tag := SyncCode(m.Code), addr.Leaf
-	if SyncKind(m.Kind) >= SyncGrant {
-		tag = addr.Root
-	}
-	if m.Tag != tag {
-		return false
-	}
-	switch SyncKind(m.Kind) {
-	case SyncAcquire:
-		return code == CodeOK && m.Count <= 1
-	case SyncCancel:
-		return code == CodeOK
-	case SyncRelease, SyncGrant:
-		return (code == CodeOK || code == CodeOwnerDied) && m.Fence != 0
-	case SyncRefuse:
-		return code == CodeBusy || code == CodeCanceled || code == CodeLimit
-	case SyncReleased:
-		return code == CodeOK || code == CodeNotOwner
-	case SyncJoin:
-		return code == CodeOK && m.Fence <= MaxParties && uint64(m.Count) < m.Fence
-	case SyncArrive:
-		return code == CodeOK && m.Fence != 0
-	case SyncLeave:
-		return code == CodeOK || code == CodePartyDied
-	case SyncJoined:
-		return (code == CodeOK || code == CodeMismatch || code == CodePartyDied) &&
-			m.Fence <= MaxParties && uint64(m.Count) < m.Fence
-	case SyncDone:
-		return code == CodeOK && m.Fence != 0
-	case SyncBroken, SyncLeft:
-		return code == CodeOK
-	}
-	return false
 }
 
 func (s *SyncNode) foreign(m *Sync, why string) error {

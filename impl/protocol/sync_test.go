@@ -170,7 +170,7 @@ func TestSyncIsTheWires(t *testing.T) {
 		}
 		return f
 	}
-	if here, wire := fields("sync.go"), fields("../wire/frame.go"); !slices.Equal(here, wire) {
+	if here, wire := fields("syncmessage.go"), fields("../wire/frame.go"); !slices.Equal(here, wire) {
 		t.Errorf("here %q\nwire %q", here, wire)
 	}
 }

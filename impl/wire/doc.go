@@ -8,6 +8,16 @@
 // layer lie two transports, framed TCP and gRPC streams, behind the interface
 // conn; they share one port through a [Listener].
 //
+//	Mesh       the links of one node                    mesh.go
+//	           connections that others make             accept.go, handshake.go
+//	Link       the session: queue, send, acknowledge    link.go, queue.go
+//	           a link's life: dial, repair, end         supervise.go
+//	           heartbeats, silence                      heartbeat.go
+//	pipe       a connection while it is the link's      pipe.go
+//	Frame      encoding                                 frame.go, codec.go
+//	conn       framed TCP, gRPC                         framed.go, grpc.go
+//	Listener   one port for both, and its strangers     port.go, strangers.go
+//
 // # Threads
 //
 // A connection has a reader goroutine (framed TCP: locked to its thread, which

@@ -6,7 +6,6 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
-	"github.com/mome-dsm/mome/impl/wire"
 )
 
 func TestJoin(t *testing.T) {
@@ -45,19 +44,6 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-func TestOutboxHasEachLinkOnce(t *testing.T) {
-	var o outbox
-	var links [7]wire.Link
-	for range 2 {
-		for i := range links {
-			o.add(&links[i])
-		}
-	}
-	if o.n+len(o.more) != len(links) {
-		t.Errorf("%d links, want %d", o.n+len(o.more), len(links))
-	}
-}
-
 // A batch is carried out in passes only if that keeps the order of the effects
 // on each page.
 func TestInPasses(t *testing.T) {
@@ -87,21 +73,4 @@ func TestInPasses(t *testing.T) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
-}
-
-func TestHotPages(t *testing.T) {
-	var h hotPages
-	for i := range 1000 {
-		h.count(7)
-		h.count(addr.PageNum(1000 + i)) // a crowd of pages that are never hot
-	}
-	for i, p := range h.pages {
-		if p == 7 {
-			if h.counts[i] < 1000 {
-				t.Errorf("the hot page has %d of 1000 recalls", h.counts[i])
-			}
-			return
-		}
-	}
-	t.Error("the hot page was forgotten")
 }

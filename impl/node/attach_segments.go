@@ -1,0 +1,222 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+func (a *application) reply(id uint64, f func() (*attachpb.Segment, error)) {
+	s, err := f()
+	if err != nil {
+		_ = a.conn.WriteError(id, err)
+		return
+	}
+	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Segment{Segment: s}})
+}
+
+// requestTime bounds what waits for the configuration store.
+const requestTime = 10 * time.Second
+
+func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
+	attrs := coord.Attrs{Model: "strong", Home: "spread", Replicas: int(c.Attributes.GetReplicas())}
+	if m := c.Attributes.GetModel(); m != attachpb.Model_MODEL_UNSPECIFIED && m != attachpb.Model_MODEL_STRONG {
+		return nil, fmt.Errorf("%w: segment %q: this version has the strong model only", client.ErrInvalid, c.Name)
+	}
+	switch c.Attributes.GetHome() {
+	case attachpb.Home_HOME_UNSPECIFIED, attachpb.Home_HOME_SPREAD:
+	case attachpb.Home_HOME_BLOCK:
+		attrs.Home = "block"
+	default:
+		return nil, fmt.Errorf("%w: segment %q: this version has the home policies spread and block", client.ErrInvalid, c.Name)
+	}
+	if attrs.Replicas > 1 {
+		return nil, fmt.Errorf("%w: segment %q: this version keeps one copy, not %d", client.ErrInvalid, c.Name, attrs.Replicas)
+	}
+	if c.Size == 0 || c.Size > uint64(addr.Space) {
+		return nil, fmt.Errorf("%w: segment %q: %d bytes; a segment has 1 to %d (2^32 pages)", client.ErrBadSize, c.Name, c.Size, addr.Space)
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	s, err := a.node.config.Create(ctx, c.Name, (c.Size+addr.PageSize-1)>>addr.PageShift, attrs)
+	if err != nil {
+		return nil, attachError(err)
+	}
+	return describe(s), nil
+}
+
+func (a *application) open(name string) (*attachpb.Segment, error) {
+	s, ok := a.node.config.View().Segment(name)
+	if ok {
+		return describe(s), nil
+	}
+	// It may have been created on another node a moment ago.
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	v, err := a.node.config.Sync(ctx)
+	if err != nil {
+		return nil, attachError(err)
+	}
+	if s, ok = v.Segment(name); !ok {
+		return nil, fmt.Errorf("%w: %q; create it first", client.ErrNotFound, name)
+	}
+	return describe(s), nil
+}
+
+func (a *application) remove(name string) error {
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	return attachError(a.node.config.Remove(ctx, name))
+}
+
+// listPage is how many segments one answer has: they fit in a packet.
+const listPage = 100
+
+func (a *application) list(id uint64, l *attachpb.List) {
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	v, err := a.node.config.Sync(ctx)
+	if err != nil {
+		_ = a.conn.WriteError(id, attachError(err))
+		return
+	}
+	segs := sortedByName(v.Segments, l.After)
+	more := len(segs) > listPage
+	if more {
+		segs = segs[:listPage]
+	}
+	answer := &attachpb.Segments{More: more}
+	for _, s := range segs {
+		answer.Segments = append(answer.Segments, describe(s))
+	}
+	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Segments{Segments: answer}})
+}
+
+func (a *application) mapSegment(id uint64, m *attachpb.Map) bool {
+	seg, err := a.find(m.Segment)
+	if err != nil {
+		return a.conn.WriteError(id, err) == nil
+	}
+	g := uint64(seg.core.Generation)
+	a.mu.Lock()
+	_, twice := a.mapped[g]
+	a.mu.Unlock()
+	if twice {
+		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, seg.info.Name)) == nil
+	}
+	if !seg.hold() {
+		return a.conn.WriteError(id, fmt.Errorf("%w: %q", client.ErrRemoved, seg.info.Name)) == nil
+	}
+	a.mu.Lock()
+	a.mapped[g] = seg
+	a.mu.Unlock()
+	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD()) == nil
+}
+
+// find is this node's part of the segment that the application means.
+func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
+	defer cancel()
+	v := a.node.config.View()
+	s, ok := v.Segment(ref.Name)
+	if !ok || uint64(s.Generation) != ref.Generation {
+		var err error
+		if v, err = a.node.config.Sync(ctx); err != nil {
+			return nil, attachError(err)
+		}
+		if s, ok = v.Segment(ref.Name); !ok || uint64(s.Generation) != ref.Generation {
+			return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
+		}
+	}
+	seg := a.node.awaitSegment(s)
+	if seg == nil {
+		return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
+	}
+	return seg, nil
+}
+
+// registered takes the userfaultfd of a mapping and serves it.
+func (a *application) registered(r *attachpb.Registered, uffd int) error {
+	a.mu.Lock()
+	seg := a.mapped[r.Segment.Generation]
+	_, twice := a.mappings[r.Segment.Generation]
+	a.mu.Unlock()
+	if seg == nil || twice {
+		unix.Close(uffd)
+		return fmt.Errorf("%w: segment %q: Registered must follow Map, once", client.ErrInvalid, r.Segment.Name)
+	}
+	var u *memory.Mapping
+	var err error
+	a.node.changeMappings(seg, trace.Attach, func() *memory.Mapping {
+		u, err = seg.frame.Attach(uffd, a.title())
+		return u
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
+	}
+	m := &mapping{seg: seg, uffd: u}
+	a.mu.Lock()
+	a.mappings[uint64(seg.core.Generation)] = m
+	a.mu.Unlock()
+	seg.mu.Lock()
+	seg.mappings[m] = a
+	seg.mu.Unlock()
+	a.node.tasks.Add(1)
+	go a.node.serveFaults(m)
+	return nil
+}
+
+func (a *application) unmapSegment(u *attachpb.Unmap) error {
+	g := u.Segment.Generation
+	a.mu.Lock()
+	m, seg := a.mappings[g], a.mapped[g]
+	delete(a.mapped, g)
+	delete(a.mappings, g)
+	a.mu.Unlock()
+	if m != nil {
+		a.unmap(m)
+	}
+	if seg != nil {
+		seg.release()
+	}
+	return nil
+}
+
+// segmentRemoved tells the application that a segment it has mapped is gone.
+func (a *application) segmentRemoved(s *segment) {
+	_ = a.conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{
+		Segment: &attachpb.SegmentRef{Name: s.info.Name, Generation: uint64(s.core.Generation)}}}})
+}
+
+func describe(s coord.Segment) *attachpb.Segment {
+	home := attachpb.Home_HOME_SPREAD
+	if s.Home == "block" {
+		home = attachpb.Home_HOME_BLOCK
+	}
+	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: uint64(s.Generation)},
+		FirstPage: uint32(s.First), Pages: s.Pages, Size: s.Pages << addr.PageShift,
+		Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: home, Replicas: 1}}
+}
+
+// sortedByName is the segments whose names come after the given one.
+func sortedByName(segs []coord.Segment, after string) []coord.Segment {
+	var list []coord.Segment
+	for _, s := range segs {
+		if s.Name > after {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b coord.Segment) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}

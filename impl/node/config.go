@@ -1,0 +1,114 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire"
+)
+
+// Config says what a node is. The zero value of a field is its default.
+type Config struct {
+	// Listen is the address of the node's one port, HOST:PORT. Default
+	// 127.0.0.1:0. Beyond this machine a Token is required.
+	Listen string
+	// Advertise is the address at which the other nodes find this one, if it is
+	// not Listen.
+	Advertise string
+	// Join is the address of a node of the cluster. Empty: this node founds one,
+	// or finds it in the store that Store names.
+	Join string
+	// Store are the URLs of an external etcd. Empty: the founding node embeds one.
+	Store []string
+	// Directory is where the embedded store keeps its data. Empty: a temporary
+	// one, which goes with the node.
+	Directory string
+	// Token is the cluster's secret.
+	Token []byte
+
+	// Nodes is how many nodes the cluster is founded for. Default 1.
+	Nodes int
+	// Fanout is the most children a manager has, 2 to protocol.MaxFanout, which
+	// is the default. Of a founding node.
+	Fanout int
+	// Slots is how many shares the pages have; each has a home. Default 1024,
+	// or the number of nodes if there are more. Of a founding node.
+	Slots int
+	// Transport is what the links run on: wire.TCP (default) or wire.GRPC. Of a
+	// founding node.
+	Transport string
+
+	// Socket is the path of the attach socket. Required.
+	Socket string
+	// Residence is how long a page stays at least with who was granted it.
+	// Default DefaultResidence; negative: not at all.
+	Residence time.Duration
+	// Memory is how many bytes of pages the node keeps, if it can: beyond it
+	// clean copies are dropped and others are pushed home. Zero: no limit.
+	Memory int64
+	// NoReadAhead turns off the fetching of pages that nobody asked for.
+	NoReadAhead bool
+	// Repair is how long a peer may be away before it is lost. Default 3 s.
+	Repair time.Duration
+	// Trace is the directory in which the node records every step of its core,
+	// in files of its own. Empty: nothing is recorded.
+	Trace string
+	// Joined is told the node's number and address once it has joined, while
+	// others may be missing. Default: nobody is told.
+	Joined func(id addr.NodeID, address string)
+	// Sleepers is told how many of the node's threads sleep in the kernel most
+	// of their time, whenever there are more. Default: nobody is told.
+	Sleepers func(threads int)
+	// Log takes what an operator should know. Default: nothing.
+	Log *slog.Logger
+	// Version of the program, for the cluster's record.
+	Version string
+}
+
+// DefaultResidence lets a thread that was woken for a page run and use it.
+const DefaultResidence = 50 * time.Microsecond
+
+func (c *Config) complete() error {
+	if c.Socket == "" {
+		return errors.New("mome: no path for the attach socket; give one with --socket")
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.Nodes == 0 {
+		c.Nodes = 1
+	}
+	if c.Nodes < 1 || c.Nodes > coord.MaxNodes {
+		return fmt.Errorf("mome: a cluster has 1 to %d nodes, not %d", coord.MaxNodes, c.Nodes)
+	}
+	if c.Fanout == 0 {
+		c.Fanout = protocol.MaxFanout
+	}
+	if c.Fanout < 2 || c.Fanout > protocol.MaxFanout {
+		return fmt.Errorf("mome: a manager has 2 to %d children, not %d", protocol.MaxFanout, c.Fanout)
+	}
+	if c.Slots == 0 {
+		c.Slots = protocol.DefaultSlots(c.Nodes)
+	}
+	if c.Transport == "" {
+		c.Transport = wire.TCP
+	}
+	if c.Transport != wire.TCP && c.Transport != wire.GRPC {
+		return fmt.Errorf("mome: transport %q is neither %q nor %q", c.Transport, wire.TCP, wire.GRPC)
+	}
+	if c.Residence == 0 {
+		c.Residence = DefaultResidence
+	}
+	if c.Repair == 0 {
+		c.Repair = 3 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}

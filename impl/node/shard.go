@@ -1,0 +1,189 @@
+package node
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// shardCount is how many locks the pages of a node are dealt to, in runs of
+// protocol.BlockPages.
+const shardCount = 16
+
+// shard is a share of the node's pages: the core's machines for them, who waits
+// for them, and the one lock over both. Whoever holds the lock gives inputs to
+// the core, carries the batch out, and unlocks; links are flushed after that.
+type shard struct {
+	node *Node
+
+	mu      sync.Mutex // guards all below
+	core    *protocol.Shard
+	log     *trace.Log // nil: off
+	batch   protocol.Batch
+	inputs  int    // in the batch; those about one page follow each other
+	now     uint32 // when the batch began: its inputs' stamp
+	waiters map[addr.PageNum][]waiter
+	written map[addr.PageNum][]func()
+	early   []earlyMessage
+	touched outbox   // appended to
+	fills   arrivals // content that the batch brings, to be put into frames
+	hot     hotPages
+
+	inbox   inbox
+	errands []errand // the memory of a list that was done; guarded by mu
+	late    late     // of a mutant; guarded by mu
+
+	_ [64]byte // neighbours in the array share no cache line
+}
+
+// waiter is a process that gets access to a page when the node has it.
+type waiter struct {
+	mapping *mapping
+	write   bool
+	fetched func() // of a prefetch: called once, when the page is here
+}
+
+// earlyMessage is about a segment that this node has not heard of yet.
+type earlyMessage struct {
+	peer addr.NodeID
+	msg  protocol.Message
+	page []byte
+}
+
+func (n *Node) shardOf(p addr.PageNum) *shard {
+	return &n.shards[int(p>>protocol.BlockShift)%shardCount]
+}
+
+// stamp is the present in microseconds, wrapping about every 71 minutes.
+func (n *Node) stamp() uint32 { return uint32(time.Since(n.started) / time.Microsecond) }
+
+// unlock lets the shard go and sends what was queued under the lock.
+func (s *shard) unlock() {
+	var out outbox
+	s.unlockInto(&out)
+	out.flush()
+}
+
+// unlockInto lets the shard go and leaves the sending to the owner of out.
+func (s *shard) unlockInto(out *outbox) {
+	s.release(out)
+	s.drain(out)
+}
+
+// release moves what was appended to into out and unlocks.
+func (s *shard) release(out *outbox) {
+	out.join(&s.touched)
+	s.mu.Unlock()
+}
+
+// input gives the core one input and adds what follows to the batch. payload is
+// the page that came with a Data message.
+// Preconditions: s.mu is held; inputs about one page follow each other.
+func (s *shard) input(in protocol.Input, payload []byte) error {
+	if s.inputs == 0 {
+		s.now = s.node.stamp()
+	}
+	in.Stamp = s.now
+	s.log.Input(&in)
+	from := len(s.batch.Effects)
+	err := s.core.Step(in, &s.batch)
+	if err != nil {
+		s.batch.Effects = s.batch.Effects[:from]
+	}
+	s.log.Output(&in, s.batch.Effects[from:], err)
+	if err != nil {
+		return err
+	}
+	s.inputs++
+	for i := from; i < len(s.batch.Effects); i++ {
+		switch e := &s.batch.Effects[i]; e.Kind {
+		case protocol.FrameFill:
+			s.fills.add(arrival{e.Page, payload})
+			s.log.Content(trace.Take, e.Page, s.node.leaf(), payload)
+		case protocol.FrameZero:
+			s.fills.add(arrival{page: e.Page})
+		case protocol.HomeFill:
+			if err := s.node.segment(e.Page).home.Fill(e.Page, payload); err != nil {
+				s.node.failMemory(err)
+			}
+			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
+		case protocol.Held:
+			granted, p := e.Stamp, e.Page
+			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond
+			if left > 0 {
+				s.node.residences.add(p, left)
+				continue
+			}
+			over := protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}
+			s.log.Input(&over)
+			before := len(s.batch.Effects)
+			if err := s.core.Step(over, &s.batch); err != nil {
+				panic(fmt.Sprintf("mome: the end of a residence: %v", err))
+			}
+			s.log.Output(&over, s.batch.Effects[before:], nil)
+		}
+	}
+	return nil
+}
+
+// give is one input, carried out. The segment is known to be there.
+func (s *shard) give(in protocol.Input) {
+	if err := s.input(in, nil); err != nil {
+		panic(fmt.Sprintf("mome: %v of %v: %v", in.Kind, in.Page, err))
+	}
+	s.carryOut()
+}
+
+// wait adds a waiter for a page, once for each process.
+// Preconditions: s.mu is held.
+func (s *shard) wait(p addr.PageNum, w waiter) {
+	list := s.waiters[p]
+	if w.fetched == nil {
+		for i := range list {
+			if list[i].mapping == w.mapping && list[i].write == w.write && list[i].fetched == nil {
+				return
+			}
+		}
+	}
+	if list == nil {
+		list = s.node.waiterLists.Get().(*[1]waiter)[:0]
+	}
+	s.waiters[p] = append(list, w)
+}
+
+// spare keeps the memory of a list of waiters for the next page.
+func (s *shard) spare(list []waiter) {
+	if cap(list) == 1 {
+		list = list[:1]
+		list[0] = waiter{}
+		s.node.waiterLists.Put((*[1]waiter)(list))
+	}
+}
+
+// hotPages is a Space-Saving sketch (Metwally, Agrawal, El Abbadi 2005) of the
+// pages that leave this node most often.
+type hotPages struct {
+	pages  [hotCount]addr.PageNum
+	counts [hotCount]uint64
+}
+
+const hotCount = 16
+
+func (h *hotPages) count(p addr.PageNum) {
+	least := 0
+	for i := range h.pages {
+		if h.pages[i] == p && h.counts[i] > 0 {
+			h.counts[i]++
+			return
+		}
+		if h.counts[i] < h.counts[least] {
+			least = i
+		}
+	}
+	h.pages[least] = p
+	h.counts[least]++
+}

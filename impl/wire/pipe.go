@@ -1,0 +1,199 @@
+package wire
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/wire/wirepb"
+)
+
+// pipe is one connection of a link, from its handshake to its end.
+type pipe struct {
+	l    *Link
+	c    conn
+	wake chan struct{} // capacity 1: hands writing to the writer goroutine
+	end  chan struct{} // closed when the reader has ended
+	quit chan struct{} // closed when reader and writer have ended
+
+	bytesIn, bytesOut atomic.Uint64
+	inHandler         atomic.Bool               // the reader is with the handler
+	silent            atomic.Pointer[time.Time] // shut: heard last then
+
+	busy bool  // the reader's: frames were delivered since Idle
+	err  error // why the reader ended; before quit is closed
+
+	// Owned by the mesh's ticker.
+	seenIn, seenOut uint64
+	heardAt, sentAt time.Time
+	ackPending      bool
+
+	// Guarded by l.mu.
+	next    uint64        // the next frame to write
+	writing bool          // somebody owns batch and writes
+	ended   bool          // nothing is written any more
+	quiet   chan struct{} // closed when nobody writes any more
+	beatDue bool
+	byeSent bool
+	batch   batch    // owned by the writer while writing
+	control outFrame // without a number; in at most one batch
+}
+
+// conn is what a transport makes of a connection.
+type conn interface {
+	// read reads frames and gives each to p.begin and p.finish, until the
+	// connection ends. It runs on the link's reader goroutine.
+	read(p *pipe) error
+	// tryWrite writes as much of the batch as goes without blocking, and says
+	// whether that was all.
+	tryWrite(p *pipe, b *batch) (bool, error)
+	// write writes the rest of the batch.
+	write(p *pipe, b *batch) error
+	// shut makes read and write return. It may be called at any time, again.
+	shut()
+	// close releases the connection, after read and write returned for good.
+	close()
+	remote() string
+}
+
+func (p *pipe) readLoop(first bool) {
+	l := p.l
+	if first {
+		p.inHandler.Store(true)
+		l.mesh.cfg.Handler.Up(l.peer)
+		p.inHandler.Store(false)
+	}
+	p.err = p.c.read(p)
+	p.idle()
+	p.c.shut()
+	l.mu.Lock()
+	p.ended = true
+	var quiet chan struct{}
+	if p.writing {
+		quiet = make(chan struct{})
+		p.quiet = quiet
+	}
+	l.mu.Unlock()
+	if quiet != nil {
+		<-quiet
+	}
+	l.mu.Lock()
+	if len(p.batch.frames) > 0 {
+		l.retire(p)
+	}
+	l.cur = nil
+	l.stats.closedBytesIn.Add(p.bytesIn.Load())
+	l.stats.closedBytesOut.Add(p.bytesOut.Load())
+	l.mu.Unlock()
+	close(p.end)
+}
+
+func (p *pipe) writeLoop() {
+	for {
+		select {
+		case <-p.wake:
+			p.l.mu.Lock()
+			p.l.pump(p, false)
+		case <-p.end:
+			p.c.close()
+			close(p.quit)
+			return
+		}
+	}
+}
+
+// begin takes the header of a frame whose payload is still to be read, and says
+// in p.l.targets where its pages go. Nothing has changed if it fails.
+func (p *pipe) begin(head []byte, payload int) error {
+	l := p.l
+	h, f := &l.inHeader, &l.inFrame
+	pages, err := decodeFrame(head, h, f)
+	switch {
+	case err != nil:
+		return err
+	case h.ends != l.in:
+		return malformed("it goes from node %d.%d to %d.%d on the link from %d.%d to %d.%d",
+			h.sender, h.senderIncarnation, h.receiver, h.receiverIncarnation,
+			l.in.sender, l.in.senderIncarnation, l.in.receiver, l.in.receiverIncarnation)
+	case payload != pages*addr.PageSize:
+		return malformed("%d bytes of payload for %d pages", payload, pages)
+	case h.seq == 0 && len(f.Messages)+len(f.Syncs) > 0:
+		return malformed("messages on a control frame")
+	case h.seq != 0 && h.control != wirepb.Control_NONE:
+		return malformed("control on frame %d", h.seq)
+	case h.seq > l.received.Load()+1:
+		return malformed("frame %d after %d", h.seq, l.received.Load())
+	}
+	if err := l.ackBelow(h.ack); err != nil {
+		return err
+	}
+	l.targets = l.targets[:0]
+	if h.seq == 0 {
+		return nil
+	}
+	if need := pages * addr.PageSize; len(l.inPages) < need {
+		l.inPages = make([]byte, max(need, 16*addr.PageSize))
+	}
+	fresh := h.seq == l.received.Load()+1
+	own := l.inPages
+	for i := range f.Messages {
+		m := &f.Messages[i]
+		if !carriesPage(m) {
+			continue
+		}
+		var t []byte
+		if fresh {
+			p.inHandler.Store(true)
+			t = l.mesh.cfg.Handler.Place(l.peer, m)
+			p.inHandler.Store(false)
+		}
+		if t == nil {
+			t, own = own[:addr.PageSize], own[addr.PageSize:]
+		}
+		t = t[:addr.PageSize:addr.PageSize]
+		f.Pages[i] = t
+		l.targets = append(l.targets, t)
+	}
+	return nil
+}
+
+// finish delivers the frame that begin took, now that its payload is there.
+func (p *pipe) finish() error {
+	l := p.l
+	h, f := &l.inHeader, &l.inFrame
+	if h.seq == 0 {
+		if h.control == wirepb.Control_BYE {
+			return ErrLeft
+		}
+		return nil
+	}
+	if h.seq <= l.received.Load() {
+		l.stats.duplicates.Add(1)
+		return nil
+	}
+	l.received.Store(h.seq)
+	l.stats.framesIn.Add(1)
+	l.stats.messagesIn.Add(uint64(len(f.Messages) + len(f.Syncs)))
+	p.inHandler.Store(true)
+	l.mesh.cfg.Handler.Deliver(l.peer, f)
+	p.inHandler.Store(false)
+	p.busy = l.mesh.idler != nil
+	l.unacked += len(l.targets) * addr.PageSize
+	if l.ackSent.Load() == h.seq {
+		l.unacked = 0
+	} else if l.unacked >= ackBytes || h.seq-l.ackSent.Load() >= ackFrames {
+		l.unacked = 0
+		l.acknowledge()
+	}
+	return nil
+}
+
+// idle tells an Idler that nothing more was read: before the reader sleeps.
+func (p *pipe) idle() {
+	if p.busy {
+		p.busy = false
+		p.inHandler.Store(true)
+		p.l.mesh.idler.Idle(p.l.peer)
+		p.inHandler.Store(false)
+	}
+}
