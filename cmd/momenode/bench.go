@@ -55,8 +55,8 @@ one over a UNIX socket.
 
 Whole programs are measured by running them, on one node and on more:
 
-  momenode cluster --nodes 1 -- ./sor --rows 2048 --cols 2048 --iterations 50
-  momenode cluster --nodes 2 -- ./sor --rows 2048 --cols 2048 --iterations 50`,
+  momenode cluster --nodes 1 -- ./sor --rows 2048 --cols 2048 --iterations 1000
+  momenode cluster --nodes 2 -- ./sor --rows 2048 --cols 2048 --iterations 1000`,
 		Example: `  momenode bench
   momenode bench --case '^read-fault' --quick
   momenode bench --transport grpc --json > grpc.json

@@ -42,7 +42,7 @@ func TestClusterTrace(t *testing.T) {
 	needNode(t)
 	dir := t.TempDir()
 	status, stdout, stderr := run(t, "cluster", "--nodes", "2", "--trace", dir, "--",
-		sorPath, "--rows", "128", "--cols", "96", "--iterations", "5", "--prefetch=false")
+		sorPath, "--rows", "128", "--cols", "96", "--iterations", "5", "--phases", "2", "--prefetch=false")
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d: %s\n%s", status, stdout, stderr)
 	}

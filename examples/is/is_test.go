@@ -97,6 +97,22 @@ func TestRanks(t *testing.T) {
 	}
 }
 
+// TestTooManyRanks checks that ranks which are too many leave nothing behind: the
+// program runs on the same node then, with a segment of another size.
+func TestTooManyRanks(t *testing.T) {
+	daemon := clienttest.Start(t, 3)
+	args := []string{"--class", "S"}
+	for rank := range 3 {
+		status, out := clienttest.RankStatus(t, daemon, rank, 3, args...)
+		if status != 2 || !strings.Contains(out, "class S is for 2 ranks at most, not 3") || strings.Count(out, "\n") != 1 {
+			t.Errorf("rank %d: status %d, %q", rank, status, out)
+		}
+	}
+	if status, out := clienttest.RankStatus(t, daemon, 0, 1, args...); status != 0 || !strings.Contains(out, "verified") {
+		t.Errorf("one rank: status %d, %q", status, out)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		args   string

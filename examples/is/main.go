@@ -95,12 +95,14 @@ func runSerial(c *class) *outcome {
 
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
-	t, err := team.Join(ctx, c.segment, func(ranks int) int64 { return int64(arenaLen(c.class, ranks)) * 4 })
+	t, err := team.Join(ctx, c.segment, func(ranks int) (int64, error) {
+		if most := maxRanks(c.class); ranks > most {
+			return 0, team.UsageError("class %s is for %d ranks at most, not %d", c.name, most, ranks)
+		}
+		return int64(arenaLen(c.class, ranks)) * 4, nil
+	})
 	if err != nil {
 		return err
-	}
-	if t.Size > maxRanks(c.class) {
-		return team.UsageError("class %s is for %d ranks at most, not %d", c.name, maxRanks(c.class), t.Size)
 	}
 	memory, err := mome.SliceOf[int32](t.Segment, 0, arenaLen(c.class, t.Size))
 	if err != nil {

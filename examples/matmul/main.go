@@ -73,15 +73,15 @@ func (c *config) runSerial() (time.Duration, string) {
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
-	t, err := team.Join(ctx, c.name, func(ranks int) int64 {
+	t, err := team.Join(ctx, c.name, func(ranks int) (int64, error) {
+		if ranks > c.n {
+			return 0, team.UsageError("%d rows are not enough for %d ranks", c.n, ranks)
+		}
 		l = newLayout(c.n, ranks)
-		return l.size * 8
+		return l.size * 8, nil
 	})
 	if err != nil {
 		return err
-	}
-	if t.Size > c.n {
-		return team.UsageError("%d rows are not enough for %d ranks", c.n, t.Size)
 	}
 	cells, err := mome.SliceOf[float64](t.Segment, 0, int(l.size))
 	if err != nil {

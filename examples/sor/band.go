@@ -17,25 +17,28 @@ import (
 // move to its machine, and it keeps them: in the next pass the border lies beyond
 // them, and the other one fills the gap and takes them back. So the bands move up
 // and down, nothing is computed twice, nothing is copied, and nothing but the
-// edge, one row more than there are phases in a pass, goes from machine to
-// machine. Passes of three phases, above the border and below:
+// edge, which has a row more than a pass has phases at most, goes from machine to
+// machine. Two passes of three phases, one after the other; a line is a row:
 //
 //	       u u u | u u u
 //	       u u u | u u U      u, d: by the upper, the lower rank
 //	       u u u | u U U      before they meet
 //	       u u u | U U U      U, D: the gaps, after they have met
-//	edge   u u u |-------
-//	edge   u u D | U U U
-//	edge   u D D | d U U
-//	edge   D D D | d d U
-//	-------------| d d d
+//	             |-------
+//	edge   u u u | U U U
+//	edge   u u D | d U U
+//	edge   u D D | d d U
+//	edge   D D D | d d d
+//	-------------|
 //	       D D D | d d d
 //	       d D D | d d d
 //	       d d D | d d d
 //
 // What a rank computes before it has met its neighbours it does in parts: first
 // what the gaps need of it, then the middle of the band, which nobody waits for.
-// That is most of the work, and while it lasts the barrier opens and edges move.
+// That is most of the work, and while it lasts the barrier opens and edges move:
+// a neighbour may fill a gap meanwhile and begin its next pass, but not meet
+// anybody again, and so far neither touches a row of the other's.
 type band struct {
 	*config
 	team *team.Team
@@ -44,9 +47,9 @@ type band struct {
 }
 
 // edgeOf is how many rows an edge has, if passes should have so many phases and
-// bands have room for that: beside each border the edge, and as many rows more
-// that their middle does not reach before the edge has moved. Less than two rows
-// are no edge.
+// bands have room for that. Beside each border a band has the edge and as many
+// rows again, so that its middle, which grows by a row in each phase, does not
+// reach the edge before that has moved. Fewer than two rows are no edge.
 func edgeOf(phases, rows, bands int) int {
 	if bands == 1 {
 		return 1 + phases // there is no border

@@ -22,7 +22,8 @@ const (
 // that what is updated together lies together.
 //
 // Invariants: a band begins on a page, and so do the red and the black halves of
-// its edge, its last rows, which are what the next band's rank works on too.
+// its edge, its last rows, which are what the next band's rank works on too. The
+// last band is laid out alike.
 type layout struct {
 	rows, cols, bands int
 	edge              int        // rows

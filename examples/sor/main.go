@@ -35,7 +35,7 @@ func parse(args []string) (*config, error) {
 	flags.IntVar(&c.rows, "rows", 2048, "`rows` of the grid, boundary included")
 	flags.IntVar(&c.cols, "cols", 1536, "`columns` of the grid, boundary included")
 	flags.IntVar(&c.iterations, "iterations", 1000, "how often all cells are updated")
-	flags.IntVar(&c.phases, "phases", 31, "`phases`, two in an iteration, that go through the rows together before neighbours meet")
+	flags.IntVar(&c.phases, "phases", 31, "`phases`, two in an iteration, that go through the rows together; neighbours meet after so many, or after fewer if they have not four times as many rows each")
 	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor, between 0 and 2")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
@@ -49,10 +49,10 @@ func parse(args []string) (*config, error) {
 	switch {
 	case c.rows < 3 || c.cols < 3 || c.rows > 1<<20 || c.cols > 1<<20:
 		return nil, team.UsageError("--rows %d --cols %d: a grid has 3 to %d of each", c.rows, c.cols, 1<<20)
-	case c.iterations < 1:
-		return nil, team.UsageError("--iterations %d: at least 1", c.iterations)
-	case c.phases < 1 || c.phases > 1<<20:
-		return nil, team.UsageError("--phases %d: 1 to %d go together", c.phases, 1<<20)
+	case c.iterations < 1 || c.iterations > 1<<30:
+		return nil, team.UsageError("--iterations %d: 1 to %d", c.iterations, 1<<30)
+	case c.phases < 1 || c.phases > 1<<10:
+		return nil, team.UsageError("--phases %d: 1 to %d go together", c.phases, 1<<10)
 	case !(c.omega > 0 && c.omega < 2) || math.IsNaN(c.omega):
 		return nil, team.UsageError("--omega %v: more than 0 and less than 2", c.omega)
 	}
@@ -116,15 +116,16 @@ func passes(iterations, most int) iter.Seq2[int, int] {
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
-	t, err := team.Join(ctx, c.name, func(ranks int) int64 {
-		l = newLayout(c.rows, c.cols, ranks, edgeOf(c.phases, c.rows, ranks))
-		return l.size * 8
+	t, err := team.Join(ctx, c.name, func(ranks int) (int64, error) {
+		edge := edgeOf(c.phases, c.rows, ranks)
+		if edge < 2 {
+			return 0, team.UsageError("--rows %d are not enough for %d ranks: at least eight for each", c.rows, ranks)
+		}
+		l = newLayout(c.rows, c.cols, ranks, edge)
+		return l.size * 8, nil
 	})
 	if err != nil {
 		return err
-	}
-	if l.edge < 2 {
-		return team.UsageError("--rows %d are not enough for %d ranks: at least eight for each", c.rows, t.Size)
 	}
 	cells, err := mome.SliceOf[float64](t.Segment, 0, int(l.size))
 	if err != nil {

@@ -153,6 +153,22 @@ func TestRanks(t *testing.T) {
 	}
 }
 
+// TestTooManyRanks checks that ranks which are too many leave nothing behind: the
+// program runs on the same node then, with a segment of another size.
+func TestTooManyRanks(t *testing.T) {
+	daemon := clienttest.Start(t, 2)
+	args := []string{"--rows", "15", "--cols", "9", "--iterations", "2"}
+	for rank := range 2 {
+		status, out := clienttest.RankStatus(t, daemon, rank, 2, args...)
+		if status != 2 || !strings.Contains(out, "--rows 15 are not enough for 2 ranks: at least eight for each") || strings.Count(out, "\n") != 1 {
+			t.Errorf("rank %d: status %d, %q", rank, status, out)
+		}
+	}
+	if status, out := clienttest.RankStatus(t, daemon, 0, 1, args...); status != 0 || !strings.Contains(out, "verified") {
+		t.Errorf("one rank: status %d, %q", status, out)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		args   string
@@ -164,7 +180,9 @@ func TestCommandLine(t *testing.T) {
 		{"--omega 2", 2, "--omega 2"},
 		{"--omega NaN", 2, "--omega NaN"},
 		{"--iterations 0", 2, "--iterations 0"},
+		{"--iterations 4611686018427387904", 2, "--iterations 4611686018427387904: 1 to 1073741824"},
 		{"--phases 0", 2, "--phases 0"},
+		{"--phases 1025", 2, "--phases 1025"},
 		{"extra", 2, `"extra"`},
 		{"--nonsense", 2, "nonsense"},
 		{"--rows 9", 1, "MOME_SOCKET is not set"},

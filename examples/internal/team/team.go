@@ -16,7 +16,7 @@ import (
 )
 
 // PageSize is the unit in which memory moves between machines. What different
-// ranks store to lies on different pages.
+// ranks store to at the same time lies on different pages.
 const PageSize = 4096
 
 // AlignUp rounds bytes up to whole pages.
@@ -81,8 +81,9 @@ type Team struct {
 }
 
 // Join attaches to the node, opens or creates the program's segment, whose size
-// may depend on the number of ranks, and joins its barrier. All ranks call it.
-func Join(ctx context.Context, name string, size func(ranks int) int64) (*Team, error) {
+// may depend on the number of ranks, and joins its barrier. All ranks call it. If
+// size says that there are too many of them, nothing is created.
+func Join(ctx context.Context, name string, size func(ranks int) (int64, error)) (*Team, error) {
 	node, err := mome.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,10 @@ func Join(ctx context.Context, name string, size func(ranks int) int64) (*Team, 
 	t := &Team{Rank: node.Rank(), Size: node.Nodes(), node: node}
 	// Each node is the home of its part of the segment: the programs lay out
 	// the bands of their ranks in that order.
-	t.Segment, err = node.OpenOrCreate(ctx, name, size(t.Size), mome.WithHome(mome.Block))
+	bytes, err := size(t.Size)
+	if err == nil {
+		t.Segment, err = node.OpenOrCreate(ctx, name, bytes, mome.WithHome(mome.Block))
+	}
 	if err == nil {
 		t.barrier, err = node.Barrier(ctx, name, t.Rank, t.Size)
 	}

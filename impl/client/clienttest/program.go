@@ -34,17 +34,11 @@ func Run(t *testing.T, ranks int, args ...string) []string {
 		t.Skip("the race detector's memory lies where segments do")
 	}
 	daemon := Start(t, ranks)
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	outputs := make([]bytes.Buffer, ranks)
 	errs := make([]error, ranks)
 	var wg sync.WaitGroup
 	for rank := range ranks {
-		cmd := exec.CommandContext(t.Context(), exe, args...)
-		cmd.Env = append(os.Environ(), programEnv+"=1", "MOME_SOCKET="+daemon.Socket(),
-			fmt.Sprintf("MOME_RANK=%d", rank), fmt.Sprintf("MOME_NODES=%d", ranks))
+		cmd := command(t, daemon.environment(rank, ranks), args)
 		cmd.Stdout, cmd.Stderr = &outputs[rank], &outputs[rank]
 		wg.Go(func() { errs[rank] = cmd.Run() })
 	}
@@ -63,12 +57,36 @@ func Run(t *testing.T, ranks int, args ...string) []string {
 // exit status and what it has printed.
 func Status(t *testing.T, args ...string) (int, string) {
 	t.Helper()
+	return status(t, command(t, []string{"MOME_SOCKET="}, args))
+}
+
+// RankStatus runs one rank of the program under test on a node.
+func RankStatus(t *testing.T, daemon *Node, rank, ranks int, args ...string) (int, string) {
+	t.Helper()
+	if RaceEnabled {
+		t.Skip("the race detector's memory lies where segments do")
+	}
+	return status(t, command(t, daemon.environment(rank, ranks), args))
+}
+
+// environment makes a process the rank of a program on this node.
+func (n *Node) environment(rank, ranks int) []string {
+	return []string{"MOME_SOCKET=" + n.Socket(), fmt.Sprintf("MOME_RANK=%d", rank), fmt.Sprintf("MOME_NODES=%d", ranks)}
+}
+
+func command(t *testing.T, env, args []string) *exec.Cmd {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe, args...)
-	cmd.Env = append(os.Environ(), programEnv+"=1", "MOME_SOCKET=")
+	cmd.Env = append(append(os.Environ(), programEnv+"=1"), env...)
+	return cmd
+}
+
+func status(t *testing.T, cmd *exec.Cmd) (int, string) {
+	t.Helper()
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
