@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -94,7 +95,7 @@ func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 		Event: func(event *attachpb.Reply) {
 			switch e := event.Body.(type) {
 			case *attachpb.Reply_ClusterFailed:
-				fail(fmt.Errorf("%w: %s", ErrClusterFailed, e.ClusterFailed.GetReason()))
+				fail(fmt.Errorf("%w: %s", ErrClusterFailed, strings.TrimPrefix(e.ClusterFailed.GetReason(), "mome: the cluster cannot go on: ")))
 			case *attachpb.Reply_SegmentRemoved:
 				n.removed(keyOf(e.SegmentRemoved.GetSegment()))
 			}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -69,7 +71,7 @@ Whole programs are measured by running them, on one node and on more:
 	flags.StringVar(&f.pattern, "case", "", "measure the cases whose name matches the `pattern`, a regular expression")
 	flags.StringVar(&f.transport, "transport", "", "what the links run on, `tcp or grpc` (default "+wire.TCP+")")
 	flags.BoolVar(&f.quick, "quick", false, "a few blocks only: to see that it runs, not to compare")
-	flags.StringVar(&f.report, "report", "", "write the table, and on what machine it was measured, to this `file` in Markdown")
+	flags.StringVar(&f.report, "report", "", "write the table, and on what machine it was measured, to this `file` in Markdown; what is behind the table there stays")
 	flags.BoolVar(&f.json, "json", false, "print a list in JSON")
 	return cmd
 }
@@ -92,6 +94,14 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var report *os.File
+	var rest []byte
+	if f.report != "" {
+		if report, rest, err = f.openReport(); err != nil {
+			return err
+		}
+		defer report.Close()
+	}
 	machine := bench.ThisMachine()
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -110,8 +120,8 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	} else if len(results) > 0 {
 		err = bench.WriteTable(out, results)
 	}
-	if f.report != "" && len(results) > 0 {
-		err = errors.Join(err, f.writeReport(machine, results))
+	if report != nil && len(results) > 0 {
+		err = errors.Join(err, writeReport(report, rest, machine, results))
 	}
 	if runErr != nil {
 		if ctx.Err() != nil {
@@ -140,14 +150,47 @@ func startArgs(n bench.Node, transport string) []string {
 	return args
 }
 
-func (f *benchFlags) writeReport(m bench.Machine, results []bench.Result) error {
+// openReport opens the report before anything is measured, and returns what
+// somebody has written behind the table of the last one: all from the first
+// heading on.
+func (f *benchFlags) openReport() (file *os.File, rest []byte, err error) {
+	file, err = os.OpenFile(f.report, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--report: %w; name another file", err)
+	}
+	text, err := io.ReadAll(file)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("--report: %w; name another file", err)
+	case len(text) > 0 && !bytes.HasPrefix(text, []byte(bench.ReportTitle)):
+		err = fmt.Errorf("--report: %s is not a report of bench; name another file", f.report)
+	}
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	if i := bytes.Index(text, []byte("\n## ")); i >= 0 {
+		rest = text[i:]
+	}
+	return file, rest, nil
+}
+
+// writeReport replaces what openReport has opened.
+func writeReport(file *os.File, rest []byte, m bench.Machine, results []bench.Result) error {
 	command := append([]string{"momenode"}, os.Args[1:]...)
-	file, err := os.Create(f.report)
+	var report bytes.Buffer
+	err := bench.WriteReport(&report, m, strings.Join(command, " "), results)
+	if err == nil {
+		report.Write(rest)
+		_, err = file.WriteAt(report.Bytes(), 0)
+	}
+	if err == nil {
+		err = file.Truncate(int64(report.Len()))
+	}
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	err = bench.WriteReport(file, m, strings.Join(command, " "), results)
-	return errors.Join(err, file.Close())
+	return nil
 }
 
 // benchProgress shows on a terminal what is being measured.

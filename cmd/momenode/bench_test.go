@@ -25,6 +25,10 @@ func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	report := filepath.Join(t.TempDir(), "report.md")
+	const mine = "\n## Mine\n\nNot for bench to touch.\n"
+	if err := os.WriteFile(report, []byte("# Benchmarks\n\nA report "+strings.Repeat("of long ago ", 1000)+"\n"+mine), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	out, stderr, err := runBench("--quick", "--json", "--case", "^read-fault", "--report", report)
 	if err != nil || stderr != "" {
 		t.Fatalf("%v\n%s", err, stderr)
@@ -49,7 +53,8 @@ func TestBench(t *testing.T) {
 		}
 	}
 	text, err := os.ReadFile(report)
-	if err != nil || !strings.Contains(string(text), "momenode bench --quick") || !strings.Contains(string(text), "| read-fault/threads=16 | us |") {
+	if err != nil || !strings.Contains(string(text), "momenode bench --quick") || !strings.Contains(string(text), "| read-fault/threads=16 | us |") ||
+		strings.Contains(string(text), "of long ago") || !strings.HasSuffix(string(text), mine) {
 		t.Errorf("report: %v\n%s", err, text)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {

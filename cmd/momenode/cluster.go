@@ -50,12 +50,13 @@ With --trace the programs find the directory in MOME_HISTORY, so that those whic
 call mome.Record leave their histories there, beside the logs of the nodes.
 
 The exit status is the worst of the copies', 128+n for one that signal n killed;
-1 if a node fails, 128+n if cluster itself is ended by signal n.
+1 if a node fails, 128+n if signal n ends cluster before PROGRAM has ended.
 
 Without PROGRAM it prints what to set in the environment of programs that are
 started by hand, and runs until ^C.
 
-However cluster ends, even by SIGKILL, nothing of what it started stays behind.`,
+However cluster ends, even by SIGKILL, nothing of what it started stays behind,
+but for what a program has put in a session of its own (setsid).`,
 		Example: `  momenode cluster --nodes 2 -- ./sor --rows 2048 --cols 1536
   momenode cluster --nodes 16 --fanout 4 --transport grpc -- ./is --class A
   momenode cluster --nodes 3           # and programs by hand in other shells`,

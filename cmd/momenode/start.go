@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +23,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/addr"
@@ -72,8 +76,8 @@ func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
 		return badUsage("--nodes %d: a cluster has 1 to %d nodes", nodes, coord.MaxNodes)
 	case flags.Changed("fanout") && (f.fanout < 2 || f.fanout > protocol.MaxFanout):
 		return badUsage("--fanout %d: a manager has 2 to %d children", f.fanout, protocol.MaxFanout)
-	case flags.Changed("slots") && f.slots < 1:
-		return badUsage("--slots %d: at least 1", f.slots)
+	case flags.Changed("slots") && (f.slots < 1 || f.slots > coord.MaxSlots):
+		return badUsage("--slots %d: the pages have 1 to %d shares", f.slots, coord.MaxSlots)
 	case flags.Changed("transport") && f.transport != wire.TCP && f.transport != wire.GRPC:
 		return badUsage("--transport %q: it is %q or %q", f.transport, wire.TCP, wire.GRPC)
 	}
@@ -149,6 +153,7 @@ type startFlags struct {
 	socket, directory string
 	tokenFile         string
 	readyFd           int
+	json              bool
 }
 
 func startCommand() *cobra.Command {
@@ -163,7 +168,7 @@ and ends with status 1.
 
 A node that other machines reach needs a token, a secret that all nodes share:
 
-  (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)
+  mkdir -p /etc/mome && (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)
 
 The log goes to standard error.`,
 		Example: `  # three machines
@@ -179,7 +184,7 @@ The log goes to standard error.`,
 	flags.SortFlags = false
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` of the node's port; port 0 takes a free one")
 	flags.StringVar(&f.advertise, "advertise", "", "`address` at which the other nodes find this one, if it is another")
-	flags.StringVar(&f.join, "join", "", "`address` of any node of the cluster to join (default: found a cluster)")
+	flags.StringVar(&f.join, "join", "", "`address` of the node that founded the cluster (default: found one)")
 	flags.StringSliceVar(&f.etcd, "etcd", nil, "`URLs` of an external etcd for the cluster's configuration, with commas between")
 	flags.IntVar(&f.nodes, "nodes", 1, "how `many` nodes the cluster has")
 	f.founding.add(flags)
@@ -187,6 +192,7 @@ The log goes to standard error.`,
 	flags.StringVar(&f.directory, "dir", "", "`directory` of the founder's configuration store (default: a temporary one)")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`file` with the cluster's token, readable by its owner only")
 	f.tuning.add(flags)
+	flags.BoolVar(&f.json, "json", false, "print a line of JSON when the node has joined, when it is ready, and if it fails")
 	flags.IntVar(&f.readyFd, "ready-fd", 0, "descriptor that takes reports, one line of JSON each")
 	_ = flags.MarkHidden("ready-fd")
 	return cmd
@@ -213,6 +219,13 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	}
 	if err := f.tuning.check(); err != nil {
 		return none, err
+	}
+	for _, endpoint := range f.etcd {
+		u, err := url.Parse(endpoint)
+		isURL := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Port() != ""
+		if _, _, err := net.SplitHostPort(endpoint); err != nil && !isURL {
+			return none, badUsage("--etcd %s: write HOST:PORT, http://HOST:PORT or https://HOST:PORT, with commas between", endpoint)
+		}
 	}
 	for name, value := range map[string]string{"listen": f.listen, "advertise": f.advertise, "join": f.join} {
 		if value != "" && !strings.Contains(value, ":") {
@@ -312,7 +325,8 @@ func prepareSocket(socket string) error {
 	return nil
 }
 
-// report is a line that "momenode start" writes to its ready descriptor.
+// report is a line that "momenode start" writes with --json, and to its ready
+// descriptor.
 type report struct {
 	State   string `json:"state"` // joined, ready or failed
 	Node    int    `json:"node"`
@@ -328,13 +342,20 @@ const (
 )
 
 func (f *startFlags) run(flags *pflag.FlagSet) error {
-	send := func(report) {}
+	var out []io.Writer
+	if f.json {
+		out = append(out, os.Stdout)
+	}
 	if flags.Changed("ready-fd") {
 		unix.CloseOnExec(f.readyFd)
 		pipe := os.NewFile(uintptr(f.readyFd), "ready")
 		defer pipe.Close()
-		// Nobody listens any more if this fails.
-		send = func(r report) { _ = json.NewEncoder(pipe).Encode(r) }
+		out = append(out, pipe)
+	}
+	send := func(r report) {
+		for _, w := range out {
+			_ = json.NewEncoder(w).Encode(r) // nobody listens any more if this fails
+		}
 	}
 	err := f.serve(flags, send)
 	if err != nil {
@@ -392,6 +413,8 @@ func explainStart(err error, cfg node.Config) error {
 		return fmt.Errorf("%w; another process has the port: choose another --listen", err)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("%w; %s is not an address of this machine: choose another --listen", err, cfg.Listen)
+	case cfg.Join != "" && status.Code(err) == codes.Unimplemented:
+		return fmt.Errorf("cannot join the cluster at %s: that node does not keep its configuration; --join the node that founded it", cfg.Join)
 	case errors.As(err, new(*net.AddrError)), errors.As(err, new(*net.DNSError)):
 		return fmt.Errorf("%w; --listen is HOST:PORT, HOST an address of this machine, PORT a number", err)
 	}

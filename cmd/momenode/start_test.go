@@ -110,6 +110,26 @@ func TestStartStopsInOrder(t *testing.T) {
 	}
 }
 
+// TestJoinNamesTheFounder: no other node keeps the configuration that one joins by.
+func TestJoinNamesTheFounder(t *testing.T) {
+	needNode(t)
+	nodes := startNodes(t, 2)
+	status, _, stderr := run(t, "start", "--join", nodes[1].last.Address, "--socket", filepath.Join(t.TempDir(), "s"))
+	failure(t, status, stderr, 1, nodes[1].last.Address, "--join the node that founded it")
+}
+
+func TestStartJSON(t *testing.T) {
+	needNode(t)
+	socket := filepath.Join(t.TempDir(), "s")
+	n := startNode(t, "--json", "--socket", socket)
+	for _, state := range []string{stateJoined, stateReady} {
+		var rep report
+		if err := json.Unmarshal([]byte(n.expect(state)), &rep); err != nil || rep != n.await(state) || rep.Socket != socket {
+			t.Errorf("%+v, %v, want %+v", rep, err, n.last)
+		}
+	}
+}
+
 func TestStopBeforeComplete(t *testing.T) {
 	needNode(t)
 	n := startNode(t, "--nodes", "2", "--socket", filepath.Join(t.TempDir(), "s"))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"math/big"
 	"net"
 	"slices"
@@ -57,7 +58,7 @@ The status is 1 if a node does not answer; the others are shown.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	addSocketFlag(flags, &f.socket)
-	flags.Uint32Var(&f.hottest, "hottest", 0, "show up to `K` pages of each segment that left a node most often")
+	flags.Uint32Var(&f.hottest, "hottest", 5, "show up to `K` pages of each segment that left their nodes most often")
 	flags.BoolVar(&f.perNode, "per-node", false, "show segments, managers and links of each node too")
 	flags.BoolVar(&f.json, "json", false, "print everything as JSON, per node too")
 	return cmd
@@ -66,11 +67,14 @@ The status is 1 if a node does not answer; the others are shown.`,
 func (f *statusFlags) run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	answer, err := askCluster(ctx, socketPath(f.socket), f.hottest)
+	// Of each node all that it counts: what is among the hottest of the cluster need
+	// not be among those of a node.
+	answer, err := askCluster(ctx, socketPath(f.socket), math.MaxUint16)
 	if err != nil {
 		return err
 	}
 	s := newClusterStatus(answer)
+	s.keepHottest(int(f.hottest))
 	if f.json {
 		err = printJSON(out, s)
 	} else {
@@ -239,6 +243,20 @@ func newClusterStatus(c *controlpb.ClusterStatus) *clusterStatus {
 	return s
 }
 
+// keepHottest leaves the first k of the hottest pages of each segment.
+func (s *clusterStatus) keepHottest(k int) {
+	keep := func(segments []segmentStatus) {
+		for i := range segments {
+			hot := &segments[i].Hottest
+			*hot = (*hot)[:min(k, len(*hot))]
+		}
+	}
+	keep(s.Segments)
+	for i := range s.Nodes {
+		keep(s.Nodes[i].Segments)
+	}
+}
+
 // height orders the levels of managers from the leaves up.
 func height(level string) int {
 	switch level {
@@ -355,7 +373,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 		}
 	}
 	if len(rows) > 0 {
-		printTable(out, "Hottest pages, by how often they left a node (at most)", []string{"segment ", "page", "address ", "recalls"}, rows)
+		printTable(out, "Hottest pages, by how often they left a node (about)", []string{"segment ", "page", "address ", "recalls"}, rows)
 	}
 	printManagers(out, fmt.Sprintf("Managers, messages handled, sums over %s", plural(s.Joined, "node")), s.Managers)
 

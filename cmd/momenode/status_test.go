@@ -87,6 +87,17 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
+func TestKeepHottest(t *testing.T) {
+	s := clusterStatus{
+		Segments: []segmentStatus{{Hottest: make([]hotPage, 3)}},
+		Nodes:    []nodeStatus{{Segments: []segmentStatus{{Hottest: make([]hotPage, 1)}}}},
+	}
+	s.keepHottest(2)
+	if all, one := len(s.Segments[0].Hottest), len(s.Nodes[0].Segments[0].Hottest); all != 2 || one != 1 {
+		t.Errorf("of two %d of the cluster's are kept, and %d of a node's", all, one)
+	}
+}
+
 func TestStatusTable(t *testing.T) {
 	_, dir := sharing(t, 2)
 	socket := filepath.Join(dir, "node1.sock")

@@ -124,11 +124,15 @@ func ThisMachine() Machine {
 	return m
 }
 
+// ReportTitle is how a report begins.
+const ReportTitle = "# Benchmarks"
+
 // WriteReport writes the results as a page of Markdown: the machine, the table,
 // and what each case is.
 func WriteReport(w io.Writer, m Machine, command string, results []Result) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# Benchmarks
+	b.WriteString(ReportTitle)
+	fmt.Fprintf(&b, `
 
 Each figure stands beside its floor: a minimal program without a protocol that makes the named round trips
 between as many processes, measured in the same run, block by block in turn with the case. Ratio is p50 over the

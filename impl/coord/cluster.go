@@ -26,6 +26,9 @@ const format = 1
 // MaxNodes is the most nodes of a cluster: what a NodeID can number.
 const MaxNodes = 1 << 16
 
+// MaxSlots is the most shares that the pages have: some for each of MaxNodes.
+const MaxSlots = 1 << 20
+
 var (
 	// ErrFounded: the store holds another cluster already.
 	ErrFounded = errors.New("mome: cluster exists already")
@@ -47,7 +50,7 @@ type Cluster struct {
 	Nodes int `json:"nodes"`
 	// Fanout is the most children of one manager, at least 2.
 	Fanout int `json:"fanout"`
-	// Slots is how many slots the pages map to, at least 1.
+	// Slots is how many slots the pages map to, 1 to MaxSlots.
 	Slots int `json:"slots"`
 	// Transport names what the links between nodes run on.
 	Transport string `json:"transport"`
@@ -70,8 +73,8 @@ func (c Cluster) check() error {
 		what = fmt.Sprintf("%d nodes: give 1 to %d", c.Nodes, MaxNodes)
 	case c.Fanout < 2:
 		what = fmt.Sprintf("fanout %d: give at least 2", c.Fanout)
-	case c.Slots < 1:
-		what = fmt.Sprintf("%d slots: give at least 1", c.Slots)
+	case c.Slots < 1 || c.Slots > MaxSlots:
+		what = fmt.Sprintf("%d slots: give 1 to %d", c.Slots, MaxSlots)
 	default:
 		return nil
 	}

@@ -89,7 +89,7 @@ var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
 // fails with ErrBadName, ErrBadSize, ErrBadAttrs, ErrExists and ErrNoSpace.
 func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs Attrs) (Segment, error) {
 	if !segmentName.MatchString(name) {
-		return Segment{}, fmt.Errorf("%w: %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+		return Segment{}, fmt.Errorf("%w: a segment's name is not %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
 			ErrBadName, name)
 	}
 	if pages == 0 || pages > uint64(addr.Pages) {

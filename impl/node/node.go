@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if host, _, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("mome: address %q: %w; write HOST:PORT", address, err)
 	} else if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("mome: other nodes cannot reach %s; say with --advertise where they find this node", address)
+		return fmt.Errorf("mome: other nodes cannot reach %s (%s); say with --advertise where they find this node", cmp.Or(n.cfg.Advertise, n.cfg.Listen), address)
 	} else if (ip == nil && host != "localhost" || ip != nil && !ip.IsLoopback()) && len(n.cfg.Token) == 0 {
 		return fmt.Errorf("mome: %s is reachable from other machines: a cluster token is required; give one with --token-file", address)
 	}
@@ -352,7 +353,7 @@ func (n *Node) Err() error {
 type Failure struct{ Cause error }
 
 func (f *Failure) Error() string {
-	return "mome: the cluster cannot go on: " + strings.TrimPrefix(f.Cause.Error(), "mome: ")
+	return "mome: the cluster cannot go on: " + strings.ReplaceAll(f.Cause.Error(), "mome: ", "")
 }
 
 // Unwrap is the cause.
