@@ -14,6 +14,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/internal/table"
 )
 
 // wantFiles is how many descriptors a node may need: two per segment, one per
@@ -219,7 +220,7 @@ func (d *diagnosis) print(w io.Writer) error {
 		}
 		rows = append(rows, []any{state, f.Name, what})
 	}
-	printTable(out, "", []string{"state ", "what ", "found "}, rows)
+	table.Print(out, "", []string{"state ", "what ", "found "}, rows)
 	mended := false
 	for _, f := range d.Checks {
 		if f.OK {

@@ -16,6 +16,7 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/internal/table"
 )
 
 // segmentTime bounds how long a segment command may take.
@@ -237,6 +238,6 @@ func (f *segmentFlags) print(w io.Writer, list []segmentInfo, one bool) error {
 	for _, s := range list {
 		rows = append(rows, []any{s.Name, humanize.IBytes(s.Size), count(s.Pages), fmt.Sprintf("%#x", s.Address), s.Generation, s.Model, s.Home})
 	}
-	printTable(out, "", []string{"segment ", "size", "pages", "address ", "generation", "model ", "home "}, rows)
+	table.Print(out, "", []string{"segment ", "size", "pages", "address ", "generation", "model ", "home "}, rows)
 	return out.err
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/node"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
+	"github.com/mome-dsm/mome/internal/table"
 )
 
 // statusTime bounds how long the status of a cluster may take.
@@ -363,7 +364,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 		rows = append(rows, []any{n.Node, n.Address, (time.Duration(n.Uptime) * time.Second).String(),
 			pageMemory(n.Memory), count(n.Memory.Held), count(n.Memory.Managed), humanize.IBytes(n.Memory.Heap), per, strings.Join(n.Applications, ", ")})
 	}
-	printTable(out, "Nodes", []string{"node", "address ", "up", "memory", "pages held", "managed", "live heap", "per held page", "applications "}, rows)
+	table.Print(out, "Nodes", []string{"node", "address ", "up", "memory", "pages held", "managed", "live heap", "per held page", "applications "}, rows)
 
 	printSegments(out, fmt.Sprintf("Segments, sums over %s", plural(s.Joined, "node")), s.Segments)
 	rows = nil
@@ -373,7 +374,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 		}
 	}
 	if len(rows) > 0 {
-		printTable(out, "Hottest pages, by how often they left a node (about)", []string{"segment ", "page", "address ", "recalls"}, rows)
+		table.Print(out, "Hottest pages, by how often they left a node (about)", []string{"segment ", "page", "address ", "recalls"}, rows)
 	}
 	printManagers(out, fmt.Sprintf("Managers, messages handled, sums over %s", plural(s.Joined, "node")), s.Managers)
 
@@ -395,7 +396,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 		}
 	}
 	if len(rows) > 0 {
-		printTable(out, "Links", []string{"node", "links", "messages in", "out", "bytes in", "out", "repairs", "retained"}, rows)
+		table.Print(out, "Links", []string{"node", "links", "messages in", "out", "bytes in", "out", "repairs", "retained"}, rows)
 	}
 	if perNode {
 		for _, n := range s.Nodes {
@@ -410,7 +411,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 					humanize.IBytes(l.BytesOut), count(max(l.Connections, 1) - 1), humanize.IBytes(l.Retained)})
 			}
 			if len(rows) > 0 {
-				printTable(out, fmt.Sprintf("Node %d: links", n.Node), []string{"peer", "messages in", "out", "bytes in", "out", "repairs", "retained"}, rows)
+				table.Print(out, fmt.Sprintf("Node %d: links", n.Node), []string{"peer", "messages in", "out", "bytes in", "out", "repairs", "retained"}, rows)
 			}
 		}
 	}
@@ -427,7 +428,7 @@ func printSegments(out io.Writer, title string, list []segmentStatus) {
 			count(g.Upgrades), count(g.Recalls), count(g.Downgrades), count(g.PagesIn), count(g.PagesOut),
 			humanize.IBytes(g.BytesIn), humanize.IBytes(g.BytesOut), count(g.Prefetched)})
 	}
-	printTable(out, title, []string{"segment ", "size", "home ", "mapped", "read faults", "write faults", "upgrades", "recalls",
+	table.Print(out, title, []string{"segment ", "size", "home ", "mapped", "read faults", "write faults", "upgrades", "recalls",
 		"downgrades", "pages in", "out", "bytes in", "out", "prefetched"}, rows)
 }
 
@@ -439,7 +440,7 @@ func printManagers(out io.Writer, title string, list []managerStatus) {
 	for _, m := range list {
 		rows = append(rows, []any{m.Level, count(m.Requests), count(m.Grants), count(m.Recalls), count(m.Acks), count(m.Data)})
 	}
-	printTable(out, title, []string{"level ", "requests", "grants", "recalls", "acks", "data"}, rows)
+	table.Print(out, title, []string{"level ", "requests", "grants", "recalls", "acks", "data"}, rows)
 }
 
 // errorWriter keeps the first error, so that prints need not be checked each.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mome-dsm/mome/internal/table"
 	"github.com/mome-dsm/mome/linearizability"
 )
 
@@ -239,7 +240,7 @@ func (r *checkReport) print(w io.Writer) error {
 		rows = append(rows, []any{m.Model, count(uint64(m.Operations)), count(uint64(m.Words)), m.Clients,
 			strings.Join(by, ", "), fmt.Sprintf("%.3f", m.Seconds), m.Verdict})
 	}
-	printTable(out, "", []string{"model ", "operations", "words", "clients", "decided by ", "seconds", "verdict "}, rows)
+	table.Print(out, "", []string{"model ", "operations", "words", "clients", "decided by ", "seconds", "verdict "}, rows)
 	for i, f := range r.Findings {
 		if i == mostFindings {
 			fmt.Fprintf(out, "\nand %d more: --json has them all\n", len(r.Findings)-i)

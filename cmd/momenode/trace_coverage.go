@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mome-dsm/mome/impl/coverage"
+	"github.com/mome-dsm/mome/internal/table"
 )
 
 func traceCoverageCommand(asJSON *bool) *cobra.Command {
@@ -119,13 +120,13 @@ func printCoverage(w io.Writer, runs []*coverage.Recorded) error {
 			}
 			rows = append(rows, line)
 		}
-		printTable(out, "Actions, by level and by what the manager was doing", names, rows)
+		table.Print(out, "Actions, by level and by what the manager was doing", names, rows)
 		rows = nil
 		for _, k := range r.SortedCases() {
 			rows = append(rows, []any{k.Action, k.Message(), r.Cases[k]})
 		}
 		if len(rows) > 0 {
-			printTable(out, "What the messages said, or the kernel", []string{"action ", "message ", "count"}, rows)
+			table.Print(out, "What the messages said, or the kernel", []string{"action ", "message ", "count"}, rows)
 		}
 		fmt.Fprintln(out)
 		never := r.Never(r.Depth)

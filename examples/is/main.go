@@ -28,7 +28,7 @@ func parse(args []string) (*config, error) {
 	name := flags.String("class", "S", "problem `class`: S, W, A or B")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
-	flags.BoolVar(&c.stats, "stats", false, "print what the counters of rank 0's node grew by")
+	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
 	flags.StringVar(&c.segment, "name", "is", "`name` of the segment and the barrier")
 	if err := team.Parse(flags, "NAS Parallel Benchmarks, integer sort, on shared memory.", args); err != nil {
 		return nil, err
@@ -127,15 +127,13 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err := s.verify(ctx); err != nil {
 		return err
 	}
-	if t.Rank != 0 {
-		return t.Leave(ctx)
-	}
 	if c.stats {
-		after, err := t.Stats(ctx)
-		if err != nil {
+		if report.Nodes, err = t.Gather(ctx, before); err != nil {
 			return err
 		}
-		report.Stats = team.Since(before, after)
+	}
+	if t.Rank != 0 {
+		return t.Leave(ctx)
 	}
 	o := &outcome{took: took, passed: s.passed, wrong: s.worker.outOfOrder(), digest: s.worker.digest()}
 	serial := runSerial(c.class)

@@ -29,7 +29,7 @@ func parse(args []string) (*config, error) {
 	flags.IntVar(&c.n, "n", 1024, "`rows` and columns of the matrices")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
-	flags.BoolVar(&c.stats, "stats", false, "print what the counters of rank 0's node grew by")
+	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
 	flags.StringVar(&c.name, "name", "matmul", "`name` of the segment and the barrier")
 	if err := team.Parse(flags, "Product of two matrices in shared memory, one band of rows per rank.", args); err != nil {
 		return nil, err
@@ -118,15 +118,13 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err != nil {
 		return err
 	}
-	if t.Rank != 0 {
-		return t.Leave(ctx)
-	}
 	if c.stats {
-		after, err := t.Stats(ctx)
-		if err != nil {
+		if report.Nodes, err = t.Gather(ctx, before); err != nil {
 			return err
 		}
-		report.Stats = team.Since(before, after)
+	}
+	if t.Rank != 0 {
+		return t.Leave(ctx)
 	}
 	for r := range t.Size {
 		lo, hi := team.Split(c.n, t.Size, r)

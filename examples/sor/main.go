@@ -39,7 +39,7 @@ func parse(args []string) (*config, error) {
 	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor, between 0 and 2")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
-	flags.BoolVar(&c.stats, "stats", false, "print what the counters of rank 0's node grew by")
+	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
 	flags.BoolVar(&c.prefetch, "prefetch", true, "ask for edge rows ahead of their use")
 	flags.BoolVar(&c.ceiling, "ceiling", false, "measure what ranks reach that exchange nothing, in turn with the shared and the serial run")
 	flags.StringVar(&c.name, "name", "sor", "`name` of the segment and the barrier")
@@ -148,15 +148,13 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err != nil {
 		return err
 	}
+	if c.stats {
+		if report.Nodes, err = t.Gather(ctx, before); err != nil {
+			return err
+		}
+	}
 	if t.Rank != 0 {
 		return t.Leave(ctx)
-	}
-	after, err := t.Stats(ctx)
-	if err != nil {
-		return err
-	}
-	if c.stats {
-		report.Stats = team.Since(before, after)
 	}
 	if err := t.Segment.Prefault(0, t.Segment.Size(), false); err != nil {
 		return err

@@ -144,6 +144,10 @@ func TestRanks(t *testing.T) {
 			if r.Ceiling > 0 != c.ceiling {
 				t.Errorf("the ceiling is %v", r.Ceiling)
 			}
+			// All ranks are on one node here, whose counters count once.
+			if len(r.Nodes) != 1 || r.Nodes[0].Node != 0 || r.Nodes[0].Counters["requests"] == 0 {
+				t.Errorf("counters %+v", r.Nodes)
+			}
 			for rank, text := range out[1:] {
 				if text != "" {
 					t.Errorf("rank %d says %q", rank+1, text)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/internal/table"
 )
 
 // WriteJSON writes the results as one list.
@@ -23,54 +25,32 @@ func WriteJSON(w io.Writer, results []Result) error {
 	return enc.Encode(results)
 }
 
-var columns = []string{"case", "unit", "p50", "p99", "n", "spread", "floor p50", "spread", "ratio", "cpu", "floor cpu", "floor"}
+var columns = []string{"case ", "unit ", "p50", "p99", "n", "spread", "floor p50", "spread", "ratio", "cpu", "floor cpu", "floor "}
 
 // row is the result in columns.
-func (r *Result) row() []string {
+func (r *Result) row() []any {
 	if r.Error != "" {
-		return []string{r.Name, r.Unit, "failed", "", "", "", "", "", "", "", "", r.Floor}
+		return []any{r.Name, r.Unit, "failed", "", "", "", "", "", "", "", "", r.Floor}
 	}
-	return []string{r.Name, r.Unit, figure(r.P50), figure(r.P99), strconv.FormatUint(r.N, 10), percent(r.Spread),
-		figure(r.FloorP50), percent(r.FloorSpread), figure(r.Ratio),
-		figure(r.CPU), figure(r.FloorCPU), r.Floor}
+	return []any{r.Name, r.Unit, figure(r.P50), figure(r.P99), r.N, percent(r.Spread), figure(r.FloorP50), percent(r.FloorSpread),
+		figure(r.Ratio), figure(r.CPU), figure(r.FloorCPU), r.Floor}
 }
 
-// isText says which columns are not numbers.
-func isText(column int) bool { return column < 2 || column == len(columns)-1 }
-
-// WriteTable writes the results for people, and why cases failed.
-func WriteTable(w io.Writer, results []Result) error {
-	rows := [][]string{columns}
+func allRows(results []Result) (rows [][]any) {
 	for i := range results {
 		rows = append(rows, results[i].row())
 	}
-	widths := make([]int, len(columns))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], len(cell))
-		}
-	}
-	var b strings.Builder
-	for _, row := range rows {
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-len(cell))
-			switch {
-			case i == len(row)-1:
-				b.WriteString(cell)
-			case isText(i):
-				b.WriteString(cell + pad + "  ")
-			default:
-				b.WriteString(pad + cell + "  ")
-			}
-		}
-		b.WriteString("\n")
-	}
+	return rows
+}
+
+// WriteTable writes the results for people, and why cases failed.
+func WriteTable(w io.Writer, results []Result) error {
+	err := table.Print(w, "", columns, allRows(results))
 	for i := range results {
-		if r := &results[i]; r.Error != "" {
-			fmt.Fprintf(&b, "%s failed: %s\n", r.Name, r.Error)
+		if r := &results[i]; r.Error != "" && err == nil {
+			_, err = fmt.Fprintf(w, "%s failed: %s\n", r.Name, r.Error)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
 	return err
 }
 
@@ -148,17 +128,8 @@ Spread is the range of the middle 80 %% of the blocks' medians over p50.
 | command | %s |
 
 `, m.Date.Format("2006-01-02 15:04 MST"), m.Processors, m.Processor, m.Memory, m.Load, m.Kernel, m.Go, "`"+command+"`")
-	fmt.Fprintf(&b, "| %s |\n|", strings.Join(columns, " | "))
-	for i := range columns {
-		if isText(i) {
-			b.WriteString("---|")
-		} else {
-			b.WriteString("--:|")
-		}
-	}
-	b.WriteString("\n")
-	for i := range results {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(results[i].row(), " | "))
+	if err := table.Markdown(&b, columns, allRows(results)); err != nil {
+		return err
 	}
 	b.WriteString("\n")
 	for i := range results {

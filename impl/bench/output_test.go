@@ -54,6 +54,7 @@ func TestWriteJSON(t *testing.T) {
 }
 
 const wantTable = `case                  unit     p50   p99  n  spread  floor p50  spread  ratio   cpu  floor cpu  floor
+--------------------  ----  ------  ----  -  ------  ---------  ------  -----  ----  ---------  --------------
 read-fault/threads=1  us      20.0  30.0  4     0 %       5.00     0 %   4.00  10.0       2.00  1 uffd + 1 tcp
 scan                  MB/s  failed                                                              tcp bulk
 scan failed: the far side is gone
@@ -76,7 +77,7 @@ const wantReport = `| date | 2026-01-02 03:04 UTC |
 | command | ` + "`momenode bench`" + ` |
 
 | case | unit | p50 | p99 | n | spread | floor p50 | spread | ratio | cpu | floor cpu | floor |
-|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
+|:--- |:--- | ---:| ---:| ---:| ---:| ---:| ---:| ---:| ---:| ---:|:--- |
 | read-fault/threads=1 | us | 20.0 | 30.0 | 4 | 0 % | 5.00 | 0 % | 4.00 | 10.0 | 2.00 | 1 uffd + 1 tcp |
 | scan | MB/s | failed |  |  |  |  |  |  |  |  | tcp bulk |
 

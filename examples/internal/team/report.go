@@ -7,23 +7,26 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/mome-dsm/mome/internal/table"
 )
 
 // Report is what a program says at the end, as a table or as a line of JSON.
 type Report struct {
-	Program  string            `json:"program"`
-	Size     string            `json:"size"`
-	Ranks    int               `json:"ranks"`
-	Shared   float64           `json:"shared_seconds,omitempty"` // on shared memory
-	Serial   float64           `json:"serial_seconds"`           // the same in one process
-	Speedup  float64           `json:"speedup,omitempty"`
-	Ceiling  float64           `json:"ceiling,omitempty"`  // the speed-up of ranks that exchange nothing
-	Checks   string            `json:"checks,omitempty"`   // what else was verified
-	Verified *bool             `json:"verified,omitempty"` // nil: there is nothing to compare with
-	Digest   string            `json:"digest"`             // SHA-256 of the answer
-	Stats    map[string]uint64 `json:"stats,omitempty"`
+	Program  string   `json:"program"`
+	Size     string   `json:"size"`
+	Ranks    int      `json:"ranks"`
+	Shared   float64  `json:"shared_seconds,omitempty"` // on shared memory
+	Serial   float64  `json:"serial_seconds"`           // the same in one process
+	Speedup  float64  `json:"speedup,omitempty"`
+	Ceiling  float64  `json:"ceiling,omitempty"`  // the speed-up of ranks that exchange nothing
+	Checks   string   `json:"checks,omitempty"`   // what else was verified
+	Verified *bool    `json:"verified,omitempty"` // nil: there is nothing to compare with
+	Digest   string   `json:"digest"`             // SHA-256 of the answer
+	Nodes    []Growth `json:"nodes,omitempty"`    // what the counters of each node grew by
 }
 
 // ErrWrong says that an answer was not verified.
@@ -64,7 +67,7 @@ func (r *Report) table(w io.Writer) error {
 		row("ranks", "%d", r.Ranks)
 		row("shared memory", "%.3f s", r.Shared)
 	}
-	row("serial", "%.3f s", r.Serial)
+	row("one process", "%.3f s", r.Serial)
 	if r.Ranks > 0 {
 		row("speed-up", "%.2f", r.Speedup)
 	}
@@ -83,19 +86,34 @@ func (r *Report) table(w io.Writer) error {
 	default:
 		row("answer", "NOT verified")
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Stats)) {
-		row(name, "%d", r.Stats[name])
+	if err := t.Flush(); err != nil || len(r.Nodes) == 0 {
+		return err
 	}
-	return t.Flush()
+	return r.counters(w)
 }
 
-// Since is the growth of counters.
-func Since(before, after map[string]uint64) map[string]uint64 {
-	grown := make(map[string]uint64)
-	for name, v := range after {
-		if d := v - before[name]; d != 0 {
-			grown[name] = d
+// counters is what moved, by node and in all, beside one process, where nothing
+// moves. Counters that grew nowhere are left out.
+func (r *Report) counters(w io.Writer) error {
+	all := make(map[string]uint64)
+	for _, n := range r.Nodes {
+		for name, v := range n.Counters {
+			all[name] += v
 		}
 	}
-	return grown
+	names := []string{"what ", "one process", "all nodes"}
+	first := []any{"seconds", fmt.Sprintf("%.3f", r.Serial), fmt.Sprintf("%.3f", r.Shared)}
+	for _, n := range r.Nodes {
+		names = append(names, fmt.Sprintf("node %d", n.Node))
+		first = append(first, "")
+	}
+	rows := [][]any{first}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		row := []any{strings.ReplaceAll(name, "_", " "), 0, all[name]}
+		for _, n := range r.Nodes {
+			row = append(row, n.Counters[name])
+		}
+		rows = append(rows, row)
+	}
+	return table.Print(w, "What moved", names, rows)
 }

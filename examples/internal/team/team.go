@@ -126,9 +126,6 @@ func (t *Team) Timed(ctx context.Context, work func() error) (time.Duration, err
 	return time.Since(start), nil
 }
 
-// Stats is the counters of this rank's node.
-func (t *Team) Stats(ctx context.Context) (map[string]uint64, error) { return t.node.Stats(ctx) }
-
 // Leave detaches, when all ranks have called it. Rank 0 removes the segment.
 func (t *Team) Leave(ctx context.Context) error {
 	err := t.Wait(ctx)
