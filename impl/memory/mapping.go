@@ -245,7 +245,8 @@ func (m *Mapping) Wake(p addr.PageNum, n int64) error {
 // punch does not end it, and no fault asks for that. Pages that the application
 // has unmapped itself are passed over.
 //
-// Preconditions: the pages are holes (else ErrExists).
+// Preconditions: the pages are holes. Of one that is not the mapping keeps what it
+// has, who waits for it faults again, and the error is ErrExists.
 func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 	m.segment.offset(p, n)
 	if n == 0 {
@@ -275,8 +276,9 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 		case unix.EEXIST:
 			// A page that was protected leaves a marker behind in the page
 			// table, which outlives a punch, and which the kernel does not
-			// overwrite with poison.
-			if cleared != at {
+			// overwrite with poison. A page that is there keeps its protection:
+			// whoever waits to store to it has no right to.
+			if _, here := m.segment.firstPresent(pageAt(at), 1); !here && cleared != at {
 				cleared = at
 				if errno := m.writeprotect(at, at+addr.PageSize, modeWriteprotectDontWake); errno != 0 {
 					return pageError("poison", pageAt(at), errno)

@@ -522,6 +522,25 @@ func TestUserModeOnlyBreaksSystemCalls(t *testing.T) {
 	}
 }
 
+// TestPoisonGivesNoRight has a store wait for a page that is still there when it
+// is poisoned: the store faults again, it is not let through.
+func TestPoisonGivesNoRight(t *testing.T) {
+	s := newSegment(t, 1)
+	a := startApplication(t, s, applicationOptions{})
+	okN(t, 1)(a.Copy(testFirst, pattern(1, 1), false))
+	store := a.begin(request{Op: "store", Val: 99})
+	a.expect(testFirst, true, WriteProtect)
+	wantErr(t, a.Poison(testFirst, 1), ErrExists)
+	a.expect(testFirst, true, WriteProtect)
+	if got := binary.NativeEndian.Uint64(s.Page(testFirst)); got != 1<<32 {
+		t.Fatalf("the page has %#x", got)
+	}
+	ok(t, s.Poison(testFirst, 1))
+	if r := a.outcome(store); !strings.HasPrefix(r.Err, "signal") {
+		t.Fatalf("a store that waits for a poisoned page: %+v", r)
+	}
+}
+
 func TestPoison(t *testing.T) {
 	s := newSegment(t, 4)
 	a := startApplication(t, s, applicationOptions{})
