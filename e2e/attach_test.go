@@ -313,7 +313,7 @@ func TestForeignClients(t *testing.T) {
 					f.t.Errorf("an id that is in use: %v", reply)
 				}
 			}},
-			{"too many requests", func(f *foreign) {
+			{"many requests", func(f *foreign) {
 				f.hello()
 				name := c.name() + "-many"
 				holder := c.foreign(f.t).hello()
@@ -326,8 +326,7 @@ func TestForeignClients(t *testing.T) {
 				for i := range 129 {
 					f.request(lockAcquire(fmt.Sprint(name, i), 0))
 				}
-				f.fails("129 requests at once", attachpb.Code_CODE_INVALID)
-				f.over("129 requests at once")
+				f.alive("many requests at once")
 				holder.alive("another connection")
 			}},
 		} {

@@ -279,7 +279,7 @@ func (c *Client) send(req *attachpb.Request, fds []int) (chan answer, error) {
 
 	packet, err := EncodeRequest(req)
 	if err == nil {
-		err = c.socket.write(packet, fds)
+		err = c.socket.write(packet, fds, 0)
 		if closedErr(err) {
 			// The node hung up. Whoever reads finds out why, and answers.
 			return ch, nil

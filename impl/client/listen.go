@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -111,9 +111,11 @@ func (l *Listener) Close() error { return l.inner.Close() }
 // Conn is the node's end of one application's connection. The node owns it and
 // closes it.
 type Conn struct {
-	socket *socket
-	peer   Peer
-	hello  bool // the first request has been read; of ReadRequest
+	socket  *socket
+	replies replies
+	peer    Peer
+	hello   bool        // the first request has been read; of ReadRequest
+	unread  atomic.Bool // the node has hung up: the application does not read
 }
 
 func newConn(inner *net.UnixConn, helloTime time.Duration) (*Conn, error) {
@@ -139,7 +141,7 @@ func newConn(inner *net.UnixConn, helloTime time.Duration) (*Conn, error) {
 		s.close()
 		return nil, err
 	}
-	return &Conn{socket: s, peer: peer}, nil
+	return &Conn{socket: s, replies: replies{socket: s}, peer: peer}, nil
 }
 
 // Peer is who attached.
@@ -159,6 +161,9 @@ func (c *Conn) ReadRequest() (*attachpb.Request, []int, error) {
 	for {
 		packet, fds, err := c.socket.read(0)
 		if err != nil {
+			if c.unread.Load() {
+				return nil, nil, errUnread
+			}
 			if err == unix.EAGAIN {
 				err = fmt.Errorf("%w: no Hello in time", ErrMalformed)
 			}
@@ -212,21 +217,15 @@ func (c *Conn) refuse(id uint64, err error) {
 }
 
 // WriteReply sends a reply, or an event if its id is zero, with descriptors,
-// which stay the caller's. Any goroutine may call it; it blocks while the
-// application's socket buffer (some hundred replies) is full, so a goroutine
-// that serves others must not.
+// which stay the caller's. Any goroutine may call it, and it never waits for the
+// application: what its socket does not take is sent later, in order. It hangs
+// up on an application that leaves some MiB unread.
 func (c *Conn) WriteReply(rep *attachpb.Reply, fds ...int) error {
 	packet, err := EncodeReply(rep)
 	if err != nil {
 		return err
 	}
-	if err := c.socket.write(packet, fds); err != nil {
-		if closedErr(err) {
-			return io.EOF
-		}
-		return err
-	}
-	return nil
+	return c.writeReply(packet, fds)
 }
 
 // WriteDone answers a request that returns nothing.
@@ -239,6 +238,16 @@ func (c *Conn) WriteDone(id uint64) error {
 func (c *Conn) WriteError(id uint64, err error) error {
 	e := &attachpb.Error{Code: CodeOf(err), Message: messageOf(err)}
 	return c.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Error{Error: e}})
+}
+
+// Process is a pidfd of the process that connected, which the caller owns. The
+// error is ESRCH or EINVAL if it is gone.
+func (c *Conn) Process() (int, error) {
+	if !c.socket.enter() {
+		return -1, net.ErrClosed
+	}
+	defer c.socket.leave()
+	return unix.GetsockoptInt(c.socket.fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD) // Linux 6.5
 }
 
 // Close hangs up. It may be called more than once and from any goroutine; it

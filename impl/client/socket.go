@@ -151,8 +151,9 @@ func (s *socket) receive(flags int) (n, oobn, got int, err error) {
 }
 
 // write sends one packet with descriptors, which stay the caller's. Packets of
-// several goroutines do not mix: the kernel takes each as a whole.
-func (s *socket) write(packet []byte, fds []int) error {
+// several goroutines do not mix: the kernel takes each as a whole. With
+// unix.MSG_DONTWAIT among the flags it returns unix.EAGAIN where it would sleep.
+func (s *socket) write(packet []byte, fds []int, flags int) error {
 	if !s.enter() {
 		return net.ErrClosed
 	}
@@ -163,7 +164,7 @@ func (s *socket) write(packet []byte, fds []int) error {
 	}
 	defer runtime.KeepAlive(fds)
 	for {
-		_, err := unix.SendmsgN(s.fd, packet, oob, nil, unix.MSG_NOSIGNAL)
+		_, err := unix.SendmsgN(s.fd, packet, oob, nil, flags|unix.MSG_NOSIGNAL)
 		if err != unix.EINTR {
 			return err
 		}

@@ -206,7 +206,7 @@ func TestReadRequestRefusesAndHangsUp(t *testing.T) {
 				if i == len(c.packets)-1 {
 					fds = c.fds
 				}
-				if err := app.write(p, fds); err != nil {
+				if err := app.write(p, fds, 0); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -256,7 +256,7 @@ func TestUnsupportedRequestGoesOn(t *testing.T) {
 	app.mu.Lock()
 	app.waiting[77] = ch
 	app.mu.Unlock()
-	if err := app.socket.write(later(77), nil); err != nil {
+	if err := app.socket.write(later(77), nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := (<-ch).unpack(); !errors.Is(err, ErrUnsupported) {
@@ -479,7 +479,7 @@ func TestDialReportsARefusal(t *testing.T) {
 func TestEvents(t *testing.T) {
 	events := make(chan *attachpb.Reply, 4)
 	_, conn, _ := attach(t, Config{Event: func(e *attachpb.Reply) { events <- e }})
-	if err := conn.socket.write(later(0), nil); err != nil { // of a later version: ignored
+	if err := conn.socket.write(later(0), nil, 0); err != nil { // of a later version: ignored
 		t.Fatal(err)
 	}
 	conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{Segment: someRef}}})

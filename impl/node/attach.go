@@ -20,10 +20,6 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
-// maxOutstanding bounds the requests of one application that wait for their
-// answer: so answers never fill its socket.
-const maxOutstanding = 128
-
 // application is one attached process.
 type application struct {
 	node  *Node
@@ -40,6 +36,7 @@ type application struct {
 	mu          sync.Mutex // guards the fields below
 	name        string
 	watch       *os.File            // the process is killed when it is closed
+	killed      bool                // by that
 	mapped      map[uint64]*segment // by generation: Map was answered
 	mappings    map[uint64]*mapping
 	outstanding int
@@ -50,6 +47,14 @@ func (n *Node) acceptApplications() {
 	defer n.tasks.Done()
 	for {
 		conn, err := n.attach.Accept()
+		if isTemporary(err) {
+			n.log.Warn("an application could not be accepted", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-n.ctx.Done():
+			}
+			continue
+		}
 		if err != nil {
 			if n.ctx.Err() == nil {
 				n.fail(fmt.Errorf("node %d cannot accept applications: %w", n.id, err))
@@ -59,6 +64,19 @@ func (n *Node) acceptApplications() {
 		n.tasks.Add(1)
 		go n.serveApplication(conn)
 	}
+}
+
+// acceptPause is how long no application is accepted after this process or the
+// machine had no descriptors or memory left.
+const acceptPause = 100 * time.Millisecond
+
+func isTemporary(err error) bool {
+	for _, t := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.ECONNABORTED} {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) serveApplication(conn *client.Conn) {
@@ -72,9 +90,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
 		mapped: make(map[uint64]*segment), mappings: make(map[uint64]*mapping),
 		name: fmt.Sprintf("process %d", conn.Peer().PID), process: -1}
-	// The connection is open, so the process that made it, or one that it gave
-	// the connection to, lives.
-	if fd, err := unix.PidfdOpen(conn.Peer().PID, 0); err == nil {
+	if fd, err := conn.Process(); err == nil {
 		a.process = fd
 		defer unix.Close(fd)
 	}
@@ -82,6 +98,12 @@ func (n *Node) serveApplication(conn *client.Conn) {
 		conn.Close()
 		return
 	}
+	ended, err := a.hangUpAtDeath()
+	if err != nil {
+		n.log.Warn("an application was hung up on", "application", a.title(), "error", err)
+		conn.Close()
+	}
+	defer ended()
 	for {
 		req, fds, err := conn.ReadRequest()
 		if err != nil {
@@ -97,11 +119,44 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	a.detach()
 }
 
+// hangUpAtDeath hangs up when the process is dead, though others may have copies
+// of its end of the connection: a child that it has forked. ended ends that.
+func (a *application) hangUpAtDeath() (ended func(), err error) {
+	fd, err := unix.FcntlInt(uintptr(a.process), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return func() {}, fmt.Errorf("its process is gone: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // for the netpoller
+		unix.Close(fd)
+		return func() {}, err
+	}
+	process := os.NewFile(uintptr(fd), "pidfd")
+	raw, err := process.SyscallConn()
+	if err != nil {
+		process.Close()
+		return func() {}, err
+	}
+	a.node.tasks.Add(1)
+	go func() {
+		defer a.node.tasks.Done()
+		looked := false
+		// The descriptor of a dead process is readable.
+		if raw.Read(func(uintptr) bool { again := looked; looked = true; return again }) == nil {
+			a.conn.Close()
+		}
+	}()
+	return func() { process.Close() }, nil
+}
+
 // detach frees what the application held. Its pages stay with the node.
 func (a *application) detach() {
-	killed := a.hangUp()
 	a.conn.Close()
-	if killed {
+	a.letRead()
+	a.hangUp()
+	a.mu.Lock()
+	kill := a.killed && len(a.mappings) > 0
+	a.mu.Unlock()
+	if kill {
 		// Until it is dead it may store, to pages that Protect must still reach.
 		a.awaitDeath()
 	}
@@ -122,29 +177,55 @@ func (a *application) detach() {
 	a.node.removeApplication(a)
 }
 
-// hangUp has the kernel kill the process, and says so. A process that has
-// detached in order, or is dead, has given up its end of the watch.
-func (a *application) hangUp() (killed bool) {
+// letRead gives a process that was told why it is hung up on the time to say so
+// and to end. One that has detached in order, or is dead, needs none.
+func (a *application) letRead() {
+	for end := time.Now().Add(failGrace); a.watching() && a.node.ctx.Err() == nil && time.Now().Before(end); {
+		fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}} // a negative one is passed over
+		_, _ = unix.Poll(fds, 1)
+	}
+}
+
+// watching says whether the process still has its end of the watch.
+func (a *application) watching() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.watchOpen()
+}
+
+// watchOpen is watching.
+// Preconditions: a.mu is held.
+func (a *application) watchOpen() bool {
 	if a.watch == nil {
 		return false
 	}
 	_, _, err := unix.Recvfrom(int(a.watch.Fd()), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == unix.EAGAIN
+}
+
+// hangUp has the kernel kill the process. One that has detached in order, or is
+// dead, has given up its end of the watch.
+func (a *application) hangUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.watch == nil {
+		return
+	}
+	a.killed = a.watchOpen()
 	a.watch.Close()
 	a.watch = nil
-	return err == unix.EAGAIN
 }
 
 // deathTime bounds the wait for a process that the kernel is killing: with all of
 // the global space mapped it has much to give back.
 const deathTime = 30 * time.Second
 
-// awaitDeath returns when the process has ended.
+// awaitDeath returns when the process has ended. It may not have armed its watch.
 func (a *application) awaitDeath() {
 	if a.process < 0 {
 		return
 	}
+	_ = unix.PidfdSendSignal(a.process, unix.SIGKILL, nil, 0) // it may be dead
 	deadline := time.Now().Add(deathTime)
 	for {
 		fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}}
@@ -204,7 +285,7 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 		out.flush()
 		return true
 	}
-	return a.later(func() {
+	return a.later(req.Id, func() {
 		switch b := req.Body.(type) {
 		case *attachpb.Request_Create:
 			a.reply(req.Id, func() (*attachpb.Segment, error) { return a.create(b.Create) })
@@ -232,9 +313,9 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 }
 
 // later runs work that may wait, on a goroutine of its own.
-func (a *application) later(work func()) bool {
+func (a *application) later(id uint64, work func()) bool {
 	if !a.begun() {
-		return false
+		return a.refuse(id)
 	}
 	a.tasks.Add(1)
 	go func() {
@@ -246,19 +327,20 @@ func (a *application) later(work func()) bool {
 }
 
 // begun counts a request that will be answered later. It returns false if there
-// are too many, and the connection must end.
+// are too many: the request is to be refused.
 func (a *application) begun() bool {
 	a.mu.Lock()
-	many := a.outstanding == maxOutstanding
-	if !many {
-		a.outstanding++
+	defer a.mu.Unlock()
+	if a.outstanding == client.MaxOutstanding {
+		return false
 	}
-	a.mu.Unlock()
-	if many {
-		a.node.log.Warn("an application was hung up on: too many requests at once", "application", a.title(), "limit", maxOutstanding)
-		_ = a.conn.WriteError(0, fmt.Errorf("%w: more than %d requests at once", client.ErrInvalid, maxOutstanding)) // it may be gone
-	}
-	return !many
+	a.outstanding++
+	return true
+}
+
+// refuse answers a request that begun did not count.
+func (a *application) refuse(id uint64) bool {
+	return a.conn.WriteError(id, fmt.Errorf("%w: more than %d requests of this process wait already", client.ErrInvalid, client.MaxOutstanding)) == nil
 }
 
 // finished is the end of what begun counted.

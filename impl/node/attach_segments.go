@@ -166,12 +166,17 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
 	}
 	m := &mapping{seg: seg, uffd: u}
-	a.mu.Lock()
-	a.mappings[uint64(seg.core.Generation)] = m
-	a.mu.Unlock()
 	seg.mu.Lock()
 	seg.mappings[m] = a
 	seg.mu.Unlock()
+	if seg.removed.Load() {
+		// Nobody may have told it: the one who removes looked before.
+		a.unmap(m)
+		return fmt.Errorf("%w: %q", client.ErrRemoved, r.Segment.Name)
+	}
+	a.mu.Lock()
+	a.mappings[uint64(seg.core.Generation)] = m
+	a.mu.Unlock()
 	a.node.tasks.Add(1)
 	go a.node.serveFaults(m)
 	return nil

@@ -105,15 +105,17 @@ func startNodes(t testing.TB, count int, edit func(*Config)) []*Node {
 // program is a process attached to a node. It does what it is told, a line at a
 // time.
 type program struct {
-	t   testing.TB
-	in  io.WriteCloser
-	out *bufio.Reader
+	t       testing.TB
+	in      io.WriteCloser
+	out     *bufio.Reader
+	mayFail bool // it ends by itself or is killed, in the course of the test
 }
 
 // startProgram attaches one; it ends before the nodes do.
 func startProgram(t testing.TB, n *Node) *program {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], programArgument, n.cfg.Socket)
+	p := &program{t: t}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -128,25 +130,42 @@ func startProgram(t testing.TB, n *Node) *program {
 	}
 	t.Cleanup(func() {
 		in.Close()
-		if err := cmd.Wait(); err != nil {
+		if err := cmd.Wait(); err != nil && !p.mayFail {
 			t.Errorf("a program: %v", err)
 		}
 	})
-	return &program{t, in, bufio.NewReader(out)}
+	p.in, p.out = in, bufio.NewReader(out)
+	return p
 }
 
 // do has the program carry one order out, and returns its answer.
 func (p *program) do(order string) string {
 	p.t.Helper()
-	if _, err := fmt.Fprintln(p.in, order); err != nil {
-		p.t.Fatalf("%s: %v", order, err)
-	}
+	p.begin(order)
 	answer, err := p.out.ReadString('\n')
 	answer, ok := strings.CutPrefix(strings.TrimSpace(answer), "done")
 	if err != nil || !ok {
 		p.t.Fatalf("%s: %q, %v", order, answer, err)
 	}
 	return strings.TrimSpace(answer)
+}
+
+// begin has the program begin with one order.
+func (p *program) begin(order string) {
+	p.t.Helper()
+	if _, err := fmt.Fprintln(p.in, order); err != nil {
+		p.t.Fatalf("%s: %v", order, err)
+	}
+}
+
+// rest is what the program says until it ends.
+func (p *program) rest() string {
+	p.t.Helper()
+	text, err := io.ReadAll(p.out)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // sharedPages is the size of the segment that load and store are about.
@@ -166,7 +185,7 @@ func programMain(socket string) error {
 		_, _ = fmt.Sscan(in.Text(), &verb, &number) // not every verb has a number
 		var err error
 		switch verb {
-		case "load", "store":
+		case "load", "store", "open", "sequence", "sum":
 			if shared == nil {
 				n, err := mome.Connect(ctx, mome.WithSocket(socket))
 				if err != nil {
@@ -179,7 +198,22 @@ func programMain(socket string) error {
 				}
 				shared = s.Bytes()
 			}
-			access(shared, verb == "store")
+			switch verb {
+			case "load", "store":
+				access(shared, verb == "store")
+			case "sequence":
+				for i := range number {
+					shared[i*addr.PageSize+1]++
+				}
+			case "sum":
+				sum := 0
+				for i := range sharedPages {
+					sum += int(shared[i*addr.PageSize])
+				}
+				answer = fmt.Sprint(sum)
+			}
+		case "deaf":
+			err = deaf(socket)
 		case "begin":
 			err = l.begin(number)
 		case "remove":

@@ -36,7 +36,8 @@
 //
 // One thread for each mapping reads its userfaultfd. One for each link reads its
 // socket, one for each application its attach socket. One ends residences.
-// Goroutines: one for each request of an application that waits for something.
+// Goroutines: one for each request of an application that waits for something,
+// one for each application that waits for its death.
 //
 // # Locks
 //
@@ -46,9 +47,13 @@
 //	└── shard.mu          all of them in the order of their index, or one
 //	    ├── residences.mu
 //	    ├── segment.mu
+//	    ├── fetching.mu
 //	    └── a link's own lock, in Append
-//	syncs.mu              locks and barriers; under it a link's own lock
-//	Node.mu, application.mu   leaves
+//	syncs.mu              locks and barriers
+//	├── application.mu
+//	├── an attach socket's own lock: to answer never waits for the application
+//	└── a link's own lock, in AppendSync
+//	inbox.mu, Node.mu     leaves
 //
 // Links are flushed when no lock is held. System calls that change page tables
 // are made under the lock of the page's shard: that is what makes the frame
@@ -58,7 +63,8 @@
 //
 // In this version the members of a cluster are fixed. A peer that is lost, a
 // peer that breaks the protocol, or memory that cannot be changed ends the run
-// on this node: no page is granted by guess. Applications are told, and killed
+// on this node: no page is granted by guess, and from then on nothing is granted,
+// sent or taken at all. Applications are told, and killed
 // by the kernel if they do not end, because nobody answers for their memory any
 // more.
 package node

@@ -59,7 +59,9 @@ func (s *shard) keep(a arrival) {
 	}
 }
 
-// failMemory ends the run: this node cannot keep its promise about a page.
+// failMemory ends the run: this node cannot keep its promise about a page. The
+// core takes the step that failed for done, so that nothing of what it says from
+// then on may leave this node.
 func (n *Node) failMemory(err error) {
 	n.fail(fmt.Errorf("node %d cannot change its memory: %w", n.id, err))
 }
@@ -137,7 +139,7 @@ func (s *shard) carryOut() {
 		}
 	}
 	for _, a := range s.fills.rest() {
-		if !s.withhold(a) {
+		if !s.withhold(a) && !s.node.halted.Load() {
 			s.keep(a)
 		}
 	}
@@ -183,7 +185,8 @@ func (s *shard) extend(r *run, next run) {
 }
 
 func (s *shard) endRun(r *run) {
-	if r.n == 0 {
+	if r.n == 0 || s.node.halted.Load() {
+		r.n = 0
 		return
 	}
 	var err error
@@ -243,6 +246,9 @@ func (s *shard) install(r *run) error {
 }
 
 func (s *shard) effect(e *protocol.Effect, r *run) {
+	if s.node.halted.Load() {
+		return // an effect before this one may have failed
+	}
 	if s.catchUp(e); s.putOff(e) {
 		return
 	}

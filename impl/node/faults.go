@@ -58,7 +58,7 @@ func (n *Node) fault(m *mapping, f *memory.Fault) {
 // fault asks for the page, and answers at once if the node has it.
 func (s *shard) fault(e *errand) {
 	if e.mapping.seg.removed.Load() {
-		e.mapping.poison(e.page)
+		e.mapping.seg.doom(waitingAccess{e.mapping, e.page})
 		return
 	}
 	kind := protocol.InReadFault

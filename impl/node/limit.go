@@ -30,13 +30,17 @@ const (
 	limitSlack = 32
 	// shedAtOnce is how many frames of a shard are given up under its lock.
 	shedAtOnce = 256
+	// limitPatience is the longest interval between two looks while nothing can
+	// be given up: to look costs time in proportion to the pages held.
+	limitPatience = 2 * time.Second
 )
 
 // keepLimit gives frames up whenever the node has more than its limit.
 func (n *Node) keepLimit() {
 	defer n.tasks.Done()
 	slots := n.conf.Slots // fixed, as the members are
-	tick := time.NewTicker(limitInterval)
+	interval, told := limitInterval, false
+	tick := time.NewTimer(interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -44,20 +48,32 @@ func (n *Node) keepLimit() {
 			return
 		case <-tick.C:
 		}
+		tick.Reset(interval)
 		used, err := n.resident()
 		if err != nil {
 			n.fail(fmt.Errorf("node %d cannot measure its memory: %w", n.id, err))
 			return
 		}
 		if used <= n.cfg.Memory {
+			interval, told = limitInterval, false
 			continue
 		}
-		pages := (used-n.cfg.Memory+n.cfg.Memory/limitSlack)>>addr.PageShift + 1
+		want := (used-n.cfg.Memory+n.cfg.Memory/limitSlack)>>addr.PageShift + 1
+		pages := want
 		for i := range n.shards {
 			pages -= n.shards[i].dropCopies(pages)
 		}
 		for i := range n.shards {
 			pages -= n.shards[i].pushHome(n.ctx, slots, pages)
+		}
+		if pages < want {
+			interval = limitInterval
+			continue
+		}
+		interval = min(2*interval, limitPatience)
+		if !told {
+			n.log.Warn("memory is beyond its limit, and what is left has its home here", "bytes", used, "limit", n.cfg.Memory)
+			told = true
 		}
 	}
 }

@@ -26,9 +26,9 @@ type reader struct {
 // flushEvery bounds for how many frames in a row the answers wait.
 const flushEvery = 8
 
-// link is the link with a peer.
+// link is the link with a peer; nil if nothing is to be sent to it any more.
 func (n *Node) link(peer addr.NodeID) *wire.Link {
-	if int(peer) >= len(n.peers) {
+	if int(peer) >= len(n.peers) || n.halted.Load() {
 		return nil
 	}
 	return n.peers[peer]
@@ -55,6 +55,9 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	if !r.open {
 		<-n.connected
 		r.open = true
+	}
+	if n.halted.Load() {
+		return
 	}
 	first := 0
 	for j := range f.Syncs {
@@ -97,16 +100,16 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 				seg.stats.pagesIn.Add(1)
 			}
 		}
-		if len(s.early) > 0 && s.waitsBehind(peer, m.Page) {
-			s.early = append(s.early, earlyMessage{peer, *m, slices.Clone(page)})
-			continue
+		err := error(protocol.ErrEarly)
+		if len(s.early) == 0 || !s.waitsBehind(peer, m.Page) {
+			err = s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
 		}
-		switch err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page); {
-		case err == nil:
-		case errors.Is(err, protocol.ErrEarly):
-			s.early = append(s.early, earlyMessage{peer, *m, slices.Clone(page)})
-		default:
+		if errors.Is(err, protocol.ErrEarly) {
+			err = s.keepEarly(peer, m, page)
+		}
+		if err != nil {
 			n.refuse(peer, err)
+			break
 		}
 	}
 	if s != nil {
@@ -123,8 +126,8 @@ func (n links) Idle(peer addr.NodeID) {
 	r.out.flush()
 }
 
-// refuse ends the link with a peer that does not follow the protocol. In a
-// cluster of fixed members that is the end of the run.
+// refuse ends the run: a peer does not follow the protocol, and the members of
+// the cluster are fixed. Nothing of the peer's is taken from then on.
 func (n links) refuse(peer addr.NodeID, err error) {
 	n.fail(fmt.Errorf("node %d does not follow the protocol: %w", peer, err))
 }
@@ -137,6 +140,27 @@ func (n links) Down(peer addr.NodeID, err error) {
 		return
 	}
 	n.fail(fmt.Errorf("node %d is lost: %w", peer, err))
+}
+
+// maxEarly bounds the messages of one peer to one shard that are ahead of the
+// configuration. A peer has no more requests out than that, and about a segment
+// that this node has not heard of it has nothing else to say.
+const maxEarly = 2 * maxFetching
+
+// keepEarly keeps a message until the configuration has its segment.
+// Preconditions: s.mu is held.
+func (s *shard) keepEarly(peer addr.NodeID, m *protocol.Message, page []byte) error {
+	kept := 0
+	for i := range s.early {
+		if s.early[i].peer == peer {
+			kept++
+		}
+	}
+	if kept == maxEarly {
+		return fmt.Errorf("%w: more than %d messages about segments that are not there", protocol.ErrForeign, maxEarly)
+	}
+	s.early = append(s.early, earlyMessage{peer, *m, slices.Clone(page)})
+	return nil
 }
 
 // waitsBehind says whether an earlier message of the peer about the page waits

@@ -49,6 +49,7 @@ type Node struct {
 	trace     *trace.Recorder
 	linksUp   sync.WaitGroup
 	connected chan struct{} // closed when peers is complete
+	halted    atomic.Bool   // nothing is granted, sent or answered any more
 	sleepers  atomic.Int64
 	attach    *client.Listener
 
@@ -69,6 +70,8 @@ type Node struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
+
+	closeOnce sync.Once
 
 	mu      sync.Mutex // guards apps, failure, closing
 	apps    map[*application]struct{}
@@ -257,17 +260,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 		return err
 	}
 	for i := range n.shards {
-		s := &n.shards[i]
-		s.node = n
-		if s.log = n.trace.Shard(i); s.log == nil {
-			s.core = protocol.NewShard(n.id, n.incarnation, i, conf, nil)
-		} else {
-			o := &observer{log: s.log}
-			s.core = protocol.NewShard(n.id, n.incarnation, i, conf, o)
-			o.core = s.core
-		}
-		s.waiters = make(map[addr.PageNum][]waiter)
-		s.written = make(map[addr.PageNum][]func())
+		n.shards[i].form(n, i, conf)
 	}
 	n.startSyncs()
 	n.readers = make([]reader, len(v.Members))
@@ -292,7 +285,10 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	select {
 	case <-up:
 	case <-n.ended:
-		return n.Err()
+		if err := n.Err(); err != nil {
+			return err
+		}
+		return errors.New("mome: the cluster was dissolved before all its nodes were linked: another node was stopped")
 	case <-ctx.Done():
 		return fmt.Errorf("not all nodes of the cluster could be linked: %w", ctx.Err())
 	}
@@ -360,9 +356,11 @@ func (f *Failure) Error() string {
 func (f *Failure) Unwrap() error { return f.Cause }
 
 // fail ends the cluster's run on this node: every application is told, and
-// killed if it does not end by itself. No page is granted by mistake: what is
-// under way stays under way.
+// killed if it does not end by itself. No page is granted by mistake: from here
+// on no effect of the core is carried out and no message is sent or taken, and
+// what is under way stays under way.
 func (n *Node) fail(err error) {
+	n.halted.Store(true)
 	n.mu.Lock()
 	if n.failure != nil || n.closing {
 		n.mu.Unlock()
@@ -418,8 +416,11 @@ func (n *Node) removeApplication(a *application) {
 }
 
 // Close stops the node. Applications that are still attached are killed: nobody
-// answers for their memory any more. It may be called once.
-func (n *Node) Close() {
+// answers for their memory any more. It may be called again, and from any
+// goroutine, and returns when the node has stopped.
+func (n *Node) Close() { n.closeOnce.Do(n.close) }
+
+func (n *Node) close() {
 	n.mu.Lock()
 	n.closing = true
 	apps := make([]*application, 0, len(n.apps))
@@ -437,7 +438,7 @@ func (n *Node) Close() {
 	for _, a := range apps {
 		// The kernel kills the process at this hang-up, before anything that
 		// it could see changes.
-		_ = a.hangUp()
+		a.hangUp()
 		a.conn.Close()
 	}
 	if n.mesh != nil {

@@ -17,7 +17,7 @@ import (
 // of an idle process is exact to a millisecond only.
 type residences struct {
 	node *Node
-	wake int // eventfd: something earlier than all was added, or the end
+	wake int // eventfd: something earlier than all was added, or the end; written under mu unless closed
 
 	mu     sync.Mutex // guards queue and closed
 	queue  dueQueue
@@ -65,10 +65,12 @@ func (r *residences) retry(m *mapping, p addr.PageNum, n int64) {
 
 func (r *residences) push(d due) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return // the descriptor may be another's by now
+	}
 	heap.Push(&r.queue, d)
-	first := r.queue[0] == d
-	r.mu.Unlock()
-	if first {
+	if r.queue[0] == d {
 		r.signal()
 	}
 }
@@ -80,8 +82,8 @@ func (r *residences) signal() {
 
 func (r *residences) close() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed = true
-	r.mu.Unlock()
 	r.signal()
 }
 

@@ -25,10 +25,20 @@ type segment struct {
 
 	mu       sync.Mutex // guards what follows
 	mappings map[*mapping]*application
+	// A removed segment whose pages are taken away is emptied. Until then
+	// accesses that no page is granted for wait among the doomed.
+	emptied bool
+	doomed  []waitingAccess
 	// users are the node's table, until the segment is removed, every
 	// application that was given the memfd, until it unmaps, and whoever uses
 	// the memfds under no lock of a shard. The last one closes them.
 	users int
+}
+
+// waitingAccess is one that a process waits for.
+type waitingAccess struct {
+	mapping *mapping
+	page    addr.PageNum
 }
 
 // segmentStats counts since the node began; see SegmentStatus.
@@ -179,7 +189,7 @@ func (s *shard) forget(gone *segment) {
 		}
 		for _, w := range waiters {
 			if w.mapping != nil {
-				w.mapping.poison(p)
+				gone.doom(waitingAccess{w.mapping, p})
 			}
 			if w.fetched != nil {
 				w.fetched()
@@ -196,6 +206,31 @@ func (s *shard) forget(gone *segment) {
 		}
 		delete(s.written, p)
 	}
+	s.hot.forget(gone)
+}
+
+// doom has an access end in SIGBUS, now or as soon as the pages are taken away: a
+// page that is still there cannot be poisoned.
+func (s *segment) doom(a waitingAccess) {
+	s.mu.Lock()
+	emptied := s.emptied
+	if !emptied {
+		s.doomed = append(s.doomed, a)
+	}
+	s.mu.Unlock()
+	if emptied {
+		a.mapping.poison(a.page)
+	}
+}
+
+// empty says that the pages are taken away, and returns who waits for them.
+func (s *segment) empty() []waitingAccess {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.emptied = true
+	doomed := s.doomed
+	s.doomed = nil
+	return doomed
 }
 
 // removeSegment takes the pages away from every process: what faults from here
@@ -206,6 +241,9 @@ func (n *Node) removeSegment(s *segment) {
 	}
 	if err := s.home.Punch(s.core.First, s.core.Pages); err != nil {
 		n.fail(fmt.Errorf("segment %q cannot be taken away: %w", s.info.Name, err))
+	}
+	for _, a := range s.empty() {
+		a.mapping.poison(a.page)
 	}
 	s.mu.Lock()
 	apps := make(map[*application]bool)

@@ -40,6 +40,22 @@ type shard struct {
 	_ [64]byte // neighbours in the array share no cache line
 }
 
+// form makes the shard work. Who asks for the node's status may look already.
+func (s *shard) form(n *Node, index int, conf *protocol.Configuration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.node = n
+	if s.log = n.trace.Shard(index); s.log == nil {
+		s.core = protocol.NewShard(n.id, n.incarnation, index, conf, nil)
+	} else {
+		o := &observer{log: s.log}
+		s.core = protocol.NewShard(n.id, n.incarnation, index, conf, o)
+		o.core = s.core
+	}
+	s.waiters = make(map[addr.PageNum][]waiter)
+	s.written = make(map[addr.PageNum][]func())
+}
+
 // waiter is a process that gets access to a page when the node has it.
 type waiter struct {
 	mapping *mapping
@@ -172,6 +188,15 @@ type hotPages struct {
 }
 
 const hotCount = 16
+
+// forget drops the pages of a segment that is gone.
+func (h *hotPages) forget(gone *segment) {
+	for i, p := range h.pages {
+		if gone.core.Contains(p) {
+			h.counts[i] = 0
+		}
+	}
+}
 
 func (h *hotPages) count(p addr.PageNum) {
 	least := 0

@@ -19,6 +19,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire"
 )
 
 // statusTime bounds how long another node may take to say how it is.
@@ -179,7 +180,13 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 			Prefetched: st.prefetched.Load(), Hottest: pages[:min(len(pages), hottest)],
 		})
 	}
-	for peer, l := range n.peers {
+	var peers []*wire.Link
+	select {
+	case <-n.connected:
+		peers = n.peers
+	default: // the node is not formed yet
+	}
+	for peer, l := range peers {
 		if l == nil {
 			continue
 		}

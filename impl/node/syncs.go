@@ -78,7 +78,7 @@ func (n *Node) syncStep(in protocol.SyncInput) error {
 	s.log.Input(&in)
 	err := s.core.Step(in, &s.batch)
 	s.log.Output(&in, &s.batch, err)
-	if err != nil {
+	if err != nil || n.halted.Load() {
 		return err
 	}
 	for i := range s.batch.Send {
@@ -119,8 +119,7 @@ func (n *Node) syncUnlockInto(out *outbox) {
 	}
 }
 
-// answer writes the end of a request. It does not wait: an application has less
-// requests out than its socket holds answers.
+// answer writes the end of a request.
 // Preconditions: n.syncs.mu is held.
 func (n *Node) answer(app *application, a *protocol.Answer) {
 	r := request{a.Party, a.Request}
@@ -214,7 +213,7 @@ func (n *Node) processDied(party uint64) {
 // answers at once or later.
 func (a *application) syncRequest(req *attachpb.Request) bool {
 	if !a.begun() {
-		return false
+		return a.refuse(req.Id)
 	}
 	n := a.node
 	in := protocol.SyncInput{Party: a.party, Request: req.Id}
