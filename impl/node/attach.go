@@ -174,6 +174,7 @@ func (a *application) detach() {
 	for _, seg := range mapped {
 		seg.release()
 	}
+	a.node.log.Info("a program is gone", "application", a.title())
 	a.node.removeApplication(a)
 }
 
@@ -373,6 +374,7 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	a.watch = os.NewFile(uintptr(pair[0]), "watch")
 	a.mu.Unlock()
 	n := a.node
+	n.log.Info("a program has attached", "application", a.title())
 	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
 		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(n.Nodes()),
 		Cluster: n.config.View().Cluster.ID, Base: uint64(addr.Base), PageSize: addr.PageSize,

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,6 +110,7 @@ type program struct {
 	in      io.WriteCloser
 	out     *bufio.Reader
 	mayFail bool // it ends by itself or is killed, in the course of the test
+	wait    func() error
 }
 
 // startProgram attaches one; it ends before the nodes do.
@@ -128,9 +130,10 @@ func startProgram(t testing.TB, n *Node) *program {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	p.wait = sync.OnceValue(cmd.Wait)
 	t.Cleanup(func() {
 		in.Close()
-		if err := cmd.Wait(); err != nil && !p.mayFail {
+		if err := p.wait(); err != nil && !p.mayFail {
 			t.Errorf("a program: %v", err)
 		}
 	})

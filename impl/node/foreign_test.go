@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"testing"
 	"time"
@@ -345,5 +346,21 @@ func TestMemoryFails(t *testing.T) {
 	nodes[0].Close()
 	if answer := a.rest(); answer != "" {
 		t.Errorf("a program of the other node has read the pages: it says %q", answer)
+	}
+}
+
+// TestStopTells stops a node under a program: it is told, and ends by itself.
+func TestStopTells(t *testing.T) {
+	n := startNodes(t, 1, func(*Config) {})[0]
+	p := startProgram(t, n)
+	p.mayFail = true
+	p.do("store")
+	n.Close()
+	if p.rest() != "" {
+		t.Error("it says something")
+	}
+	var exit *exec.ExitError
+	if err := p.wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("the program ends with %v, want status 1", err)
 	}
 }

@@ -77,6 +77,7 @@ type Node struct {
 	apps    map[*application]struct{}
 	failure error
 	closing bool
+	gone    chan struct{} // holds a value after an application has left
 	ended   chan struct{} // closed when the node cannot go on
 }
 
@@ -89,7 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), ended: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), gone: make(chan struct{}, 1), ended: make(chan struct{})}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.appliedChanged.L = &n.applying
 	n.fetching.less.L = &n.fetching.mu
@@ -374,14 +375,38 @@ func (n *Node) fail(err error) {
 	}
 	n.mu.Unlock()
 	n.log.Error(reason)
+	announce(apps, reason)
 	go func() {
-		for _, a := range apps {
-			_ = a.conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_ClusterFailed{
-				ClusterFailed: &attachpb.ClusterFailed{Reason: reason}}})
-		}
-		time.Sleep(failGrace)
+		n.awaitApplications()
 		close(n.ended)
 	}()
+}
+
+// announce tells applications that the run is over, and why.
+func announce(apps []*application, reason string) {
+	for _, a := range apps {
+		_ = a.conn.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_ClusterFailed{ // it may be gone
+			ClusterFailed: &attachpb.ClusterFailed{Reason: reason}}})
+	}
+}
+
+// awaitApplications gives applications that were told the time to end.
+func (n *Node) awaitApplications() {
+	enough := time.NewTimer(failGrace)
+	defer enough.Stop()
+	for {
+		n.mu.Lock()
+		left := len(n.apps)
+		n.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-n.gone:
+		case <-enough.C:
+			return
+		}
+	}
 }
 
 // left is told that a peer was stopped in order.
@@ -413,11 +438,16 @@ func (n *Node) removeApplication(a *application) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.apps, a)
+	select {
+	case n.gone <- struct{}{}:
+	default:
+	}
 }
 
-// Close stops the node. Applications that are still attached are killed: nobody
-// answers for their memory any more. It may be called again, and from any
-// goroutine, and returns when the node has stopped.
+// Close stops the node. Applications that are still attached are told, and killed
+// if they have not ended after a second: nobody answers for their memory any
+// more. It may be called again, and from any goroutine, and returns when the node
+// has stopped.
 func (n *Node) Close() { n.closeOnce.Do(n.close) }
 
 func (n *Node) close() {
@@ -427,7 +457,12 @@ func (n *Node) close() {
 	for a := range n.apps {
 		apps = append(apps, a)
 	}
+	told := n.failure != nil
 	n.mu.Unlock()
+	if !told && len(apps) > 0 {
+		announce(apps, fmt.Sprintf("node %d was stopped", n.id))
+		n.awaitApplications()
+	}
 	n.stop()
 	n.applying.Lock()
 	n.appliedChanged.Broadcast()
