@@ -9,11 +9,14 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/mome-dsm/mome"
 )
 
 func init() {
 	programs["copy-under-gc"] = copyUnderGC
 	programs["fork"] = forkProgram
+	programs["parent"] = parent
 	programs["file"] = fileProgram
 	programs["sharer"] = sharer
 }
@@ -79,7 +82,7 @@ func forkProgram(p *program) {
 		touch *byte
 		want  string
 	}{{nil, "exit"}, {&b[0], "segmentation fault"}, {&b[pageSize], "segmentation fault"}, {&b[9*pageSize], "segmentation fault"}} {
-		pid, errno := rawFork(child.touch)
+		pid, errno := rawFork(child.touch, false)
 		if errno != 0 {
 			fatalf("fork: %v", errno)
 		}
@@ -115,6 +118,45 @@ func TestFork(t *testing.T) {
 		owner.at("verified")
 		owner.tell("end")
 		owner.ok()
+		c.remove()
+	})
+}
+
+// parent detaches while a child that it has forked lives.
+func parent(p *program) {
+	p.open(pageSize)
+	p.meet("open")
+	child, errno := rawFork(nil, true)
+	if errno != 0 {
+		fatalf("fork: %v", errno)
+	}
+	defer func() {
+		check(syscall.Kill(child, syscall.SIGKILL))
+		_, err := syscall.Wait4(child, nil, 0, nil)
+		check(err)
+	}()
+	check(p.Close())
+	p.meet("detached")
+	_, err := mome.Connect(p.ctx)
+	check(err)
+	p.say("alive")
+}
+
+// A child that was forked has copies of its parent's descriptors. The parent
+// detaches all the same, and its node lets it go on.
+func TestDetachWithAChild(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		a := c.run(0, "parent")
+		a.at("open")
+		if n := c.segment(0).Mappings; n != 1 {
+			t.Fatalf("%d mappings, want 1", n)
+		}
+		a.tell("fork")
+		a.at("detached")
+		c.until("the node to let it go", func() bool { return c.segment(0).Mappings == 0 })
+		a.tell("go on")
+		a.at("alive")
+		a.ok()
 		c.remove()
 	})
 }

@@ -453,6 +453,21 @@ func (c *Client) end(err error) {
 	c.socket.close()
 }
 
+// giveUp closes the watch, for every process that has a copy of it (a child that
+// was forked): the node takes one that is open for a process that still uses its
+// pages, and ends it.
+func giveUp(watch int) error {
+	flags, err := unix.FcntlInt(uintptr(watch), unix.F_GETFL, 0)
+	if err == nil {
+		// Disarmed first: the shutdown is a hang-up, at this end too.
+		_, err = unix.FcntlInt(uintptr(watch), unix.F_SETFL, flags&^unix.O_ASYNC)
+	}
+	if err == nil {
+		err = unix.Shutdown(watch, unix.SHUT_RDWR)
+	}
+	return errors.Join(err, unix.Close(watch))
+}
+
 // Close detaches: it gives up the watch, then the connection; requests that
 // wait fail with ErrClosed. The node frees what the connection held. Whatever
 // was mapped must be unmapped already.
@@ -466,7 +481,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	var err error
 	if c.watch >= 0 {
-		err = unix.Close(c.watch)
+		err = giveUp(c.watch)
 	}
 	c.socket.close() // whoever reads wakes
 	close(c.quit)
