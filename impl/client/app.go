@@ -280,8 +280,9 @@ func (c *Client) send(req *attachpb.Request, fds []int) (chan answer, error) {
 	packet, err := EncodeRequest(req)
 	if err == nil {
 		err = c.socket.write(packet, fds, 0)
-		if closedErr(err) {
-			// The node hung up. Whoever reads finds out why, and answers.
+		if closedErr(err) || errors.Is(err, net.ErrClosed) {
+			// The node hung up, or this end did meanwhile. Whoever reads finds
+			// out why, and answers.
 			return ch, nil
 		}
 	}

@@ -487,6 +487,58 @@ func TestCloseWithCopiesOfTheWatch(t *testing.T) {
 	}
 }
 
+// Requests that meet the end of the connection, at whatever point, say what it
+// was.
+func TestRequestsAtTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*Client, *Conn)
+		want error
+	}{
+		{"close", func(app *Client, _ *Conn) { app.Close() }, ErrClosed},
+		{"hang-up", func(_ *Client, conn *Conn) { conn.Close() }, ErrClusterFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for round := range 200 {
+				app, conn, _ := attach(t, Config{})
+				served := make(chan struct{}) // closed with the round's request
+				go func() {
+					for i := 0; ; i++ {
+						if i == round%5 {
+							close(served)
+						}
+						req, _, err := conn.ReadRequest()
+						if err != nil {
+							return
+						}
+						conn.WriteDone(req.Id)
+					}
+				}()
+				const callers = 3
+				ended := make(chan error, callers)
+				for range callers {
+					go func() {
+						for {
+							if _, _, err := app.Call(context.Background(), open("x")); err != nil {
+								ended <- err
+								return
+							}
+						}
+					}()
+				}
+				<-served
+				c.end(app, conn)
+				for range callers {
+					if err := <-ended; !errors.Is(err, c.want) {
+						t.Fatalf("round %d: a request gets %v, want %v", round, err, c.want)
+					}
+				}
+				app.Close()
+			}
+		})
+	}
+}
+
 func TestDialReportsARefusal(t *testing.T) {
 	l := listen(t)
 	go func() {
