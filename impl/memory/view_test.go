@@ -198,3 +198,20 @@ func TestSegmentPopulate(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+// A view that cannot be unmapped keeps its userfaultfd.
+func TestCloseThatFails(t *testing.T) {
+	s := newSegment(t, 4)
+	v, err := Map(s.FD(), testFirst, 4)
+	ok(t, err)
+	whole := v.mem
+	v.mem = bytesAt(testFirst.Addr(), 1<<60) // more than there are addresses
+	wantErr(t, v.Close(), unix.EINVAL)
+	if v.Bytes() == nil || !strings.Contains(mappingFlags(t, testFirst.Addr()), "um") {
+		t.Error("the view is not as it was")
+	}
+	_, err = unix.FcntlInt(uintptr(v.Uffd()), unix.F_GETFD, 0)
+	ok(t, err)
+	v.mem = whole
+	ok(t, v.Close())
+}
