@@ -2,6 +2,7 @@ package mome
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/mome-dsm/mome/impl/client"
@@ -91,14 +92,18 @@ func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquir
 	}
 	var reply *attachpb.Reply
 	if err == nil {
-		if reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}}); err != nil {
+		reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}})
+		if err == nil && reply.GetLock().GetFence() == 0 {
+			err = fmt.Errorf("%w: %T without a fence in answer to LockAcquire", client.ErrMalformed, reply.Body)
+		}
+		if err != nil {
 			l.giveTurn(t)
 		}
 	}
+	granted := reply.GetLock()
 	if err != nil {
 		return 0, wrap(err, "mome: %s lock %q", op, l.name)
 	}
-	granted := reply.GetLock()
 	l.mu.Lock()
 	l.fence, l.turn = granted.GetFence(), t
 	l.mu.Unlock()

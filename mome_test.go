@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/client/clienttest"
 	"github.com/mome-dsm/mome/impl/memory"
 	"go.uber.org/goleak"
@@ -321,6 +323,37 @@ func TestLock(t *testing.T) {
 	}
 	if _, err := n.Lock("").Acquire(ctx); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a lock without a name: %v", err)
+	}
+}
+
+// An answer that is no lock leaves the lock to the next.
+func TestLockWithoutAFence(t *testing.T) {
+	n, daemon := connect(t)
+	for _, reply := range []*attachpb.Reply{
+		{Body: &attachpb.Reply_Done{Done: &attachpb.Done{}}},
+		{Body: &attachpb.Reply_Lock{Lock: &attachpb.Lock{}}},
+	} {
+		daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+			if r.GetLockAcquire() == nil {
+				return nil
+			}
+			return reply
+		})
+		l := n.Lock("l")
+		if fence, err := l.TryAcquire(t.Context()); !errors.Is(err, client.ErrMalformed) || fence != 0 {
+			t.Errorf("TryAcquire: fence %d, %v; want ErrMalformed", fence, err)
+		}
+		daemon.Instead(nil)
+		if err := l.Release(); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("Release of what was not acquired: %v", err)
+		}
+		next := n.Lock("l")
+		if _, err := next.TryAcquire(t.Context()); err != nil {
+			t.Errorf("then TryAcquire: %v", err)
+		}
+		if err := next.Release(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
