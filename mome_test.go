@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 func connect(t *testing.T) (*Node, *clienttest.Node) {
 	t.Helper()
 	daemon := clienttest.Start(t, 3)
-	n, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	n, err := attachTo(t, daemon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +57,13 @@ func connect(t *testing.T) (*Node, *clienttest.Node) {
 		}
 	})
 	return n, daemon
+}
+
+// attachTo is Connect as if this process were a program of its own: tests have
+// several attachments.
+func attachTo(t *testing.T, daemon *clienttest.Node) (*Node, error) {
+	n := newNode()
+	return n, n.connect(t.Context(), WithSocket(daemon.Socket()))
 }
 
 // create makes a segment, or skips where the address space is taken (by the
@@ -101,16 +108,68 @@ func TestRankAndNodes(t *testing.T) {
 	if n.ID() != 0 || n.Rank() != 0 || n.Nodes() != 3 || n.Cluster() != "test" {
 		t.Errorf("node %d, rank %d of %d in %q", n.ID(), n.Rank(), n.Nodes(), n.Cluster())
 	}
-	t.Setenv(EnvSocket, daemon.Socket())
-	t.Setenv(EnvRank, "4")
-	t.Setenv(EnvNodes, "7")
-	n, err := Connect(t.Context())
+	for _, c := range []struct {
+		env         [2]string
+		rank, nodes int
+		want        string // of the error
+	}{
+		{[2]string{"4", "7"}, 4, 7, ""},
+		{[2]string{"2", ""}, 2, 3, ""},
+		{[2]string{"", "1"}, 0, 1, ""},
+		{[2]string{"3", ""}, 0, 0, "rank 3 of 3"},
+		{[2]string{"5", ""}, 0, 0, "set both MOME_RANK and MOME_NODES"},
+	} {
+		t.Setenv(EnvRank, c.env[0])
+		t.Setenv(EnvNodes, c.env[1])
+		n, err := attachTo(t, daemon)
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q: %v, want %q", c.env, err, c.want)
+			}
+			continue
+		}
+		if err != nil || n.ID() != 0 || n.Rank() != c.rank || n.Nodes() != c.nodes {
+			t.Errorf("%q: node %d, rank %d of %d, %v; want rank %d of %d", c.env, n.ID(), n.Rank(), n.Nodes(), err, c.rank, c.nodes)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A process has one attachment.
+func TestConnectTwice(t *testing.T) {
+	daemon := clienttest.Start(t, 3)
+	if n, err := Connect(t.Context(), WithSocket(daemon.Socket()+".none")); err == nil {
+		n.Close()
+		t.Fatal("attached to nobody")
+	}
+	for range 2 { // Close makes room for another one, and so does an error
+		n, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Connect(t.Context(), WithSocket(daemon.Socket()))
+		const want = "mome: connect: this process is attached already (node 0): share that Node, or Close it first"
+		if !errors.Is(err, ErrInvalid) || err.Error() != want {
+			t.Errorf("a second Connect: %v, want %s", err, want)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// While one is being made.
+	n, err := Connect(t.Context(), WithSocket(daemon.Socket()), func(*options) {
+		_, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "attached already: share") {
+			t.Errorf("a Connect within another: %v", err)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
-	if n.ID() != 0 || n.Rank() != 4 || n.Nodes() != 7 {
-		t.Errorf("node %d, rank %d of %d; want rank 4 of 7", n.ID(), n.Rank(), n.Nodes())
+	if err := n.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -399,7 +458,7 @@ func TestLockOfGoroutines(t *testing.T) {
 func twoConnections(t *testing.T) (n, other *Node, daemon *clienttest.Node) {
 	t.Helper()
 	n, daemon = connect(t)
-	other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	other, err := attachTo(t, daemon)
 	if err != nil {
 		t.Fatal(err)
 	}
