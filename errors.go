@@ -27,6 +27,7 @@ var (
 	ErrInvalid       = client.ErrInvalid       // an argument is out of its domain
 	ErrClusterFailed = client.ErrClusterFailed // the cluster or the node failed
 	ErrClosed        = client.ErrClosed        // the Node or the Segment was closed
+	ErrBaseTaken     = memory.ErrBaseTaken     // something lies where a segment must be mapped
 
 	// ErrLost says that the data of a page was lost with the machines that had
 	// it.

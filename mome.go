@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -225,9 +227,11 @@ func (n *Node) Stats(ctx context.Context) (map[string]uint64, error) {
 	return stats, nil
 }
 
-// Close unmaps all segments, gives up locks and barriers, and detaches. Nothing
-// of this process may use a segment any more: an access would fault. A lock that
-// is held then counts as left by a dead owner: release it first.
+// Close unmaps all segments, gives up locks and barriers, and detaches; then the
+// process may connect again. Nothing of it may use a segment any more: an access
+// would fault. A lock that is held then counts as left by a dead owner: release it
+// first. If a segment cannot be unmapped, the error says so, and the process stays
+// attached.
 func (n *Node) Close() error {
 	n.mapping.Lock()
 	defer n.mapping.Unlock()
@@ -236,14 +240,26 @@ func (n *Node) Close() error {
 		n.mu.Unlock()
 		return nil
 	}
-	n.closed = true
-	mappings := n.mappings
-	n.mappings = nil
+	mappings := slices.Collect(maps.Values(n.mappings))
 	n.mu.Unlock()
 	var errs []error
+	stuck := false
 	for _, m := range mappings {
-		errs = append(errs, m.view.Close())
+		errs = append(errs, m.unmap())
+		stuck = stuck || !m.closed.Load()
 	}
+	if stuck {
+		for _, m := range mappings {
+			if m.closed.Load() {
+				errs = append(errs, n.unmapped(m))
+			}
+		}
+		return wrap(errors.Join(errs...), "mome: close")
+	}
+	n.mu.Lock()
+	n.closed = true
+	n.mappings = nil
+	n.mu.Unlock()
 	// The hang-up takes the mappings back at the node.
 	errs = append(errs, n.client.Close())
 	n.leaveProcess()

@@ -24,8 +24,8 @@ import (
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/client/clienttest"
-	"github.com/mome-dsm/mome/impl/memory"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // childEnv makes the test binary the application named in it.
@@ -71,7 +71,7 @@ func attachTo(t *testing.T, daemon *clienttest.Node) (*Node, error) {
 func create(t *testing.T, n *Node, name string, size int64, opts ...SegmentOption) *Segment {
 	t.Helper()
 	s, err := n.Create(t.Context(), name, size, opts...)
-	if errors.Is(err, memory.ErrBaseTaken) {
+	if errors.Is(err, ErrBaseTaken) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -615,6 +615,20 @@ func TestStatsAndClose(t *testing.T) {
 	if _, err := n.Open(t.Context(), "a"); !errors.Is(err, ErrClosed) {
 		t.Errorf("Open: %v, want ErrClosed", err)
 	}
+	if s.Bytes() != nil {
+		t.Error("a segment of a closed node has bytes")
+	}
+	for name, op := range map[string]func() error{
+		"SliceOf":  func() error { _, err := SliceOf[int64](s, 0, 1); return err },
+		"ValueOf":  func() error { _, err := ValueOf[int64](s, 0); return err },
+		"WordsOf":  func() error { _, err := WordsOf[int64](nil, s, 0, 1); return err },
+		"Prefault": func() error { return s.Prefault(0, 1, false) },
+		"Prefetch": func() error { return s.Prefetch(0, 1, false) },
+	} {
+		if err := op(); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", name, err)
+		}
+	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close of a segment of a closed node: %v", err)
 	}
@@ -652,6 +666,73 @@ var children = map[string]func(){
 		n.Close()
 		os.Exit(7)
 	},
+	// default gives no handler, by name.
+	"default": func() {
+		if _, err := Connect(context.Background(), WithFailureHandler(nil)); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("ready")
+		select {}
+	},
+	// sealed cannot unmap its segment.
+	"sealed": func() {
+		check := func(ok bool, what ...any) {
+			if !ok {
+				fmt.Println(what...)
+				os.Exit(3)
+			}
+		}
+		n, err := Connect(context.Background())
+		check(err == nil, err)
+		s, err := n.Create(context.Background(), "sealed", 4096)
+		check(err == nil, err)
+		other, err := n.Create(context.Background(), "other", 4096)
+		check(err == nil, err)
+		check(s.Prefault(0, 4096, true) == nil, "Prefault")
+		const mseal = 462 // 6.10
+		if _, _, errno := unix.Syscall(mseal, s.Addr(), uintptr(s.Size()), 0); errno != 0 {
+			fmt.Println("no mseal:", errno)
+			os.Exit(0)
+		}
+		for _, node := range []bool{false, true} {
+			err := error(nil)
+			if node {
+				err = n.Close()
+			} else {
+				err = s.Close()
+			}
+			check(err != nil, "a sealed segment was unmapped")
+			check(s.Bytes() != nil && s.Prefault(0, 1, true) == nil && s.Drop(context.Background(), 0, 1) == nil, "it is not as it was")
+		}
+		check(other.Bytes() == nil && other.Close() == nil, "the other segment is mapped")
+		other, err = n.Open(context.Background(), "other")
+		check(err == nil && other.Bytes() != nil, "the other segment cannot be mapped again:", err)
+		fmt.Println("refused")
+	},
+}
+
+// A segment that cannot be unmapped stays, and the node serves it.
+func TestCloseThatFails(t *testing.T) {
+	daemon := clienttest.Start(t, 2)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childEnv+"=sealed", EnvSocket+"="+daemon.Socket())
+	out, err := cmd.CombinedOutput()
+	if strings.HasPrefix(string(out), "no mseal") || strings.Contains(string(out), ErrBaseTaken.Error()) {
+		t.Skip(string(out))
+	}
+	if err != nil || string(out) != "refused\n" {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, r := range daemon.Requests() {
+		if r.GetUnmap().GetSegment().GetName() == "sealed" {
+			t.Error("the node was told that the segment is not mapped any more")
+		}
+	}
 }
 
 func TestFailureEndsTheProgram(t *testing.T) {

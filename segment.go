@@ -34,6 +34,7 @@ type mapping struct {
 	view    *memory.View // set before a Segment has the mapping
 	users   int          // open Segments; guarded by Node.mapping
 	removed atomic.Bool  // the cluster took the segment away
+	closed  atomic.Bool  // it is not mapped any more, or about to be unmapped
 }
 
 // SegmentInfo is a segment of the cluster, mapped here or not.
@@ -200,6 +201,27 @@ func (n *Node) attach(ctx context.Context, m *mapping) (err error) {
 	return nil
 }
 
+// unmap takes the segment out of this process. It is closed afterwards, unless the
+// kernel refuses: then it is as before.
+// Preconditions: Node.mapping is held.
+func (m *mapping) unmap() error {
+	m.closed.Store(true)
+	err := m.view.Close()
+	if m.view.Bytes() != nil {
+		m.closed.Store(false)
+	}
+	return err
+}
+
+// unmapped tells the node of a mapping that is closed. The node forgets it before
+// the table does: the segment can be mapped again only after that.
+// Preconditions: n.mapping is held.
+func (n *Node) unmapped(m *mapping) error {
+	_, err := n.call(context.Background(), unmapRequest(m))
+	n.forget(m)
+	return err
+}
+
 func unmapRequest(m *mapping) *attachpb.Request {
 	return &attachpb.Request{Body: &attachpb.Request_Unmap{Unmap: &attachpb.Unmap{Segment: m.key.ref()}}}
 }
@@ -250,10 +272,10 @@ func (s *Segment) Size() int64 { return s.mapping.size }
 // Addr is where the segment lies, in every process.
 func (s *Segment) Addr() uintptr { return s.mapping.first.Addr() }
 
-// Bytes is the segment's memory. It must not be used after Close; of a closed
-// segment it is nil.
+// Bytes is the segment's memory. It must not be used after Close of the segment or
+// of its Node; from then on Bytes is nil.
 func (s *Segment) Bytes() []byte {
-	if s.closed.Load() {
+	if s.closed.Load() || s.mapping.closed.Load() {
 		return nil
 	}
 	size := s.mapping.size
@@ -261,33 +283,33 @@ func (s *Segment) Bytes() []byte {
 }
 
 // Close unmaps the segment, unless another handle of it is open in this
-// process. The segment and its contents stay in the cluster.
+// process. The segment and its contents stay in the cluster. If the kernel refuses
+// to unmap it, the handle is as before.
 func (s *Segment) Close() error {
-	if s.closed.Swap(true) {
-		return nil
-	}
 	n, m := s.node, s.mapping
 	n.mapping.Lock()
 	defer n.mapping.Unlock()
-	m.users--
-	n.mu.Lock()
-	closed := n.closed // then the mapping is gone already
-	n.mu.Unlock()
-	if m.users > 0 || closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
-	err := m.view.Close()
-	// The node forgets the mapping before the table does: the segment can be
-	// mapped again only after that.
-	_, e := n.call(context.Background(), unmapRequest(m))
-	n.forget(m)
-	return wrap(errors.Join(err, e), "mome: close segment %q", s.Name())
+	m.users--
+	if m.users > 0 || m.closed.Load() {
+		return nil
+	}
+	err := m.unmap()
+	if !m.closed.Load() {
+		m.users++
+		s.closed.Store(false)
+	} else {
+		err = errors.Join(err, n.unmapped(m))
+	}
+	return wrap(err, "mome: close segment %q", s.Name())
 }
 
 // check tells whether bytes [off, off+n) can be asked for.
 func (s *Segment) check(off, n int64) error {
 	switch {
-	case s.closed.Load():
+	case s.closed.Load(), s.mapping.closed.Load():
 		return ErrClosed
 	case s.mapping.removed.Load():
 		return ErrRemoved
