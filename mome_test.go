@@ -748,6 +748,8 @@ func TestFailureEndsTheProgram(t *testing.T) {
 		{"hang-up", "waits", (*clienttest.Node).HangUp, 1, 0,
 			"mome: the cluster failed: the node hung up\n"},
 		{"node killed", "waits", (*clienttest.Node).Kill, 0, syscall.SIGKILL, ""},
+		{"no handler", "default", func(d *clienttest.Node) { d.Fail("node 2 died") }, 1, 0,
+			"mome: the cluster failed: node 2 died\n"},
 		{"handler", "handles", func(d *clienttest.Node) { d.Fail("disk") }, 7, 0,
 			"handled: mome: the cluster failed: disk true\n"},
 	} {
