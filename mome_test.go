@@ -287,12 +287,20 @@ func TestRemoved(t *testing.T) {
 	if _, err := SliceOf[byte](s, 0, 1); !errors.Is(err, ErrRemoved) {
 		t.Errorf("SliceOf: %v, want ErrRemoved", err)
 	}
-	// The name is free for another life.
-	other := create(t, n, "a", 8192)
-	if err := other.Prefault(0, 1, true); err != nil {
-		t.Error(err)
+	// The name is free for another life, which lies in the same place.
+	_, err := n.Create(t.Context(), "a", 8192)
+	if !errors.Is(err, ErrBaseTaken) || !strings.Contains(err.Error(), `segment "a" (removed) is still mapped at 0x`) ||
+		!strings.Contains(err.Error(), "close it first") || !strings.Contains(err.Error(), "in the cluster all the same") {
+		t.Errorf("Create in the place of a segment that is mapped: %v", err)
 	}
 	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	other, err := n.Open(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Prefault(0, 8192, true); err != nil {
 		t.Error(err)
 	}
 }

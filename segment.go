@@ -47,8 +47,10 @@ type SegmentInfo struct {
 	Home       Home
 }
 
-// Create makes a segment of size bytes, zero to begin with, and maps it. The
-// error wraps ErrExists if the name is taken.
+// Create makes a segment of size bytes, in whole pages, zero to begin with, and
+// maps it. The error wraps ErrExists if the name is taken, and ErrBaseTaken if
+// something of this process lies at the segment's addresses: then, and wherever
+// else mapping it fails, the segment is in the cluster all the same.
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts)
 	if err != nil {
@@ -74,10 +76,15 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 	if err != nil {
 		return nil, err
 	}
-	return n.mapSegment(ctx, reply.GetSegment())
+	s, err := n.mapSegment(ctx, reply.GetSegment())
+	if err != nil && !errors.Is(err, ErrRemoved) {
+		return nil, fmt.Errorf("%w; the new segment is in the cluster all the same: Open maps it, Remove takes it away", err)
+	}
+	return s, err
 }
 
-// Open maps a segment that exists. The error wraps ErrNotFound if none does.
+// Open maps a segment that exists. The error wraps ErrNotFound if none does, and
+// ErrBaseTaken if something of this process lies at its addresses.
 func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
 	s, err := n.open(ctx, name)
 	if err != nil {
@@ -142,6 +149,10 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 			pages: int64(info.GetPages()),
 			size:  int64(info.GetSize()),
 		}
+		if old := n.inTheWay(m); old != nil {
+			n.mu.Unlock()
+			return nil, fmt.Errorf("%w: segment %q (removed) is still mapped at %#x: close it first", ErrBaseTaken, old.key.name, old.first.Addr())
+		}
 		// In the table before the node knows, so that no news of it is lost.
 		n.mappings[key] = m
 	}
@@ -154,6 +165,18 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 	}
 	m.users++
 	return &Segment{node: n, mapping: m}, nil
+}
+
+// inTheWay is a mapping of this process that has some of m's addresses; nil if
+// there is none. Its segment was removed: else no other one would lie there.
+// Preconditions: n.mu is held.
+func (n *Node) inTheWay(m *mapping) *mapping {
+	for _, o := range n.mappings {
+		if int64(o.first) < int64(m.first)+m.pages && int64(m.first) < int64(o.first)+o.pages {
+			return o
+		}
+	}
+	return nil
 }
 
 func (n *Node) forget(m *mapping) {

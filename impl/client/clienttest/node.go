@@ -361,6 +361,9 @@ func (n *Node) remove(name string) error {
 	}
 	delete(n.segments, name)
 	s.removed = true
+	if end := s.memory.First() + addr.PageNum(s.memory.Len()); end == n.nextPage {
+		n.nextPage = s.memory.First() // the next segment lies where this one did
+	}
 	for c := range n.conns {
 		if _, ok := c.mappings[s]; ok {
 			c.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{Segment: s.info.Ref}}})
