@@ -54,11 +54,3 @@ func wrap(err error, format string, args ...any) error {
 	}
 	return &opError{fmt.Sprintf(format, args...), err}
 }
-
-// memoryError turns an error of the memory package into one of this package.
-func memoryError(err error) error {
-	if errors.Is(err, memory.ErrPoisoned) {
-		return fmt.Errorf("%w: %w", ErrLost, err)
-	}
-	return err
-}

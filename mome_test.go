@@ -305,6 +305,26 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
+// The pages of a removed segment may be poisoned before the news of its removal
+// is there. Those of one that was not removed are lost.
+func TestPoisoned(t *testing.T) {
+	n, daemon := connect(t)
+	s := create(t, n, "a", 4*addr.PageSize)
+	if err := daemon.Lose("a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prefault(addr.PageSize, addr.PageSize, false); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("Prefault of what is lost: %v, want ErrLost", err)
+	}
+	if err := n.Remove(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	s.mapping.removed.Store(false)
+	if err := s.Prefault(addr.PageSize, addr.PageSize, false); !errors.Is(err, ErrRemoved) || errors.Is(err, ErrLost) {
+		t.Errorf("Prefault of what was removed: %v, want ErrRemoved", err)
+	}
+}
+
 func TestSliceOf(t *testing.T) {
 	n, _ := connect(t)
 	s := create(t, n, "a", 4096)

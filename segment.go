@@ -355,9 +355,25 @@ func (s *Segment) op(name string, off, n int64, op func(*attachpb.Range) error) 
 // other goroutines and the garbage collector go on meanwhile. Another node may
 // take a page away again before it is used; then an access waits as usual.
 func (s *Segment) Prefault(off, n int64, write bool) error {
-	return s.op("prefault", off, n, func(*attachpb.Range) error {
-		return memoryError(s.mapping.view.Populate(off, n, write))
+	return s.op("prefault", off, n, func(r *attachpb.Range) error {
+		err := s.mapping.view.Populate(off, n, write)
+		if errors.Is(err, memory.ErrPoisoned) {
+			return s.whyPoisoned(r, err)
+		}
+		return err
 	})
+}
+
+// whyPoisoned is what it means that pages of the segment are poisoned: it was
+// removed, or their data is lost. The news of a removal comes after the poison,
+// but the node knows: it is asked for something that costs nothing.
+func (s *Segment) whyPoisoned(r *attachpb.Range, poisoned error) error {
+	ask := &attachpb.Range{Segment: r.Segment, Offset: r.Offset, Length: 1}
+	_, err := s.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_WriteBack{WriteBack: &attachpb.WriteBack{Range: ask}}})
+	if errors.Is(err, ErrRemoved) || errors.Is(err, ErrClusterFailed) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLost, poisoned)
 }
 
 // Prefetch asks the node to fetch the pages of bytes [off, off+n), with the
