@@ -325,6 +325,29 @@ func TestPoisoned(t *testing.T) {
 	}
 }
 
+// A segment that is removed between being found and being mapped is as good as
+// none.
+func TestOpenOrCreateGoesOn(t *testing.T) {
+	n, daemon := connect(t)
+	var asked atomic.Int32
+	daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+		if r.GetMap() == nil || asked.Add(1) > 3 {
+			return nil
+		}
+		return &attachpb.Reply{Body: &attachpb.Reply_Error{Error: &attachpb.Error{Code: attachpb.Code_CODE_REMOVED}}}
+	})
+	s, err := n.OpenOrCreate(t.Context(), "a", 4096)
+	if errors.Is(err, ErrBaseTaken) {
+		t.Skip(err)
+	}
+	if err != nil || asked.Load() != 4 {
+		t.Fatalf("mapped at the %dth time, want the 4th: %v", asked.Load(), err)
+	}
+	if err := s.Prefault(0, 1, true); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSliceOf(t *testing.T) {
 	n, _ := connect(t)
 	s := create(t, n, "a", 4096)

@@ -116,6 +116,9 @@ func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts .
 				continue // somebody was faster
 			}
 		}
+		if errors.Is(err, ErrRemoved) {
+			continue // between finding it and mapping it
+		}
 		if whole := (size + addr.PageSize - 1) &^ (addr.PageSize - 1); err == nil && s.Size() != whole {
 			err = fmt.Errorf("%w: it exists with %d bytes, not %d; remove it or choose another name", ErrBadSize, s.Size(), size)
 			s.Close()
