@@ -348,6 +348,52 @@ func TestOpenOrCreateGoesOn(t *testing.T) {
 	}
 }
 
+// Any number of hints may be given.
+func TestManyHints(t *testing.T) {
+	n, daemon := connect(t)
+	name := strings.Repeat("n", client.MaxName)
+	s := create(t, n, name, 4096)
+	b, err := n.Barrier(t.Context(), name, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints := make([]Hint, 5000)
+	for i := range hints {
+		hints[i] = Hint{int64(i % 4096), 1, i%2 == 0}
+	}
+	if err := s.PrefetchAll(hints...); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ArrivePrefetch(s, hints...); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []Hint
+	messages := 0
+	for _, r := range daemon.Requests() {
+		hintsOf := func(p *attachpb.Prefetch) (list []Hint) {
+			for _, p := range append([]*attachpb.Prefetch{p}, p.More...) {
+				list = append(list, Hint{int64(p.Range.Offset), int64(p.Range.Length), p.Write})
+			}
+			return list
+		}
+		if p := r.GetPrefetch(); p != nil {
+			got = append(got, hintsOf(p)...)
+			messages++
+		}
+		if w := r.GetBarrierWait(); w != nil {
+			if list := hintsOf(w.Prefetch); len(list) < 100 || !reflect.DeepEqual(list, hints[:len(list)]) {
+				t.Errorf("%d hints behind a barrier, not the first ones", len(list))
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, hints) || messages > 25 {
+		t.Errorf("%d hints in %d messages, want %d in order", len(got), messages, len(hints))
+	}
+}
+
 func TestSliceOf(t *testing.T) {
 	n, _ := connect(t)
 	s := create(t, n, "a", 4096)

@@ -12,6 +12,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/memory"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 )
 
 // Segment is a named range of shared memory, mapped in this process at the
@@ -392,26 +393,37 @@ type Hint struct {
 	Write          bool
 }
 
-// PrefetchAll is Prefetch of several ranges, as one message: what the node must
-// ask another for them goes out together.
+// PrefetchAll is Prefetch of several ranges, some hundreds as one message: what the
+// node must ask another for them goes out together.
 func (s *Segment) PrefetchAll(hints ...Hint) error {
 	all, err := s.prefetch(hints)
-	if err != nil || all == nil {
-		return err
+	for _, p := range all {
+		if err == nil {
+			err = wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: p}}), "mome: prefetch segment %q", s.Name())
+		}
 	}
-	return wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: all}}), "mome: prefetch segment %q", s.Name())
+	return err
 }
 
-// prefetch is the hints as one message; nil where there is nothing to fetch.
-func (s *Segment) prefetch(hints []Hint) (all *attachpb.Prefetch, err error) {
+// hintBytes bounds the hints of one message: the rest of a packet is for what is
+// round about them, a barrier's name included.
+const hintBytes = client.MaxPacket - 1024
+
+// prefetch is the hints as messages, as many in each as fit; none where there is
+// nothing to fetch, or with an error.
+func (s *Segment) prefetch(hints []Hint) (all []*attachpb.Prefetch, err error) {
+	room := 0
 	for _, h := range hints {
 		if err := s.op("prefetch", h.Offset, h.Length, func(r *attachpb.Range) error {
 			p := &attachpb.Prefetch{Range: r, Write: h.Write}
-			if all == nil {
-				all = p
-			} else {
-				all.More = append(all.More, p)
+			size := proto.Size(p) + 4 // within another message it has a tag and a length
+			if size > room {
+				all, room = append(all, p), hintBytes-size
+				return nil
 			}
+			last := all[len(all)-1]
+			last.More = append(last.More, p)
+			room -= size
 			return nil
 		}); err != nil {
 			return nil, err
