@@ -73,7 +73,9 @@ func (n *Node) leaveTurn(name string) {
 //	defer lock.Release()
 //
 // When the context ends first, the lock is not held, and the error is the
-// context's. If the lock is granted at that very moment, Acquire succeeds.
+// context's; if the lock is granted at that very moment, Acquire succeeds. To know
+// which, Acquire returns only after the lock's home has answered: a message there
+// and back, or for as long as that node does not answer.
 func (l *Lock) Acquire(ctx context.Context) (fence uint64, err error) {
 	return l.acquire(ctx, "acquire", &attachpb.LockAcquire{Name: l.name})
 }

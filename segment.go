@@ -280,8 +280,10 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 	}
 }
 
-// Remove takes a segment away from the cluster, whoever has it mapped: accesses
-// to it raise SIGBUS from then on.
+// Remove takes a segment away from the cluster, whoever has it mapped, and returns
+// when the name is free. Accesses to the segment raise SIGBUS on each node as soon
+// as it has heard of that, on other nodes a little later than on this one; until
+// then they find the pages that the node has, and what is stored to these is lost.
 func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := client.ValidName(name); err != nil {
 		return wrap(err, "mome: remove segment")
@@ -293,7 +295,8 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 // Name is the segment's name.
 func (s *Segment) Name() string { return s.mapping.key.name }
 
-// Size is the segment's size in bytes, as it was created.
+// Size is the segment's size in bytes: what it was created with, in whole pages of
+// 4,096.
 func (s *Segment) Size() int64 { return s.mapping.size }
 
 // Addr is where the segment lies, in every process.

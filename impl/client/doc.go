@@ -12,7 +12,12 @@
 // of the Client reads what nobody waits for. A Conn has none: its owner calls
 // ReadRequest from one goroutine and WriteReply from any.
 //
+// While nobody waits for a reply, news (a removed segment, the end of the
+// connection) is looked for ten times a second, and handed to Config.Event and
+// Config.Hangup on the goroutine that found it: while one of them runs, no reply is
+// read.
+//
 //	Client.reader   a token: who has it reads
-//	Client.mu       guards the table of waiting requests
+//	Client.mu       guards the table of waiting requests, and the life of interrupt
 //	socket.mu       guards the life of the descriptor; a leaf
 package client
