@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mome-dsm/mome"
 )
 
@@ -17,6 +19,7 @@ func init() {
 	programs["copy-under-gc"] = copyUnderGC
 	programs["fork"] = forkProgram
 	programs["parent"] = parent
+	programs["forgetful"] = forgetful
 	programs["file"] = fileProgram
 	programs["sharer"] = sharer
 }
@@ -157,6 +160,56 @@ func TestDetachWithAChild(t *testing.T) {
 		a.tell("go on")
 		a.at("alive")
 		a.ok()
+		c.remove()
+	})
+}
+
+// forgetful has the kernel drop its entries of pages that it has the right to
+// read, and then to write.
+func forgetful(p *program) {
+	s := p.open(accessPages * pageSize)
+	w := words(s)
+	drop := func() { check(unix.Madvise(s.Bytes(), unix.MADV_DONTNEED)) }
+	const half = accessPages / 2
+	verify(w, 0, accessPages, 1)
+	drop()
+	verify(w, 0, accessPages, 1)
+	drop()
+	fill(w, 0, half, 2) // stores to pages that it could read before
+	drop()
+	verify(w, 0, half, 2)
+	verify(w, half, accessPages, 1)
+	drop()
+	fill(w, 0, half, 3) // stores to pages that it could store to before
+	drop()
+	atomic.AddInt64(&w[0], 0)
+	verify(w, 0, half, 3)
+	verify(w, half, accessPages, 1)
+	p.meet("done")
+	drop()
+	verify(w, 0, accessPages, 2)
+}
+
+// An application may give its entries in the page table back: the node, which
+// hears nothing of it, answers the next faults, and the contents are right.
+func TestDontNeed(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		owner := c.run(1, "fill", accessPages)
+		owner.at("filled")
+		other := c.run(0, "sharer") // its entries stay
+		other.tell("read")
+		other.at("done")
+		a := c.run(0, "forgetful")
+		a.at("done")
+		other.tell("write 2")
+		other.at("done")
+		owner.tell("verify 2")
+		owner.at("verified")
+		a.tell("go on")
+		a.ok()
+		other.tell("end")
+		owner.tell("end")
+		allOK([]*app{other, owner})
 		c.remove()
 	})
 }
