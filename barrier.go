@@ -88,11 +88,17 @@ func (b *Barrier) Arrive() error { return b.ArrivePrefetch(nil) }
 
 // ArrivePrefetch is Arrive, and asks for pages of s as PrefetchAll does: those
 // that this party uses first after Wait. The node does so at the moment when all
-// parties have arrived, together with its own messages about the barrier.
+// parties have arrived, together with its own messages about the barrier. It takes
+// what fits into one message, which is some hundreds of hints: those behind it are
+// dropped.
 func (b *Barrier) ArrivePrefetch(s *Segment, hints ...Hint) error {
-	ahead, err := s.prefetch(hints)
+	all, err := s.prefetch(hints)
 	if err != nil {
 		return err
+	}
+	var ahead *attachpb.Prefetch
+	if len(all) > 0 {
+		ahead = all[0]
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -65,6 +65,12 @@
 //
 // A process that forks without exec loses its segments in the child.
 //
+// Leave the mapping and the file behind it alone: no munmap, mremap or mmap over a
+// part of a segment, no mprotect, and nothing that makes holes in it
+// (MADV_REMOVE, fallocate), which takes the data away from every process of the
+// node and, where the node was the only one to have it, from everybody.
+// MADV_DONTNEED is harmless: the next access asks again.
+//
 // # Histories
 //
 // A program can record what it does to words and locks ([Record], [WordsOf]), and
@@ -80,6 +86,8 @@
 // [WithFailureHandler].
 //
 // An access to a page whose data was lost, or to a removed segment, raises
-// SIGBUS: in Go a panic with the address, which debug.SetPanicOnFault makes
-// recoverable.
+// SIGBUS. In Go that is a fatal error: the program ends with status 2 and the
+// address on standard error, and no deferred function runs. In a goroutine that has
+// called debug.SetPanicOnFault(true) it is a panic instead, which has the address
+// and can be recovered.
 package mome

@@ -27,6 +27,7 @@ var (
 	ErrInvalid       = client.ErrInvalid       // an argument is out of its domain
 	ErrClusterFailed = client.ErrClusterFailed // the cluster or the node failed
 	ErrClosed        = client.ErrClosed        // the Node or the Segment was closed
+	ErrBaseTaken     = memory.ErrBaseTaken     // something lies where a segment must be mapped
 
 	// ErrLost says that the data of a page was lost with the machines that had
 	// it.
@@ -52,12 +53,4 @@ func wrap(err error, format string, args ...any) error {
 		return nil
 	}
 	return &opError{fmt.Sprintf(format, args...), err}
-}
-
-// memoryError turns an error of the memory package into one of this package.
-func memoryError(err error) error {
-	if errors.Is(err, memory.ErrPoisoned) {
-		return fmt.Errorf("%w: %w", ErrLost, err)
-	}
-	return err
 }

@@ -2,6 +2,7 @@ package mome
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/mome-dsm/mome/impl/client"
@@ -72,7 +73,9 @@ func (n *Node) leaveTurn(name string) {
 //	defer lock.Release()
 //
 // When the context ends first, the lock is not held, and the error is the
-// context's. If the lock is granted at that very moment, Acquire succeeds.
+// context's; if the lock is granted at that very moment, Acquire succeeds. To know
+// which, Acquire returns only after the lock's home has answered: a message there
+// and back, or for as long as that node does not answer.
 func (l *Lock) Acquire(ctx context.Context) (fence uint64, err error) {
 	return l.acquire(ctx, "acquire", &attachpb.LockAcquire{Name: l.name})
 }
@@ -91,14 +94,18 @@ func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquir
 	}
 	var reply *attachpb.Reply
 	if err == nil {
-		if reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}}); err != nil {
+		reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}})
+		if err == nil && reply.GetLock().GetFence() == 0 {
+			err = fmt.Errorf("%w: %T without a fence in answer to LockAcquire", client.ErrMalformed, reply.Body)
+		}
+		if err != nil {
 			l.giveTurn(t)
 		}
 	}
+	granted := reply.GetLock()
 	if err != nil {
 		return 0, wrap(err, "mome: %s lock %q", op, l.name)
 	}
-	granted := reply.GetLock()
 	l.mu.Lock()
 	l.fence, l.turn = granted.GetFence(), t
 	l.mu.Unlock()

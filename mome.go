@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,28 +59,83 @@ func (k segmentKey) ref() *attachpb.SegmentRef {
 	return &attachpb.SegmentRef{Name: k.name, Generation: k.generation}
 }
 
-// Connect attaches this process to its node. Once is enough: goroutines share a
-// Node, and a segment lies at one address, so that a second attachment of the
-// same process cannot map what the first has mapped.
+// attached is the one attachment that this process has.
+var attached struct {
+	mu   sync.Mutex
+	node *Node // nil: none; guarded by mu
+	done bool  // Connect has returned it; guarded by mu
+}
+
+// attachedError says that the process has its attachment already. It wraps
+// ErrInvalid.
+type attachedError struct{ which string }
+
+func (e *attachedError) Error() string {
+	return fmt.Sprintf("mome: connect: this process is attached already%s: share that Node, or Close it first", e.which)
+}
+
+func (e *attachedError) Unwrap() error { return ErrInvalid }
+
+// Connect attaches this process to its node. A process has one attachment, which
+// its goroutines share: a segment lies at one address, so that a second one could
+// not map what the first has mapped. The error wraps ErrInvalid where there is one
+// already; after its Close there may be another.
 func Connect(ctx context.Context, opts ...Option) (*Node, error) {
+	n := newNode()
+	attached.mu.Lock()
+	if first := attached.node; first != nil {
+		which := ""
+		if attached.done {
+			which = fmt.Sprintf(" (node %d)", first.ID())
+		}
+		attached.mu.Unlock()
+		return nil, &attachedError{which}
+	}
+	attached.node, attached.done = n, false
+	attached.mu.Unlock()
+	if err := n.connect(ctx, opts...); err != nil {
+		n.leaveProcess()
+		return nil, err
+	}
+	attached.mu.Lock()
+	attached.done = true
+	attached.mu.Unlock()
+	return n, nil
+}
+
+// leaveProcess makes room for another attachment of this process.
+func (n *Node) leaveProcess() {
+	attached.mu.Lock()
+	defer attached.mu.Unlock()
+	if attached.node == n {
+		attached.node = nil
+	}
+}
+
+func newNode() *Node {
+	return &Node{mappings: make(map[segmentKey]*mapping), turns: make(map[string]*turn)}
+}
+
+// connect is Connect without looking at other attachments of the process.
+// Postconditions: an error leaves nothing attached.
+func (n *Node) connect(ctx context.Context, opts ...Option) error {
 	o := options{socket: os.Getenv(EnvSocket), onFailure: exitOnFailure}
 	for _, opt := range opts {
 		opt(&o)
 	}
 	if o.socket == "" {
-		return nil, fmt.Errorf("mome: connect: %s is not set: start the program with \"momenode cluster --nodes N -- PROGRAM\", or set it to the socket of a running node", EnvSocket)
+		return fmt.Errorf("mome: connect: %s is not set: start the program with \"momenode cluster --nodes N -- PROGRAM\", or set it to the socket of a running node", EnvSocket)
 	}
-	n := &Node{mappings: make(map[segmentKey]*mapping), turns: make(map[string]*turn)}
 	rank, haveRank, err := envInt(EnvRank)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	nodes, haveNodes, err := envInt(EnvNodes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if haveNodes && nodes < 1 || haveRank && haveNodes && rank >= nodes {
-		return nil, fmt.Errorf("mome: connect: %s=%d and %s=%d do not fit: ranks go from 0 to the number of processes - 1", EnvRank, rank, EnvNodes, nodes)
+		return fmt.Errorf("mome: connect: %s=%d and %s=%d do not fit: ranks go from 0 to the number of processes - 1", EnvRank, rank, EnvNodes, nodes)
 	}
 
 	hello := &attachpb.Hello{Program: filepath.Base(os.Args[0]), Pid: int64(os.Getpid())}
@@ -103,12 +160,12 @@ func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 		Hangup: fail,
 	})
 	if err != nil {
-		return nil, wrap(err, "mome: connect")
+		return wrap(err, "mome: connect")
 	}
 	w := n.client.Welcome()
 	if w.Base != uint64(addr.Base) || w.PageSize != addr.PageSize {
 		n.client.Close()
-		return nil, fmt.Errorf("mome: connect: %w: the node's memory starts at %#x in pages of %d bytes, this program's at %#x in pages of %d",
+		return fmt.Errorf("mome: connect: %w: the node's memory starts at %#x in pages of %d bytes, this program's at %#x in pages of %d",
 			ErrVersion, w.Base, w.PageSize, addr.Base, addr.PageSize)
 	}
 	n.rank, n.nodes = int(w.Node), int(w.Nodes)
@@ -118,7 +175,12 @@ func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 	if haveNodes {
 		n.nodes = nodes
 	}
-	return n, nil
+	if (haveRank || haveNodes) && n.rank >= n.nodes {
+		n.client.Close()
+		return fmt.Errorf("mome: connect: rank %d of %d: ranks go from 0 to the number of processes - 1: set both %s and %s, or neither (then they are the node's number and the number of nodes)",
+			n.rank, n.nodes, EnvRank, EnvNodes)
+	}
+	return nil
 }
 
 func envInt(name string) (value int, set bool, err error) {
@@ -165,9 +227,11 @@ func (n *Node) Stats(ctx context.Context) (map[string]uint64, error) {
 	return stats, nil
 }
 
-// Close unmaps all segments, gives up locks and barriers, and detaches. Nothing
-// of this process may use a segment any more: an access would fault. A lock that
-// is held then counts as left by a dead owner: release it first.
+// Close unmaps all segments, gives up locks and barriers, and detaches; then the
+// process may connect again. Nothing of it may use a segment any more: an access
+// would fault. A lock that is held then counts as left by a dead owner: release it
+// first. If a segment cannot be unmapped, the error says so, and the process stays
+// attached.
 func (n *Node) Close() error {
 	n.mapping.Lock()
 	defer n.mapping.Unlock()
@@ -176,16 +240,29 @@ func (n *Node) Close() error {
 		n.mu.Unlock()
 		return nil
 	}
-	n.closed = true
-	mappings := n.mappings
-	n.mappings = nil
+	mappings := slices.Collect(maps.Values(n.mappings))
 	n.mu.Unlock()
 	var errs []error
+	stuck := false
 	for _, m := range mappings {
-		errs = append(errs, m.view.Close())
+		errs = append(errs, m.unmap())
+		stuck = stuck || !m.closed.Load()
 	}
+	if stuck {
+		for _, m := range mappings {
+			if m.closed.Load() {
+				errs = append(errs, n.unmapped(m))
+			}
+		}
+		return wrap(errors.Join(errs...), "mome: close")
+	}
+	n.mu.Lock()
+	n.closed = true
+	n.mappings = nil
+	n.mu.Unlock()
 	// The hang-up takes the mappings back at the node.
 	errs = append(errs, n.client.Close())
+	n.leaveProcess()
 	return wrap(errors.Join(errs...), "mome: close")
 }
 

@@ -21,9 +21,11 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/client/clienttest"
-	"github.com/mome-dsm/mome/impl/memory"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // childEnv makes the test binary the application named in it.
@@ -45,7 +47,7 @@ func TestMain(m *testing.M) {
 func connect(t *testing.T) (*Node, *clienttest.Node) {
 	t.Helper()
 	daemon := clienttest.Start(t, 3)
-	n, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	n, err := attachTo(t, daemon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,12 +59,19 @@ func connect(t *testing.T) (*Node, *clienttest.Node) {
 	return n, daemon
 }
 
+// attachTo is Connect as if this process were a program of its own: tests have
+// several attachments.
+func attachTo(t *testing.T, daemon *clienttest.Node) (*Node, error) {
+	n := newNode()
+	return n, n.connect(t.Context(), WithSocket(daemon.Socket()))
+}
+
 // create makes a segment, or skips where the address space is taken (by the
 // race detector).
 func create(t *testing.T, n *Node, name string, size int64, opts ...SegmentOption) *Segment {
 	t.Helper()
 	s, err := n.Create(t.Context(), name, size, opts...)
-	if errors.Is(err, memory.ErrBaseTaken) {
+	if errors.Is(err, ErrBaseTaken) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -99,16 +108,68 @@ func TestRankAndNodes(t *testing.T) {
 	if n.ID() != 0 || n.Rank() != 0 || n.Nodes() != 3 || n.Cluster() != "test" {
 		t.Errorf("node %d, rank %d of %d in %q", n.ID(), n.Rank(), n.Nodes(), n.Cluster())
 	}
-	t.Setenv(EnvSocket, daemon.Socket())
-	t.Setenv(EnvRank, "4")
-	t.Setenv(EnvNodes, "7")
-	n, err := Connect(t.Context())
+	for _, c := range []struct {
+		env         [2]string
+		rank, nodes int
+		want        string // of the error
+	}{
+		{[2]string{"4", "7"}, 4, 7, ""},
+		{[2]string{"2", ""}, 2, 3, ""},
+		{[2]string{"", "1"}, 0, 1, ""},
+		{[2]string{"3", ""}, 0, 0, "rank 3 of 3"},
+		{[2]string{"5", ""}, 0, 0, "set both MOME_RANK and MOME_NODES"},
+	} {
+		t.Setenv(EnvRank, c.env[0])
+		t.Setenv(EnvNodes, c.env[1])
+		n, err := attachTo(t, daemon)
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q: %v, want %q", c.env, err, c.want)
+			}
+			continue
+		}
+		if err != nil || n.ID() != 0 || n.Rank() != c.rank || n.Nodes() != c.nodes {
+			t.Errorf("%q: node %d, rank %d of %d, %v; want rank %d of %d", c.env, n.ID(), n.Rank(), n.Nodes(), err, c.rank, c.nodes)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A process has one attachment.
+func TestConnectTwice(t *testing.T) {
+	daemon := clienttest.Start(t, 3)
+	if n, err := Connect(t.Context(), WithSocket(daemon.Socket()+".none")); err == nil {
+		n.Close()
+		t.Fatal("attached to nobody")
+	}
+	for range 2 { // Close makes room for another one, and so does an error
+		n, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Connect(t.Context(), WithSocket(daemon.Socket()))
+		const want = "mome: connect: this process is attached already (node 0): share that Node, or Close it first"
+		if !errors.Is(err, ErrInvalid) || err.Error() != want {
+			t.Errorf("a second Connect: %v, want %s", err, want)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// While one is being made.
+	n, err := Connect(t.Context(), WithSocket(daemon.Socket()), func(*options) {
+		_, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "attached already: share") {
+			t.Errorf("a Connect within another: %v", err)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
-	if n.ID() != 0 || n.Rank() != 4 || n.Nodes() != 7 {
-		t.Errorf("node %d, rank %d of %d; want rank 4 of 7", n.ID(), n.Rank(), n.Nodes())
+	if err := n.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -226,13 +287,110 @@ func TestRemoved(t *testing.T) {
 	if _, err := SliceOf[byte](s, 0, 1); !errors.Is(err, ErrRemoved) {
 		t.Errorf("SliceOf: %v, want ErrRemoved", err)
 	}
-	// The name is free for another life.
-	other := create(t, n, "a", 8192)
-	if err := other.Prefault(0, 1, true); err != nil {
-		t.Error(err)
+	// The name is free for another life, which lies in the same place.
+	_, err := n.Create(t.Context(), "a", 8192)
+	if !errors.Is(err, ErrBaseTaken) || !strings.Contains(err.Error(), `segment "a" (removed) is still mapped at 0x`) ||
+		!strings.Contains(err.Error(), "close it first") || !strings.Contains(err.Error(), "in the cluster all the same") {
+		t.Errorf("Create in the place of a segment that is mapped: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+	other, err := n.Open(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Prefault(0, 8192, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// The pages of a removed segment may be poisoned before the news of its removal
+// is there. Those of one that was not removed are lost.
+func TestPoisoned(t *testing.T) {
+	n, daemon := connect(t)
+	s := create(t, n, "a", 4*addr.PageSize)
+	if err := daemon.Lose("a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prefault(addr.PageSize, addr.PageSize, false); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("Prefault of what is lost: %v, want ErrLost", err)
+	}
+	if err := n.Remove(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	s.mapping.removed.Store(false)
+	if err := s.Prefault(addr.PageSize, addr.PageSize, false); !errors.Is(err, ErrRemoved) || errors.Is(err, ErrLost) {
+		t.Errorf("Prefault of what was removed: %v, want ErrRemoved", err)
+	}
+}
+
+// A segment that is removed between being found and being mapped is as good as
+// none.
+func TestOpenOrCreateGoesOn(t *testing.T) {
+	n, daemon := connect(t)
+	var asked atomic.Int32
+	daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+		if r.GetMap() == nil || asked.Add(1) > 3 {
+			return nil
+		}
+		return &attachpb.Reply{Body: &attachpb.Reply_Error{Error: &attachpb.Error{Code: attachpb.Code_CODE_REMOVED}}}
+	})
+	s, err := n.OpenOrCreate(t.Context(), "a", 4096)
+	if errors.Is(err, ErrBaseTaken) {
+		t.Skip(err)
+	}
+	if err != nil || asked.Load() != 4 {
+		t.Fatalf("mapped at the %dth time, want the 4th: %v", asked.Load(), err)
+	}
+	if err := s.Prefault(0, 1, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// Any number of hints may be given.
+func TestManyHints(t *testing.T) {
+	n, daemon := connect(t)
+	name := strings.Repeat("n", client.MaxName)
+	s := create(t, n, name, 4096)
+	b, err := n.Barrier(t.Context(), name, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hints := make([]Hint, 5000)
+	for i := range hints {
+		hints[i] = Hint{int64(i % 4096), 1, i%2 == 0}
+	}
+	if err := s.PrefetchAll(hints...); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ArrivePrefetch(s, hints...); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []Hint
+	messages := 0
+	for _, r := range daemon.Requests() {
+		hintsOf := func(p *attachpb.Prefetch) (list []Hint) {
+			for _, p := range append([]*attachpb.Prefetch{p}, p.More...) {
+				list = append(list, Hint{int64(p.Range.Offset), int64(p.Range.Length), p.Write})
+			}
+			return list
+		}
+		if p := r.GetPrefetch(); p != nil {
+			got = append(got, hintsOf(p)...)
+			messages++
+		}
+		if w := r.GetBarrierWait(); w != nil {
+			if list := hintsOf(w.Prefetch); len(list) < 100 || !reflect.DeepEqual(list, hints[:len(list)]) {
+				t.Errorf("%d hints behind a barrier, not the first ones", len(list))
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, hints) || messages > 25 {
+		t.Errorf("%d hints in %d messages, want %d in order", len(got), messages, len(hints))
 	}
 }
 
@@ -324,6 +482,37 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// An answer that is no lock leaves the lock to the next.
+func TestLockWithoutAFence(t *testing.T) {
+	n, daemon := connect(t)
+	for _, reply := range []*attachpb.Reply{
+		{Body: &attachpb.Reply_Done{Done: &attachpb.Done{}}},
+		{Body: &attachpb.Reply_Lock{Lock: &attachpb.Lock{}}},
+	} {
+		daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+			if r.GetLockAcquire() == nil {
+				return nil
+			}
+			return reply
+		})
+		l := n.Lock("l")
+		if fence, err := l.TryAcquire(t.Context()); !errors.Is(err, client.ErrMalformed) || fence != 0 {
+			t.Errorf("TryAcquire: fence %d, %v; want ErrMalformed", fence, err)
+		}
+		daemon.Instead(nil)
+		if err := l.Release(); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("Release of what was not acquired: %v", err)
+		}
+		next := n.Lock("l")
+		if _, err := next.TryAcquire(t.Context()); err != nil {
+			t.Errorf("then TryAcquire: %v", err)
+		}
+		if err := next.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Goroutines exclude each other, whichever Lock of a name they have, and nothing
 // is left of the names of locks that nobody holds or asks for.
 func TestLockOfGoroutines(t *testing.T) {
@@ -366,7 +555,7 @@ func TestLockOfGoroutines(t *testing.T) {
 func twoConnections(t *testing.T) (n, other *Node, daemon *clienttest.Node) {
 	t.Helper()
 	n, daemon = connect(t)
-	other, err := Connect(t.Context(), WithSocket(daemon.Socket()))
+	other, err := attachTo(t, daemon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -523,6 +712,20 @@ func TestStatsAndClose(t *testing.T) {
 	if _, err := n.Open(t.Context(), "a"); !errors.Is(err, ErrClosed) {
 		t.Errorf("Open: %v, want ErrClosed", err)
 	}
+	if s.Bytes() != nil {
+		t.Error("a segment of a closed node has bytes")
+	}
+	for name, op := range map[string]func() error{
+		"SliceOf":  func() error { _, err := SliceOf[int64](s, 0, 1); return err },
+		"ValueOf":  func() error { _, err := ValueOf[int64](s, 0); return err },
+		"WordsOf":  func() error { _, err := WordsOf[int64](nil, s, 0, 1); return err },
+		"Prefault": func() error { return s.Prefault(0, 1, false) },
+		"Prefetch": func() error { return s.Prefetch(0, 1, false) },
+	} {
+		if err := op(); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", name, err)
+		}
+	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close of a segment of a closed node: %v", err)
 	}
@@ -560,6 +763,73 @@ var children = map[string]func(){
 		n.Close()
 		os.Exit(7)
 	},
+	// default gives no handler, by name.
+	"default": func() {
+		if _, err := Connect(context.Background(), WithFailureHandler(nil)); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("ready")
+		select {}
+	},
+	// sealed cannot unmap its segment.
+	"sealed": func() {
+		check := func(ok bool, what ...any) {
+			if !ok {
+				fmt.Println(what...)
+				os.Exit(3)
+			}
+		}
+		n, err := Connect(context.Background())
+		check(err == nil, err)
+		s, err := n.Create(context.Background(), "sealed", 4096)
+		check(err == nil, err)
+		other, err := n.Create(context.Background(), "other", 4096)
+		check(err == nil, err)
+		check(s.Prefault(0, 4096, true) == nil, "Prefault")
+		const mseal = 462 // 6.10
+		if _, _, errno := unix.Syscall(mseal, s.Addr(), uintptr(s.Size()), 0); errno != 0 {
+			fmt.Println("no mseal:", errno)
+			os.Exit(0)
+		}
+		for _, node := range []bool{false, true} {
+			err := error(nil)
+			if node {
+				err = n.Close()
+			} else {
+				err = s.Close()
+			}
+			check(err != nil, "a sealed segment was unmapped")
+			check(s.Bytes() != nil && s.Prefault(0, 1, true) == nil && s.Drop(context.Background(), 0, 1) == nil, "it is not as it was")
+		}
+		check(other.Bytes() == nil && other.Close() == nil, "the other segment is mapped")
+		other, err = n.Open(context.Background(), "other")
+		check(err == nil && other.Bytes() != nil, "the other segment cannot be mapped again:", err)
+		fmt.Println("refused")
+	},
+}
+
+// A segment that cannot be unmapped stays, and the node serves it.
+func TestCloseThatFails(t *testing.T) {
+	daemon := clienttest.Start(t, 2)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childEnv+"=sealed", EnvSocket+"="+daemon.Socket())
+	out, err := cmd.CombinedOutput()
+	if strings.HasPrefix(string(out), "no mseal") || strings.Contains(string(out), ErrBaseTaken.Error()) {
+		t.Skip(string(out))
+	}
+	if err != nil || string(out) != "refused\n" {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, r := range daemon.Requests() {
+		if r.GetUnmap().GetSegment().GetName() == "sealed" {
+			t.Error("the node was told that the segment is not mapped any more")
+		}
+	}
 }
 
 func TestFailureEndsTheProgram(t *testing.T) {
@@ -575,6 +845,8 @@ func TestFailureEndsTheProgram(t *testing.T) {
 		{"hang-up", "waits", (*clienttest.Node).HangUp, 1, 0,
 			"mome: the cluster failed: the node hung up\n"},
 		{"node killed", "waits", (*clienttest.Node).Kill, 0, syscall.SIGKILL, ""},
+		{"no handler", "default", func(d *clienttest.Node) { d.Fail("node 2 died") }, 1, 0,
+			"mome: the cluster failed: node 2 died\n"},
 		{"handler", "handles", func(d *clienttest.Node) { d.Fail("disk") }, 7, 0,
 			"handled: mome: the cluster failed: disk true\n"},
 	} {

@@ -20,10 +20,13 @@ func WithSocket(path string) Option { return func(o *options) { o.socket = path 
 // WithFailureHandler replaces what happens when the cluster or the node fails.
 // The default prints the reason on standard error and exits with status 1. The
 // handler is called once, on a goroutine of its own; shared memory must not be
-// touched any more. It may not be reached at all: a node that dies without
+// touched any more. Nil is the default. It may not be reached at all: a node that dies without
 // notice takes its applications with it by SIGKILL, and one that announces its
 // end leaves them until it is gone.
 func WithFailureHandler(handler func(error)) Option {
+	if handler == nil {
+		handler = exitOnFailure
+	}
 	return func(o *options) { o.onFailure = handler }
 }
 

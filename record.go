@@ -87,9 +87,10 @@ func (r *Recorder) Client() *Client {
 	return c
 }
 
-// Close completes the history, before the Node is closed. Operations that have not ended are recorded
-// without an answer, later ones are not recorded. A history that was not closed,
-// since its process was killed, is truncated, and nobody judges it.
+// Close completes the history, before the Node is closed. Operations that have not
+// ended are recorded without an answer, later ones are not recorded. A history that
+// was not completed, since its process was killed or the node does not compare its
+// clock any more, is truncated, and nobody judges it.
 func (r *Recorder) Close() error {
 	if r == nil {
 		return nil
@@ -101,7 +102,8 @@ func (r *Recorder) Close() error {
 	}
 	clock, err := r.node.clock()
 	if err != nil {
-		return fmt.Errorf("mome: record: %w: the history is not completed, since its times mean nothing", err)
+		err = fmt.Errorf("%w: the history is not completed, since its times mean nothing", err)
+		return wrap(errors.Join(err, r.history.Abandon()), "mome: record")
 	}
 	return wrap(r.history.CloseAt(clock), "mome: record")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/linearizability"
 )
@@ -143,6 +144,41 @@ func TestRecord(t *testing.T) {
 	}
 	if header.Run != "test" || header.Ranks != 1 || header.Clock.Name != trace.ClockName() || header.Model != "strong" {
 		t.Errorf("%+v", header)
+	}
+}
+
+// TestRecordWithoutAClock: where the node cannot compare its clock any more, the
+// history is not completed, and nothing is left of it but the file.
+func TestRecordWithoutAClock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "histories")
+	t.Setenv(EnvHistory, dir)
+	n, daemon := connect(t)
+	r, err := Record(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+		if r.GetClock() == nil {
+			return nil
+		}
+		return &attachpb.Reply{Body: &attachpb.Reply_Error{Error: &attachpb.Error{Code: attachpb.Code_CODE_INTERNAL}}}
+	})
+	const want = "mome: record: compare clocks: the node failed: the history is not completed, since its times mean nothing"
+	if err := r.Close(); err == nil || err.Error() != want {
+		t.Errorf("Close: %v, want %s", err, want)
+	}
+	path := theHistory(t, dir)
+	if _, _, err := trace.ReadHistory(path); !errors.Is(err, trace.ErrTruncated) {
+		t.Errorf("the history: %v, want that it is truncated", err)
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); to == path {
+			t.Error("the file is still open")
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/memory"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 )
 
 // Segment is a named range of shared memory, mapped in this process at the
@@ -34,6 +35,7 @@ type mapping struct {
 	view    *memory.View // set before a Segment has the mapping
 	users   int          // open Segments; guarded by Node.mapping
 	removed atomic.Bool  // the cluster took the segment away
+	closed  atomic.Bool  // it is not mapped any more, or about to be unmapped
 }
 
 // SegmentInfo is a segment of the cluster, mapped here or not.
@@ -46,8 +48,10 @@ type SegmentInfo struct {
 	Home       Home
 }
 
-// Create makes a segment of size bytes, zero to begin with, and maps it. The
-// error wraps ErrExists if the name is taken.
+// Create makes a segment of size bytes, in whole pages, zero to begin with, and
+// maps it. The error wraps ErrExists if the name is taken, and ErrBaseTaken if
+// something of this process lies at the segment's addresses: then, and wherever
+// else mapping it fails, the segment is in the cluster all the same.
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts)
 	if err != nil {
@@ -73,10 +77,15 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 	if err != nil {
 		return nil, err
 	}
-	return n.mapSegment(ctx, reply.GetSegment())
+	s, err := n.mapSegment(ctx, reply.GetSegment())
+	if err != nil && !errors.Is(err, ErrRemoved) {
+		return nil, fmt.Errorf("%w; the new segment is in the cluster all the same: Open maps it, Remove takes it away", err)
+	}
+	return s, err
 }
 
-// Open maps a segment that exists. The error wraps ErrNotFound if none does.
+// Open maps a segment that exists. The error wraps ErrNotFound if none does, and
+// ErrBaseTaken if something of this process lies at its addresses.
 func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
 	s, err := n.open(ctx, name)
 	if err != nil {
@@ -107,6 +116,9 @@ func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts .
 			if errors.Is(err, ErrExists) {
 				continue // somebody was faster
 			}
+		}
+		if errors.Is(err, ErrRemoved) {
+			continue // between finding it and mapping it
 		}
 		if whole := (size + addr.PageSize - 1) &^ (addr.PageSize - 1); err == nil && s.Size() != whole {
 			err = fmt.Errorf("%w: it exists with %d bytes, not %d; remove it or choose another name", ErrBadSize, s.Size(), size)
@@ -141,6 +153,10 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 			pages: int64(info.GetPages()),
 			size:  int64(info.GetSize()),
 		}
+		if old := n.inTheWay(m); old != nil {
+			n.mu.Unlock()
+			return nil, fmt.Errorf("%w: segment %q (removed) is still mapped at %#x: close it first", ErrBaseTaken, old.key.name, old.first.Addr())
+		}
 		// In the table before the node knows, so that no news of it is lost.
 		n.mappings[key] = m
 	}
@@ -153,6 +169,18 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 	}
 	m.users++
 	return &Segment{node: n, mapping: m}, nil
+}
+
+// inTheWay is a mapping of this process that has some of m's addresses; nil if
+// there is none. Its segment was removed: else no other one would lie there.
+// Preconditions: n.mu is held.
+func (n *Node) inTheWay(m *mapping) *mapping {
+	for _, o := range n.mappings {
+		if int64(o.first) < int64(m.first)+m.pages && int64(m.first) < int64(o.first)+o.pages {
+			return o
+		}
+	}
+	return nil
 }
 
 func (n *Node) forget(m *mapping) {
@@ -200,6 +228,27 @@ func (n *Node) attach(ctx context.Context, m *mapping) (err error) {
 	return nil
 }
 
+// unmap takes the segment out of this process. It is closed afterwards, unless the
+// kernel refuses: then it is as before.
+// Preconditions: Node.mapping is held.
+func (m *mapping) unmap() error {
+	m.closed.Store(true)
+	err := m.view.Close()
+	if m.view.Bytes() != nil {
+		m.closed.Store(false)
+	}
+	return err
+}
+
+// unmapped tells the node of a mapping that is closed. The node forgets it before
+// the table does: the segment can be mapped again only after that.
+// Preconditions: n.mapping is held.
+func (n *Node) unmapped(m *mapping) error {
+	_, err := n.call(context.Background(), unmapRequest(m))
+	n.forget(m)
+	return err
+}
+
 func unmapRequest(m *mapping) *attachpb.Request {
 	return &attachpb.Request{Body: &attachpb.Request_Unmap{Unmap: &attachpb.Unmap{Segment: m.key.ref()}}}
 }
@@ -231,8 +280,10 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 	}
 }
 
-// Remove takes a segment away from the cluster, whoever has it mapped: accesses
-// to it raise SIGBUS from then on.
+// Remove takes a segment away from the cluster, whoever has it mapped, and returns
+// when the name is free. Accesses to the segment raise SIGBUS on each node as soon
+// as it has heard of that, on other nodes a little later than on this one; until
+// then they find the pages that the node has, and what is stored to these is lost.
 func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := client.ValidName(name); err != nil {
 		return wrap(err, "mome: remove segment")
@@ -244,16 +295,17 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 // Name is the segment's name.
 func (s *Segment) Name() string { return s.mapping.key.name }
 
-// Size is the segment's size in bytes, as it was created.
+// Size is the segment's size in bytes: what it was created with, in whole pages of
+// 4,096.
 func (s *Segment) Size() int64 { return s.mapping.size }
 
 // Addr is where the segment lies, in every process.
 func (s *Segment) Addr() uintptr { return s.mapping.first.Addr() }
 
-// Bytes is the segment's memory. It must not be used after Close; of a closed
-// segment it is nil.
+// Bytes is the segment's memory. It must not be used after Close of the segment or
+// of its Node; from then on Bytes is nil.
 func (s *Segment) Bytes() []byte {
-	if s.closed.Load() {
+	if s.closed.Load() || s.mapping.closed.Load() {
 		return nil
 	}
 	size := s.mapping.size
@@ -261,33 +313,33 @@ func (s *Segment) Bytes() []byte {
 }
 
 // Close unmaps the segment, unless another handle of it is open in this
-// process. The segment and its contents stay in the cluster.
+// process. The segment and its contents stay in the cluster. If the kernel refuses
+// to unmap it, the handle is as before.
 func (s *Segment) Close() error {
-	if s.closed.Swap(true) {
-		return nil
-	}
 	n, m := s.node, s.mapping
 	n.mapping.Lock()
 	defer n.mapping.Unlock()
-	m.users--
-	n.mu.Lock()
-	closed := n.closed // then the mapping is gone already
-	n.mu.Unlock()
-	if m.users > 0 || closed {
+	if s.closed.Swap(true) {
 		return nil
 	}
-	err := m.view.Close()
-	// The node forgets the mapping before the table does: the segment can be
-	// mapped again only after that.
-	_, e := n.call(context.Background(), unmapRequest(m))
-	n.forget(m)
-	return wrap(errors.Join(err, e), "mome: close segment %q", s.Name())
+	m.users--
+	if m.users > 0 || m.closed.Load() {
+		return nil
+	}
+	err := m.unmap()
+	if !m.closed.Load() {
+		m.users++
+		s.closed.Store(false)
+	} else {
+		err = errors.Join(err, n.unmapped(m))
+	}
+	return wrap(err, "mome: close segment %q", s.Name())
 }
 
 // check tells whether bytes [off, off+n) can be asked for.
 func (s *Segment) check(off, n int64) error {
 	switch {
-	case s.closed.Load():
+	case s.closed.Load(), s.mapping.closed.Load():
 		return ErrClosed
 	case s.mapping.removed.Load():
 		return ErrRemoved
@@ -310,9 +362,25 @@ func (s *Segment) op(name string, off, n int64, op func(*attachpb.Range) error) 
 // other goroutines and the garbage collector go on meanwhile. Another node may
 // take a page away again before it is used; then an access waits as usual.
 func (s *Segment) Prefault(off, n int64, write bool) error {
-	return s.op("prefault", off, n, func(*attachpb.Range) error {
-		return memoryError(s.mapping.view.Populate(off, n, write))
+	return s.op("prefault", off, n, func(r *attachpb.Range) error {
+		err := s.mapping.view.Populate(off, n, write)
+		if errors.Is(err, memory.ErrPoisoned) {
+			return s.whyPoisoned(r, err)
+		}
+		return err
 	})
+}
+
+// whyPoisoned is what it means that pages of the segment are poisoned: it was
+// removed, or their data is lost. The news of a removal comes after the poison,
+// but the node knows: it is asked for something that costs nothing.
+func (s *Segment) whyPoisoned(r *attachpb.Range, poisoned error) error {
+	ask := &attachpb.Range{Segment: r.Segment, Offset: r.Offset, Length: 1}
+	_, err := s.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_WriteBack{WriteBack: &attachpb.WriteBack{Range: ask}}})
+	if errors.Is(err, ErrRemoved) || errors.Is(err, ErrClusterFailed) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLost, poisoned)
 }
 
 // Prefetch asks the node to fetch the pages of bytes [off, off+n), with the
@@ -328,26 +396,37 @@ type Hint struct {
 	Write          bool
 }
 
-// PrefetchAll is Prefetch of several ranges, as one message: what the node must
-// ask another for them goes out together.
+// PrefetchAll is Prefetch of several ranges, some hundreds as one message: what the
+// node must ask another for them goes out together.
 func (s *Segment) PrefetchAll(hints ...Hint) error {
 	all, err := s.prefetch(hints)
-	if err != nil || all == nil {
-		return err
+	for _, p := range all {
+		if err == nil {
+			err = wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: p}}), "mome: prefetch segment %q", s.Name())
+		}
 	}
-	return wrap(s.node.client.Post(&attachpb.Request{Body: &attachpb.Request_Prefetch{Prefetch: all}}), "mome: prefetch segment %q", s.Name())
+	return err
 }
 
-// prefetch is the hints as one message; nil where there is nothing to fetch.
-func (s *Segment) prefetch(hints []Hint) (all *attachpb.Prefetch, err error) {
+// hintBytes bounds the hints of one message: the rest of a packet is for what is
+// round about them, a barrier's name included.
+const hintBytes = client.MaxPacket - 1024
+
+// prefetch is the hints as messages, as many in each as fit; none where there is
+// nothing to fetch, or with an error.
+func (s *Segment) prefetch(hints []Hint) (all []*attachpb.Prefetch, err error) {
+	room := 0
 	for _, h := range hints {
 		if err := s.op("prefetch", h.Offset, h.Length, func(r *attachpb.Range) error {
 			p := &attachpb.Prefetch{Range: r, Write: h.Write}
-			if all == nil {
-				all = p
-			} else {
-				all.More = append(all.More, p)
+			size := proto.Size(p) + 4 // within another message it has a tag and a length
+			if size > room {
+				all, room = append(all, p), hintBytes-size
+				return nil
 			}
+			last := all[len(all)-1]
+			last.More = append(last.More, p)
+			room -= size
 			return nil
 		}); err != nil {
 			return nil, err

@@ -9,11 +9,17 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome"
 )
 
 func init() {
 	programs["copy-under-gc"] = copyUnderGC
 	programs["fork"] = forkProgram
+	programs["parent"] = parent
+	programs["forgetful"] = forgetful
 	programs["file"] = fileProgram
 	programs["sharer"] = sharer
 }
@@ -79,7 +85,7 @@ func forkProgram(p *program) {
 		touch *byte
 		want  string
 	}{{nil, "exit"}, {&b[0], "segmentation fault"}, {&b[pageSize], "segmentation fault"}, {&b[9*pageSize], "segmentation fault"}} {
-		pid, errno := rawFork(child.touch)
+		pid, errno := rawFork(child.touch, false)
 		if errno != 0 {
 			fatalf("fork: %v", errno)
 		}
@@ -115,6 +121,95 @@ func TestFork(t *testing.T) {
 		owner.at("verified")
 		owner.tell("end")
 		owner.ok()
+		c.remove()
+	})
+}
+
+// parent detaches while a child that it has forked lives.
+func parent(p *program) {
+	p.open(pageSize)
+	p.meet("open")
+	child, errno := rawFork(nil, true)
+	if errno != 0 {
+		fatalf("fork: %v", errno)
+	}
+	defer func() {
+		check(syscall.Kill(child, syscall.SIGKILL))
+		_, err := syscall.Wait4(child, nil, 0, nil)
+		check(err)
+	}()
+	check(p.Close())
+	p.meet("detached")
+	_, err := mome.Connect(p.ctx)
+	check(err)
+	p.say("alive")
+}
+
+// A child that was forked has copies of its parent's descriptors. The parent
+// detaches all the same, and its node lets it go on.
+func TestDetachWithAChild(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		a := c.run(0, "parent")
+		a.at("open")
+		if n := c.segment(0).Mappings; n != 1 {
+			t.Fatalf("%d mappings, want 1", n)
+		}
+		a.tell("fork")
+		a.at("detached")
+		c.until("the node to let it go", func() bool { return c.segment(0).Mappings == 0 })
+		a.tell("go on")
+		a.at("alive")
+		a.ok()
+		c.remove()
+	})
+}
+
+// forgetful has the kernel drop its entries of pages that it has the right to
+// read, and then to write.
+func forgetful(p *program) {
+	s := p.open(accessPages * pageSize)
+	w := words(s)
+	drop := func() { check(unix.Madvise(s.Bytes(), unix.MADV_DONTNEED)) }
+	const half = accessPages / 2
+	verify(w, 0, accessPages, 1)
+	drop()
+	verify(w, 0, accessPages, 1)
+	drop()
+	fill(w, 0, half, 2) // stores to pages that it could read before
+	drop()
+	verify(w, 0, half, 2)
+	verify(w, half, accessPages, 1)
+	drop()
+	fill(w, 0, half, 3) // stores to pages that it could store to before
+	drop()
+	atomic.AddInt64(&w[0], 0)
+	verify(w, 0, half, 3)
+	verify(w, half, accessPages, 1)
+	p.meet("done")
+	drop()
+	verify(w, 0, accessPages, 2)
+}
+
+// An application may give its entries in the page table back: the node, which
+// hears nothing of it, answers the next faults, and the contents are right.
+func TestDontNeed(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		owner := c.run(1, "fill", accessPages)
+		owner.at("filled")
+		other := c.run(0, "sharer") // its entries stay
+		other.tell("read")
+		other.at("done")
+		a := c.run(0, "forgetful")
+		a.at("done")
+		other.tell("write 2")
+		other.at("done")
+		owner.tell("verify 2")
+		owner.at("verified")
+		a.tell("go on")
+		a.ok()
+		other.tell("end")
+		owner.tell("end")
+		allOK([]*app{other, owner})
 		c.remove()
 	})
 }

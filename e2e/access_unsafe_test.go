@@ -5,13 +5,13 @@ import (
 	"unsafe"
 )
 
-// rawFork forks a child that loads the byte, if there is one, and exits with it. It
-// makes no other use of Go: signals are blocked in it, so that a SIGSEGV kills
-// it.
+// rawFork forks a child that loads the byte, if there is one, and exits with it,
+// or, if it is to stay, sleeps until it is killed or its parent ends. It makes no other use of Go:
+// signals are blocked in it, so that a SIGSEGV kills it.
 //
 //go:norace
 //go:nosplit
-func rawFork(touch *byte) (int, syscall.Errno) {
+func rawFork(touch *byte, stay bool) (int, syscall.Errno) {
 	all, old := ^uint64(0), uint64(0)
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, 2, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
 	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
@@ -19,6 +19,12 @@ func rawFork(touch *byte) (int, syscall.Errno) {
 		var b byte
 		if touch != nil {
 			b = *touch
+		}
+		if stay { // but no longer than its parent
+			syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0)
+		}
+		for stay {
+			syscall.RawSyscall(syscall.SYS_PAUSE, 0, 0, 0)
 		}
 		for {
 			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(b), 0, 0)

@@ -147,6 +147,19 @@ func hints(p *program) {
 	}
 	verify(w, 0, pages, 2)
 
+	// More than a message holds.
+	many := make([]mome.Hint, 4000)
+	for i := range many {
+		many[i] = mome.Hint{Offset: int64(i%pages) * pageSize, Length: 1}
+	}
+	check(s.PrefetchAll(many...))
+	b, err = p.Barrier(p.ctx, "many hints", 0, 1)
+	check(err)
+	check(b.ArrivePrefetch(s, many...))
+	check(b.Wait(p.ctx))
+	check(b.Close())
+	verify(w, 0, pages, 2)
+
 	expect(s.Prefault(-1, 10, false), mome.ErrInvalid)
 	expect(s.Prefetch(0, s.Size()+1, false), mome.ErrInvalid)
 	expect(s.WriteBack(p.ctx, s.Size(), 1), mome.ErrInvalid)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -19,6 +20,8 @@ func init() {
 	programs["victim"] = victimProgram
 	programs["remover"] = remover
 	programs["vast"] = vast
+	programs["prefault"] = prefault
+	programs["again"] = again
 }
 
 // segmentsProgram goes through the life of segments as one rank sees it.
@@ -187,6 +190,69 @@ func TestRemoveUnderTraffic(t *testing.T) {
 			allTell(apps, "next")
 		}
 		allOK(apps)
+	})
+}
+
+// prefault asks for a page that does not come.
+func prefault(p *program) {
+	s := p.open(accessPages * pageSize)
+	p.meet("ready")
+	expect(s.Prefault(0, pageSize, false), mome.ErrRemoved)
+	check(s.Close())
+	p.say("removed")
+}
+
+// A segment is removed while a program waits in Prefault: it hears that, and not
+// that data was lost.
+func TestRemoveUnderPrefault(t *testing.T) {
+	onEach(t, []shape{{nodes: 2, quiet: true}}, func(t *testing.T, c *cluster) {
+		owner := c.run(1, "fill", accessPages)
+		owner.at("filled")
+		a := c.run(0, "prefault")
+		a.at("ready")
+		c.pause(1)
+		a.tell("go")
+		c.until("a read fault", func() bool { return c.segment(0).ReadFaults > 0 })
+		c.remove()
+		a.at("removed")
+		a.ok()
+		c.resume(1)
+		owner.kill()
+	})
+}
+
+// again gives a segment a second life while it has the first one mapped.
+func again(p *program) {
+	name := p.arg(0)
+	s := p.open(pageSize)
+	words(s)[0] = 7
+	check(p.Remove(p.ctx, name))
+	_, err := p.Create(p.ctx, name, pageSize)
+	expect(err, mome.ErrBaseTaken)
+	p.say("error", err)
+	check(s.Close())
+	s, err = p.Open(p.ctx, name)
+	check(err)
+	if v := words(s)[0]; v != 0 {
+		fatalf("the second life begins with %d", v)
+	}
+	_, err = mome.Connect(p.ctx)
+	expect(err, mome.ErrInvalid)
+}
+
+// The next life of a segment lies where the last one is still mapped: the error
+// says which is to be closed, and that the segment exists.
+func TestNextLife(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		a := c.run(0, "again")
+		said := strings.Join(a.at("error"), " ")
+		for _, part := range []string{strconv.Quote(c.name()) + " (removed) is still mapped at 0x", "close it first", "in the cluster all the same"} {
+			if !strings.Contains(said, part) {
+				t.Errorf("Create says %q, which lacks %q", said, part)
+			}
+		}
+		a.ok()
+		c.remove()
 	})
 }
 

@@ -280,8 +280,9 @@ func (c *Client) send(req *attachpb.Request, fds []int) (chan answer, error) {
 	packet, err := EncodeRequest(req)
 	if err == nil {
 		err = c.socket.write(packet, fds, 0)
-		if closedErr(err) {
-			// The node hung up. Whoever reads finds out why, and answers.
+		if closedErr(err) || errors.Is(err, net.ErrClosed) {
+			// The node hung up, or this end did meanwhile. Whoever reads finds
+			// out why, and answers.
 			return ch, nil
 		}
 	}
@@ -453,6 +454,21 @@ func (c *Client) end(err error) {
 	c.socket.close()
 }
 
+// giveUp closes the watch, for every process that has a copy of it (a child that
+// was forked): the node takes one that is open for a process that still uses its
+// pages, and ends it.
+func giveUp(watch int) error {
+	flags, err := unix.FcntlInt(uintptr(watch), unix.F_GETFL, 0)
+	if err == nil {
+		// Disarmed first: the shutdown is a hang-up, at this end too.
+		_, err = unix.FcntlInt(uintptr(watch), unix.F_SETFL, flags&^unix.O_ASYNC)
+	}
+	if err == nil {
+		err = unix.Shutdown(watch, unix.SHUT_RDWR)
+	}
+	return errors.Join(err, unix.Close(watch))
+}
+
 // Close detaches: it gives up the watch, then the connection; requests that
 // wait fail with ErrClosed. The node frees what the connection held. Whatever
 // was mapped must be unmapped already.
@@ -466,7 +482,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	var err error
 	if c.watch >= 0 {
-		err = unix.Close(c.watch)
+		err = giveUp(c.watch)
 	}
 	c.socket.close() // whoever reads wakes
 	close(c.quit)

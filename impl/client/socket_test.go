@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/memory"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
@@ -457,6 +458,84 @@ func TestHangupAndClose(t *testing.T) {
 	case err := <-told:
 		t.Errorf("Close told Hangup: %v", err)
 	case <-time.After(10 * time.Millisecond):
+	}
+}
+
+// A child that was forked keeps copies of all descriptors. Close gives the watch
+// up for both: the node sees the end of it, and nobody is killed.
+func TestCloseWithCopiesOfTheWatch(t *testing.T) {
+	armed, child := -1, -1
+	app, _, far := attach(t, Config{Guard: func(watch int) (err error) {
+		if child, err = unix.FcntlInt(uintptr(watch), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return err
+		}
+		armed = watch
+		return memory.KillOnHangup(watch)
+	}})
+	defer unix.Close(child)
+	if flags, err := unix.FcntlInt(uintptr(armed), unix.F_GETFL, 0); err != nil || flags&unix.O_ASYNC == 0 {
+		t.Fatalf("the watch is not armed: %#x, %v", flags, err)
+	}
+	if err := app.Close(); err != nil { // of an armed watch the shutdown alone would kill
+		t.Fatal(err)
+	}
+	if flags, err := unix.FcntlInt(uintptr(child), unix.F_GETFL, 0); err != nil || flags&unix.O_ASYNC != 0 {
+		t.Errorf("the watch is still armed: %#x, %v", flags, err)
+	}
+	if n, _, err := unix.Recvfrom(far, make([]byte, 1), unix.MSG_DONTWAIT); n != 0 || err != nil {
+		t.Errorf("the node reads %d bytes, %v from the watch; want a hang-up", n, err)
+	}
+}
+
+// Requests that meet the end of the connection, at whatever point, say what it
+// was.
+func TestRequestsAtTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*Client, *Conn)
+		want error
+	}{
+		{"close", func(app *Client, _ *Conn) { app.Close() }, ErrClosed},
+		{"hang-up", func(_ *Client, conn *Conn) { conn.Close() }, ErrClusterFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for round := range 200 {
+				app, conn, _ := attach(t, Config{})
+				served := make(chan struct{}) // closed with the round's request
+				go func() {
+					for i := 0; ; i++ {
+						if i == round%5 {
+							close(served)
+						}
+						req, _, err := conn.ReadRequest()
+						if err != nil {
+							return
+						}
+						conn.WriteDone(req.Id)
+					}
+				}()
+				const callers = 3
+				ended := make(chan error, callers)
+				for range callers {
+					go func() {
+						for {
+							if _, _, err := app.Call(context.Background(), open("x")); err != nil {
+								ended <- err
+								return
+							}
+						}
+					}()
+				}
+				<-served
+				c.end(app, conn)
+				for range callers {
+					if err := <-ended; !errors.Is(err, c.want) {
+						t.Fatalf("round %d: a request gets %v, want %v", round, err, c.want)
+					}
+				}
+				app.Close()
+			}
+		})
 	}
 }
 

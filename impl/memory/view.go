@@ -123,7 +123,7 @@ func overlapping(start, end uintptr) []string {
 	return found
 }
 
-// Bytes is the segment's memory, valid until Close. It holds no Go pointers:
+// Bytes is the segment's memory, valid until Close; nil after. It holds no Go pointers:
 // the garbage collector does not look into it.
 func (v *View) Bytes() []byte { return v.mem }
 
@@ -196,18 +196,18 @@ func populateRange(start uintptr, size int64, advice int) unix.Errno {
 	}
 }
 
-// Close unmaps the segment and closes the userfaultfd.
+// Close unmaps the segment and closes the userfaultfd. Where the kernel refuses
+// to unmap, the view stays as it is, Bytes included: without the userfaultfd its
+// faults would read zeros.
 //
 // Preconditions: nobody touches the segment any more.
 func (v *View) Close() error {
 	if v.mem == nil {
 		return nil
 	}
-	errno := munmap(v.first.Addr(), int64(len(v.mem)))
-	v.mem = nil
-	err := unix.Close(v.uffd)
-	if errno != 0 {
+	if errno := munmap(v.first.Addr(), int64(len(v.mem))); errno != 0 {
 		return fmt.Errorf("mome: memory: unmap: %w", errno)
 	}
-	return err
+	v.mem = nil
+	return unix.Close(v.uffd)
 }

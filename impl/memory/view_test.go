@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,16 +69,36 @@ func TestMapAndClose(t *testing.T) {
 		if got := len(v.Bytes()); got != 4*addr.PageSize {
 			t.Fatalf("%d bytes", got)
 		}
-		flags := mappingFlags(t, testFirst.Addr())
-		// dc: not inherited on fork; dd: not in core dumps; nh: no huge pages;
-		// um, uw: missing and write-protect faults.
-		for _, flag := range []string{"dc", "dd", "um", "uw"} {
-			if !strings.Contains(flags, flag) {
-				t.Errorf("the mapping's flags %q lack %s", flags, flag)
-			}
+		// um, uw, ui: missing, write-protect and minor faults.
+		wantFlags(t, testFirst.Addr(), append(advised(), "um", "uw", "ui")...)
+		ok(t, v.Close())
+		ok(t, v.Close())
+	}
+}
+
+// The daemon's own mapping is advised like those of the applications.
+func TestSegmentIsAdvised(t *testing.T) {
+	s := newSegment(t, 4)
+	wantFlags(t, s.base, advised()...)
+}
+
+// advised is the flags that the advice of every mapping leaves in smaps. dc: not
+// inherited on fork; dd: not in core dumps; nh: no huge pages, where there are any.
+func advised() []string {
+	flags := []string{"dc", "dd"}
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err == nil {
+		flags = append(flags, "nh")
+	}
+	return flags
+}
+
+func wantFlags(t *testing.T, start uintptr, want ...string) {
+	t.Helper()
+	flags := strings.Fields(mappingFlags(t, start))
+	for _, flag := range want {
+		if !slices.Contains(flags, flag) {
+			t.Errorf("the mapping's flags %q lack %s", flags, flag)
 		}
-		ok(t, v.Close())
-		ok(t, v.Close())
 	}
 }
 
@@ -176,4 +197,21 @@ func TestSegmentPopulate(t *testing.T) {
 		t.Fatalf("%d blocks are left after the punch", st.Blocks)
 	}
 	runtime.KeepAlive(s)
+}
+
+// A view that cannot be unmapped keeps its userfaultfd.
+func TestCloseThatFails(t *testing.T) {
+	s := newSegment(t, 4)
+	v, err := Map(s.FD(), testFirst, 4)
+	ok(t, err)
+	whole := v.mem
+	v.mem = bytesAt(testFirst.Addr(), 1<<60) // more than there are addresses
+	wantErr(t, v.Close(), unix.EINVAL)
+	if v.Bytes() == nil || !strings.Contains(mappingFlags(t, testFirst.Addr()), "um") {
+		t.Error("the view is not as it was")
+	}
+	_, err = unix.FcntlInt(uintptr(v.Uffd()), unix.F_GETFD, 0)
+	ok(t, err)
+	v.mem = whole
+	ok(t, v.Close())
 }

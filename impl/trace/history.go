@@ -148,6 +148,16 @@ func (h *History) Close() error {
 	return h.CloseAt(h.clock)
 }
 
+// Abandon gives the file back without completing the history, which stays
+// truncated. What is recorded later is dropped.
+func (h *History) Abandon() error {
+	if h == nil {
+		return nil
+	}
+	h.closeOnce.Do(func() { h.closeErr = h.writer.close() })
+	return h.closeErr
+}
+
 // CloseAt is Close with another reading of the clock that the header has.
 func (h *History) CloseAt(clock Clock) error {
 	if h == nil {

@@ -1914,7 +1914,8 @@ func (x *Drop) GetRange() *Range {
 	return nil
 }
 
-// LockAcquire -> Lock when the lock is held by this connection.
+// LockAcquire -> Lock when the lock is held by this connection. INVALID if it is
+// already, or if the connection waits for it.
 type LockAcquire struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`

@@ -38,6 +38,7 @@ type Node struct {
 	locks      map[string]*lock
 	barriers   map[string]*barrier
 	log        []*attachpb.Request
+	instead    func(*attachpb.Request) *attachpb.Reply // or nil
 }
 
 type conn struct {
@@ -105,6 +106,22 @@ func (n *Node) Requests() []*attachpb.Request {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.log)
+}
+
+// Instead has f answer requests: where it returns a reply, that is the answer, and
+// the request has no other effect. It must not call the Node.
+func (n *Node) Instead(f func(*attachpb.Request) *attachpb.Reply) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.instead = f
+}
+
+// Lose has the data of a segment be lost: accesses raise SIGBUS.
+func (n *Node) Lose(name string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.segments[name].memory
+	return m.Poison(m.First(), m.Len())
 }
 
 // Fail announces ClusterFailed to all applications.
@@ -195,6 +212,14 @@ func (n *Node) serve(c *conn) {
 var errLater = errors.New("later")
 
 func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Reply, int, error) {
+	if n.instead != nil {
+		if reply := n.instead(req); reply != nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+			return reply, -1, nil
+		}
+	}
 	switch b := req.Body.(type) {
 	case *attachpb.Request_Hello:
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -336,6 +361,9 @@ func (n *Node) remove(name string) error {
 	}
 	delete(n.segments, name)
 	s.removed = true
+	if end := s.memory.First() + addr.PageNum(s.memory.Len()); end == n.nextPage {
+		n.nextPage = s.memory.First() // the next segment lies where this one did
+	}
 	for c := range n.conns {
 		if _, ok := c.mappings[s]; ok {
 			c.WriteReply(&attachpb.Reply{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{Segment: s.info.Ref}}})
@@ -391,6 +419,9 @@ func (n *Node) acquire(c *conn, id uint64, b *attachpb.LockAcquire) (*attachpb.R
 	if l == nil {
 		l = &lock{}
 		n.locks[b.Name] = l
+	}
+	if l.holder == c || slices.ContainsFunc(l.queue, func(w waiter) bool { return w.conn == c }) {
+		return nil, -1, fmt.Errorf("%w: this process holds the lock, or waits for it, already", client.ErrInvalid)
 	}
 	if l.holder != nil && b.Try {
 		return nil, -1, client.ErrBusy
