@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
@@ -15,6 +16,7 @@ type Barrier struct {
 	node           *Node
 	name           string
 	party, parties int
+	closed         atomic.Bool
 
 	mu      sync.Mutex      // held through a Wait
 	round   uint64          // rounds that are over
@@ -25,10 +27,45 @@ type Barrier struct {
 // parties, without waiting for the others. The error wraps ErrMismatch if the
 // party is taken, or if others joined with another number of parties.
 func (n *Node) Barrier(ctx context.Context, name string, party, parties int) (*Barrier, error) {
-	if err := n.joinBarrier(ctx, name, party, parties); err != nil {
+	b := &Barrier{node: n, name: name, party: party, parties: parties}
+	err := n.takeSeat(b)
+	if err == nil {
+		if err = n.joinBarrier(ctx, name, party, parties); err != nil {
+			n.giveSeat(b)
+		}
+	}
+	if err != nil {
 		return nil, wrap(err, "mome: join barrier %q as party %d of %d", name, party, parties)
 	}
-	return &Barrier{node: n, name: name, party: party, parties: parties}, nil
+	return b, nil
+}
+
+// seat is a party's place at a barrier.
+type seat struct {
+	name  string
+	party int
+}
+
+// takeSeat sees to it that no two Barriers of this process are one party: the
+// node takes a second join for the first one again.
+func (n *Node) takeSeat(b *Barrier) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := seat{b.name, b.party}
+	if n.seats[s] != nil {
+		return fmt.Errorf("%w: this process has joined as that party already", ErrMismatch)
+	}
+	n.seats[s] = b
+	return nil
+}
+
+// giveSeat is the end of what takeSeat began.
+func (n *Node) giveSeat(b *Barrier) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := (seat{b.name, b.party}); n.seats[s] == b {
+		delete(n.seats, s)
+	}
 }
 
 // maxParties bounds a barrier.
@@ -59,6 +96,9 @@ func (b *Barrier) Wait(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.arrival == nil {
+		if b.closed.Load() {
+			return b.wrap(errBarrierClosed)
+		}
 		if err := ctx.Err(); err != nil {
 			return b.wrap(err)
 		}
@@ -105,6 +145,9 @@ func (b *Barrier) ArrivePrefetch(s *Segment, hints ...Hint) error {
 	if ahead != nil && s.node != b.node {
 		return b.wrap(fmt.Errorf("%w: segment %q belongs to another attachment", ErrInvalid, s.Name()))
 	}
+	if b.closed.Load() {
+		return b.wrap(errBarrierClosed)
+	}
 	if b.arrival != nil {
 		return b.wrap(fmt.Errorf("%w: this party has arrived already: call Wait first", ErrInvalid))
 	}
@@ -124,9 +167,15 @@ func (b *Barrier) wrap(err error) error {
 	return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)
 }
 
+var errBarrierClosed = fmt.Errorf("%w: the party has left", ErrClosed)
+
 // Close leaves the barrier. The barrier is gone when all parties have left; then
-// the name may be used again.
+// the name may be used again. It may be called again.
 func (b *Barrier) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	defer b.node.giveSeat(b)
 	_, err := b.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_BarrierLeave{
 		BarrierLeave: &attachpb.BarrierLeave{Name: b.name, Party: uint32(b.party)},
 	}})

@@ -18,6 +18,9 @@ import (
 	"github.com/mome-dsm/mome/impl/memory"
 )
 
+// DefaultSocket is the path of a node's socket where nothing else is said.
+const DefaultSocket = "/run/mome/mome.sock"
+
 // Environment variables that Connect and Record read. "momenode cluster" sets
 // them.
 const (
@@ -42,6 +45,7 @@ type Node struct {
 	mu       sync.Mutex
 	mappings map[segmentKey]*mapping // by users of Segment
 	turns    map[string]*turn        // of the locks that this process holds or asks for, by name
+	seats    map[seat]*Barrier
 	closed   bool
 }
 
@@ -113,7 +117,7 @@ func (n *Node) leaveProcess() {
 }
 
 func newNode() *Node {
-	return &Node{mappings: make(map[segmentKey]*mapping), turns: make(map[string]*turn)}
+	return &Node{mappings: make(map[segmentKey]*mapping), turns: make(map[string]*turn), seats: make(map[seat]*Barrier)}
 }
 
 // connect is Connect without looking at other attachments of the process.
@@ -124,7 +128,10 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 		opt(&o)
 	}
 	if o.socket == "" {
-		return fmt.Errorf("mome: connect: %s is not set: start the program with \"momenode cluster --nodes N -- PROGRAM\", or set it to the socket of a running node", EnvSocket)
+		if _, err := os.Stat(DefaultSocket); err != nil {
+			return fmt.Errorf("mome: connect: %s is not set, and there is no %s: start the program with \"momenode cluster --nodes N -- PROGRAM\", or set it to the socket of a running node", EnvSocket, DefaultSocket)
+		}
+		o.socket = DefaultSocket
 	}
 	rank, haveRank, err := envInt(EnvRank)
 	if err != nil {

@@ -573,6 +573,9 @@ func TestBarrier(t *testing.T) {
 	if _, err := other.Barrier(ctx, "b", 0, 2); !errors.Is(err, ErrMismatch) {
 		t.Errorf("a party that is taken: %v, want ErrMismatch", err)
 	}
+	if _, err := n.Barrier(ctx, "b", 0, 2); !errors.Is(err, ErrMismatch) {
+		t.Errorf("a party that this process is already: %v, want ErrMismatch", err)
+	}
 	if _, err := other.Barrier(ctx, "b", 1, 3); !errors.Is(err, ErrMismatch) {
 		t.Errorf("another number of parties: %v, want ErrMismatch", err)
 	}
@@ -634,7 +637,22 @@ func TestBarrier(t *testing.T) {
 	if err := <-done; !errors.Is(err, ErrPartyDied) {
 		t.Errorf("Wait for a party that died: %v, want ErrPartyDied", err)
 	}
-	if err := mine.Close(); err != nil {
+	for range 2 {
+		if err := mine.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := mine.Wait(ctx); !errors.Is(err, ErrClosed) {
+		t.Errorf("Wait of a party that has left: %v, want ErrClosed", err)
+	}
+	if err := mine.Arrive(); !errors.Is(err, ErrClosed) {
+		t.Errorf("Arrive of a party that has left: %v, want ErrClosed", err)
+	}
+	again, err := n.Barrier(ctx, "b", 0, 1)
+	if err != nil {
+		t.Fatalf("a barrier that all have left: %v", err)
+	}
+	if err := again.Wait(ctx); err != nil {
 		t.Error(err)
 	}
 }

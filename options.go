@@ -14,7 +14,8 @@ type options struct {
 	onFailure func(error)
 }
 
-// WithSocket names the node's socket; the default is MOME_SOCKET.
+// WithSocket names the node's socket; the default is MOME_SOCKET, or else
+// DefaultSocket.
 func WithSocket(path string) Option { return func(o *options) { o.socket = path } }
 
 // WithFailureHandler replaces what happens when the cluster or the node fails.

@@ -6,8 +6,8 @@ import (
 )
 
 // rawFork forks a child that loads the byte, if there is one, and exits with it,
-// or, if it is to stay, sleeps until it is killed or its parent ends. It makes no other use of Go:
-// signals are blocked in it, so that a SIGSEGV kills it.
+// or, if it is to stay, sleeps until it is killed, for an hour at most. It makes
+// no other use of Go: signals are blocked in it, so that a SIGSEGV kills it.
 //
 //go:norace
 //go:nosplit
@@ -20,11 +20,9 @@ func rawFork(touch *byte, stay bool) (int, syscall.Errno) {
 		if touch != nil {
 			b = *touch
 		}
-		if stay { // but no longer than its parent
-			syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0)
-		}
-		for stay {
-			syscall.RawSyscall(syscall.SYS_PAUSE, 0, 0, 0)
+		if stay {
+			hour := syscall.Timespec{Sec: 3600}
+			syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&hour)), 0, 0)
 		}
 		for {
 			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(b), 0, 0)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/mome-dsm/mome"
@@ -17,6 +18,7 @@ func init() {
 	programs["holder"] = holder
 	programs["taker"] = taker
 	programs["party"] = party
+	programs["forked"] = forked
 }
 
 // The segment of journal: one page of counters, then a page for each rank, in
@@ -193,6 +195,42 @@ func TestLockOfTheDead(t *testing.T) {
 			next.tell("end")
 			next.ok()
 		}
+		taker.tell("end")
+		taker.ok()
+		c.remove()
+	})
+}
+
+// forked takes the lock and forks a child, which outlives it.
+func forked(p *program) {
+	_, err := p.Lock(p.arg(0)).Acquire(p.ctx)
+	check(err)
+	child, errno := rawFork(nil, true)
+	if errno != 0 {
+		fatalf("fork: %v", errno)
+	}
+	p.meet(fmt.Sprint("held ", child))
+}
+
+// A process is dead when it is dead, though a child that it has forked has copies
+// of its end of the connection.
+func TestLockOfADeadParent(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		parent := c.run(0, "forked")
+		child, err := strconv.Atoi(parent.at("held")[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = syscall.Kill(child, syscall.SIGKILL) }()
+		taker := c.run(1, "taker")
+		taker.tell("take")
+		taker.at("waiting")
+		parent.signal(syscall.SIGKILL)
+		if words := taker.at("took"); !strings.Contains(strings.Join(words, " "), strings.TrimPrefix(mome.ErrOwnerDied.Error(), "mome: ")) {
+			t.Errorf("%v, want ErrOwnerDied", words)
+		}
+		taker.tell("release")
+		taker.at("released")
 		taker.tell("end")
 		taker.ok()
 		c.remove()

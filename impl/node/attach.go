@@ -183,7 +183,9 @@ func (a *application) detach() {
 func (a *application) letRead() {
 	for end := time.Now().Add(failGrace); a.watching() && a.node.ctx.Err() == nil && time.Now().Before(end); {
 		fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}} // a negative one is passed over
-		_, _ = unix.Poll(fds, 1)
+		if n, _ := unix.Poll(fds, 1); n > 0 {
+			return // it is dead; a child of it has the watch
+		}
 	}
 }
 
