@@ -104,13 +104,16 @@ func (l *Listener) accept() {
 			}
 			continue
 		}
-		l.strangers.add(c)
+		x := l.strangers.add(c)
 		l.wg.Add(1)
-		go l.sort(c)
+		go l.sort(c, x)
 	}
 }
 
-func (l *Listener) sort(c net.Conn) {
+// sort reads the first bytes of a stranger's connection and hands it over. It
+// waits for whoever accepts, which may be long before a node serves, no longer
+// than the stranger stays.
+func (l *Listener) sort(c net.Conn, x *stranger) {
 	defer l.wg.Done()
 	known := make(chan struct{})
 	defer close(known)
@@ -142,6 +145,7 @@ func (l *Listener) sort(c net.Conn) {
 	_ = c.SetReadDeadline(time.Time{})
 	select {
 	case to.conns <- c:
+	case <-x.gone:
 	case <-l.quit:
 		l.close(c)
 	}

@@ -29,23 +29,38 @@ type strangers struct {
 
 type stranger struct {
 	conn  net.Conn
-	timer *time.Timer // closes the connection
+	timer *time.Timer   // sends it away
+	gone  chan struct{} // closed when it was sent away
 }
 
-// add takes a new connection in, and closes the oldest one if there are too
+// add takes a new connection in, and sends the oldest one away if there are too
 // many.
-func (s *strangers) add(c net.Conn) {
+func (s *strangers) add(c net.Conn) *stranger {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.list) >= s.most {
-		s.list[0].timer.Stop()
-		s.list[0].conn.Close()
-		s.list = slices.Delete(s.list, 0, 1)
+		s.sendAway(0)
 	}
-	s.list = append(s.list, &stranger{c, time.AfterFunc(s.patience, func() {
-		c.Close()
-		s.remove(c.LocalAddr(), c.RemoteAddr())
-	})})
+	x := &stranger{conn: c, gone: make(chan struct{})}
+	x.timer = time.AfterFunc(s.patience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if i := slices.Index(s.list, x); i >= 0 {
+			s.sendAway(i)
+		}
+	})
+	s.list = append(s.list, x)
+	return x
+}
+
+// sendAway closes the connection of a stranger and takes it off the list.
+// Preconditions: s.mu is held.
+func (s *strangers) sendAway(i int) {
+	x := s.list[i]
+	x.timer.Stop()
+	x.conn.Close()
+	close(x.gone)
+	s.list = slices.Delete(s.list, i, i+1)
 }
 
 // remove takes the connection between two addresses off the list: it has proved

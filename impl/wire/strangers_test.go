@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -105,4 +106,32 @@ func TestStrangersGo(t *testing.T) {
 		hungUp(t, visit(t, n, greeting), name)
 	}
 	eventually(t, "nobody is left", func() bool { return n.ln.strangers.count() == 0 })
+}
+
+// As long as nobody accepts what a port has sorted, a stranger takes goroutines
+// only while it may stay: whether its own end is open still or not.
+func TestStrangersWaitInVain(t *testing.T) {
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	before := runtime.NumGoroutine()
+	const most = 4
+	l.strangers.set(most, time.Hour)
+	n := &node{ln: l}
+	for range 20 * most {
+		visit(t, n, framedMagic).Close()
+		visit(t, n, http2Magic)
+	}
+	eventually(t, "only those that may stay take goroutines", func() bool {
+		return l.strangers.count() == most && runtime.NumGoroutine() <= before+2*most
+	})
+	l.strangers.set(most, time.Millisecond)
+	for range most {
+		visit(t, n, framedMagic)
+	}
+	eventually(t, "nobody takes a goroutine", func() bool {
+		return l.strangers.count() == 0 && runtime.NumGoroutine() <= before
+	})
 }
