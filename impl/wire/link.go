@@ -256,6 +256,7 @@ func (l *Link) acknowledge() {
 // received; what is behind it is sent again.
 //
 // Preconditions: l.attaching is held and the link has no connection.
+// Postconditions: on an error, c is the caller's still and nobody else uses it.
 func (l *Link) attach(c conn, received uint64) error {
 	p := &pipe{
 		l: l, c: c,
@@ -282,17 +283,14 @@ func (l *Link) attach(c conn, received uint64) error {
 	first := !l.up
 	l.up, l.cur = true, p
 	l.mu.Unlock()
-	select {
-	case l.attached <- p:
-	case <-l.ctx.Done():
-		l.mu.Lock()
-		l.cur = nil
-		l.mu.Unlock()
-		return ErrClosed
-	}
+	// From here on whoever flushes may be writing: c ends with its loops only.
 	l.stats.connections.Add(1)
 	go p.readLoop(first)
 	go p.writeLoop()
+	select {
+	case l.attached <- p:
+	case <-l.ctx.Done(): // conclude waits for attaching, and detaches
+	}
 	l.Flush()
 	return nil
 }
