@@ -134,6 +134,12 @@ func (m *Mesh) admit(h *handshake, transport string, take func() (conn, error)) 
 	}
 	l.attaching.Lock()
 	defer l.attaching.Unlock()
+	if hello.Attempt <= l.attempt {
+		// Its proof was on its way when the dialer gave it up and came again.
+		// What its HELLO says was received is what was received then.
+		return h.sendRefusal(refuse(wirepb.Refusal_STALE, "attempt %d of node %d at %s comes after attempt %d",
+			hello.Attempt, peer, h.remote, l.attempt))
+	}
 	l.mu.Lock()
 	switch {
 	case l.final || l.halted:
@@ -150,6 +156,7 @@ func (m *Mesh) admit(h *handshake, transport string, take func() (conn, error)) 
 		l.halt(err)
 		return h.sendRefusal(err)
 	}
+	l.attempt = hello.Attempt
 	l.detach()
 	if err := h.welcome(l.received.Load()); err != nil {
 		return err

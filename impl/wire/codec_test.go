@@ -438,7 +438,7 @@ func FuzzHandshake(f *testing.F) {
 		msg := h.message(step)
 		switch step {
 		case wirepb.Step_HELLO, wirepb.Step_CHALLENGE:
-			msg.Nonce, msg.Session, msg.Transport = h.nonce(), 1, TCP
+			msg.Nonce, msg.Session, msg.Attempt, msg.Transport = h.nonce(), 1, 1, TCP
 		case wirepb.Step_PROOF_STEP, wirepb.Step_WELCOME:
 			msg.Proof = h.proof("dialer", 0)
 		case wirepb.Step_REFUSED:

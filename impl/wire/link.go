@@ -38,8 +38,10 @@ type Link struct {
 	after    *Link         // a former incarnation; its Down comes first
 	attached chan *pipe    // a new connection, for the supervisor
 
-	// attaching serializes the connections that want to become the link's.
+	// attaching serializes the connections that want to become the link's. It
+	// guards attempt: the number of the last one that the acceptor took.
 	attaching sync.Mutex
+	attempt   uint64
 
 	received atomic.Uint64 // the last frame received
 	ackSent  atomic.Uint64 // the last one acknowledged

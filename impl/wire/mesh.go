@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -113,6 +114,8 @@ type Mesh struct {
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // everything that Close waits for
+
+	attempts atomic.Uint64 // numbers the handshakes that this node begins
 
 	mu sync.Mutex
 	// Guarded by mu.

@@ -465,21 +465,23 @@ const (
 	Refusal_GONE         Refusal = 7 // the session is over: the acceptor counts the dialer as dead
 	Refusal_NOT_ADMITTED Refusal = 8
 	Refusal_CLOSING      Refusal = 9
+	Refusal_STALE        Refusal = 10 // a later attempt of the session has come first
 )
 
 // Enum value maps for Refusal.
 var (
 	Refusal_name = map[int32]string{
-		0: "NOT_REFUSED",
-		1: "MALFORMED",
-		2: "VERSION",
-		3: "CLUSTER",
-		4: "TOKEN",
-		5: "NODE",
-		6: "INCARNATION",
-		7: "GONE",
-		8: "NOT_ADMITTED",
-		9: "CLOSING",
+		0:  "NOT_REFUSED",
+		1:  "MALFORMED",
+		2:  "VERSION",
+		3:  "CLUSTER",
+		4:  "TOKEN",
+		5:  "NODE",
+		6:  "INCARNATION",
+		7:  "GONE",
+		8:  "NOT_ADMITTED",
+		9:  "CLOSING",
+		10: "STALE",
 	}
 	Refusal_value = map[string]int32{
 		"NOT_REFUSED":  0,
@@ -492,6 +494,7 @@ var (
 		"GONE":         7,
 		"NOT_ADMITTED": 8,
 		"CLOSING":      9,
+		"STALE":        10,
 	}
 )
 
@@ -1048,6 +1051,7 @@ type Handshake struct {
 	LastReceived  uint64                 `protobuf:"varint,13,opt,name=last_received,json=lastReceived,proto3" json:"last_received,omitempty"` // HELLO, WELCOME: replay begins behind it
 	Nonce         []byte                 `protobuf:"bytes,14,opt,name=nonce,proto3" json:"nonce,omitempty"`                                    // HELLO, CHALLENGE
 	Proof         []byte                 `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`                                    // PROOF, WELCOME: HMAC-SHA256 under the token
+	Attempt       uint64                 `protobuf:"varint,16,opt,name=attempt,proto3" json:"attempt,omitempty"`                               // HELLO: of two from one incarnation, the later one has the higher
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1187,6 +1191,13 @@ func (x *Handshake) GetProof() []byte {
 	return nil
 }
 
+func (x *Handshake) GetAttempt() uint64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
@@ -1258,7 +1269,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04from\x18\r \x01(\rH\x00R\x04from\x88\x01\x01\x12.\n" +
 	"\x10from_incarnation\x18\x0e \x01(\rH\x01R\x0ffromIncarnation\x88\x01\x01B\a\n" +
 	"\x05_fromB\x13\n" +
-	"\x11_from_incarnation\"\xbf\x03\n" +
+	"\x11_from_incarnation\"\xd9\x03\n" +
 	"\tHandshake\x12\x14\n" +
 	"\x05magic\x18\x01 \x01(\aR\x05magic\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12#\n" +
@@ -1275,7 +1286,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x06resume\x18\f \x01(\bR\x06resume\x12#\n" +
 	"\rlast_received\x18\r \x01(\x04R\flastReceived\x12\x14\n" +
 	"\x05nonce\x18\x0e \x01(\fR\x05nonce\x12\x14\n" +
-	"\x05proof\x18\x0f \x01(\fR\x05proof*\x1c\n" +
+	"\x05proof\x18\x0f \x01(\fR\x05proof\x12\x18\n" +
+	"\aattempt\x18\x10 \x01(\x04R\aattempt*\x1c\n" +
 	"\aControl\x12\b\n" +
 	"\x04NONE\x10\x00\x12\a\n" +
 	"\x03BYE\x10\x01*K\n" +
@@ -1319,7 +1331,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"PROOF_STEP\x10\x03\x12\v\n" +
 	"\aWELCOME\x10\x04\x12\v\n" +
-	"\aREFUSED\x10\x05*\x92\x01\n" +
+	"\aREFUSED\x10\x05*\x9d\x01\n" +
 	"\aRefusal\x12\x0f\n" +
 	"\vNOT_REFUSED\x10\x00\x12\r\n" +
 	"\tMALFORMED\x10\x01\x12\v\n" +
@@ -1330,7 +1342,9 @@ const file_wire_proto_rawDesc = "" +
 	"\vINCARNATION\x10\x06\x12\b\n" +
 	"\x04GONE\x10\a\x12\x10\n" +
 	"\fNOT_ADMITTED\x10\b\x12\v\n" +
-	"\aCLOSING\x10\t28\n" +
+	"\aCLOSING\x10\t\x12\t\n" +
+	"\x05STALE\x10\n" +
+	"28\n" +
 	"\x04Link\x120\n" +
 	"\x06Frames\x12\x10.mome.wire.Frame\x1a\x10.mome.wire.Frame(\x010\x01B+Z)github.com/mome-dsm/mome/impl/wire/wirepbb\x06proto3"
 
