@@ -183,10 +183,13 @@ func (m *Mesh) linkFor(hello *wirepb.Handshake, remote string) (*Link, error) {
 	if m.closed {
 		return nil, refuse(wirepb.Refusal_CLOSING, "node %d at %s comes while node %d closes", peer, remote, m.cfg.Self)
 	}
+	l := m.links[peer]
+	if m.failed() && (l == nil || inc != l.incarnation) {
+		return nil, refuse(wirepb.Refusal_CLOSING, "node %d at %s comes when node %d has failed", peer, remote, m.cfg.Self)
+	}
 	if inc <= m.gone[peer] {
 		return nil, refuse(wirepb.Refusal_GONE, "incarnation %d of node %d at %s is over", inc, peer, remote)
 	}
-	l := m.links[peer]
 	switch {
 	case l != nil && inc < l.incarnation:
 		return nil, refuse(wirepb.Refusal_INCARNATION, "node %d at %s is incarnation %d, but %d is known", peer, remote, inc, l.incarnation)

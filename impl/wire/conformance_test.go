@@ -306,6 +306,9 @@ func TestConformance(t *testing.T) {
 				{"silent", testSilent},
 				{"gone", testGone},
 				{"bye", testBye},
+				{"fail", testFail},
+				{"failStuck", testFailStuck},
+				{"failApart", testFailApart},
 				{"disconnect", testDisconnect},
 				{"unreachable", testUnreachable},
 			} {

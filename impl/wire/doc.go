@@ -12,6 +12,7 @@
 //	           connections that others make             accept.go, handshake.go
 //	Link       the session: queue, send, acknowledge    link.go, queue.go
 //	           a link's life: dial, repair, end         supervise.go
+//	           a node's failure                         fail.go
 //	           heartbeats, silence                      heartbeat.go
 //	pipe       a connection while it is the link's      pipe.go
 //	Frame      encoding                                 frame.go, codec.go

@@ -24,7 +24,7 @@ type byteStream interface {
 	// trySend writes without blocking, from byte skip of bufs on. It writes
 	// nothing where it would block.
 	trySend(bufs [][]byte, skip int) (int, error)
-	// send writes at least one byte, or fails.
+	// send writes some bytes, or waits until it may, or fails.
 	send(bufs [][]byte, skip int) (int, error)
 	shut()
 	close()
@@ -66,7 +66,13 @@ func (f *framed) tryWrite(p *pipe, b *batch) (bool, error) {
 }
 
 func (f *framed) write(p *pipe, b *batch) error {
-	for b.sent < b.size {
+	for {
+		if p.l.mesh.failed() {
+			b.cut()
+		}
+		if b.sent == b.size {
+			return nil
+		}
 		n, err := f.stream.send(b.bufs, b.sent)
 		b.sent += n
 		p.bytesOut.Add(uint64(n))
@@ -74,7 +80,6 @@ func (f *framed) write(p *pipe, b *batch) error {
 			return err
 		}
 	}
-	return nil
 }
 
 func (f *framed) read(p *pipe) error {

@@ -127,6 +127,9 @@ func (c *streamConn) tryWrite(*pipe, *batch) (bool, error) { return false, nil }
 
 func (c *streamConn) write(p *pipe, b *batch) error {
 	for _, f := range b.frames {
+		if f.seq != 0 && p.l.mesh.failed() {
+			return nil // the rest is lost
+		}
 		out := outgoing{head: f.buf[f.start:], pages: f.pages}
 		if len(f.pages) > 0 {
 			h := &hold{l: p.l, f: f}

@@ -158,6 +158,9 @@ func (l *Link) pump(p *pipe, inline bool) {
 // anything to send. Preconditions: l.mu is held.
 func (l *Link) assemble(p *pipe) bool {
 	b := &p.batch
+	if f := l.mesh.failure.Load(); f != nil {
+		return l.assembleFailure(p, f)
+	}
 	for {
 		for p.next <= l.nextSeq {
 			f := l.queue.at(int(p.next - l.acked - 1))
@@ -198,11 +201,29 @@ func (l *Link) assemble(p *pipe) bool {
 		return false
 	}
 	p.beatDue = false
+	l.control(p, what)
+	return true
+}
+
+// assembleFailure tells the peer that this node has failed, once on a
+// connection, and nothing else. Preconditions: l.mu is held.
+func (l *Link) assembleFailure(p *pipe, f *PeerFailure) bool {
+	if p.byeSent {
+		return false
+	}
+	p.byeSent = true
+	p.control.buf = appendFailure(p.control.buf[:frontRoom], f)
+	l.control(p, wirepb.Control_FAILED)
+	return true
+}
+
+// control makes the control frame of a connection its batch.
+// Preconditions: l.mu is held and the batch is empty.
+func (l *Link) control(p *pipe, what wirepb.Control) {
 	l.seal(&p.control, what)
 	p.control.refs = 1
-	b.add(&p.control)
+	p.batch.add(&p.control)
 	l.stats.controls.Add(1)
-	return true
 }
 
 // seal writes the front of a frame, with the newest acknowledgement.

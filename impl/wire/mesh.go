@@ -47,8 +47,8 @@ type Handler interface {
 	// Down says that the link is over for good and why: ErrLeft, ErrSilent (the
 	// peer did not come back within the repair time), ErrIncarnation, ErrGone,
 	// ErrMalformed, ErrToken … It is called once, after everything else, also for
-	// a link that never was up. It is not called for what Close or Disconnect
-	// ended.
+	// a link that never was up. A *PeerFailure is the peer's own word that it has
+	// failed. Down is not called for what Close, Fail or Disconnect ended.
 	Down(peer addr.NodeID, err error)
 }
 
@@ -115,7 +115,8 @@ type Mesh struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // everything that Close waits for
 
-	attempts atomic.Uint64 // numbers the handshakes that this node begins
+	attempts atomic.Uint64               // numbers the handshakes that this node begins
+	failure  atomic.Pointer[PeerFailure] // what peers are told; nil: none
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -188,7 +189,7 @@ func (m *Mesh) Connect(peer addr.NodeID, address string, incarnation addr.Incarn
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed || m.failed() {
 		return nil, ErrClosed
 	}
 	if gone := m.gone[peer]; incarnation <= gone {
@@ -255,12 +256,13 @@ func (m *Mesh) Disconnect(peer addr.NodeID) {
 	}
 }
 
-// lingerTime bounds how long Close waits for what is under way to go out. Only a
-// peer that does not read makes it wait so long.
+// lingerTime bounds how long Close, and links after Fail, wait for what is under
+// way to go out. Only a peer that does not read makes them wait so long.
 const lingerTime = 5 * time.Second
 
-// Close says Bye on every link, behind all that was appended, and ends them. It
-// waits until everything of the mesh has ended. Down is not called.
+// Close says Bye on every link, behind all that was appended, and ends them;
+// after Fail it only ends them. It waits until everything of the mesh has ended.
+// Down is not called.
 func (m *Mesh) Close() error {
 	m.mu.Lock()
 	if m.closed {
@@ -280,22 +282,16 @@ func (m *Mesh) Close() error {
 	for _, l := range links {
 		l.bye()
 	}
-	linger := time.NewTimer(min(m.cfg.RepairTime, lingerTime))
-	defer linger.Stop()
-wait:
-	for _, l := range links {
-		select {
-		case <-l.done:
-		case <-linger.C:
-			break wait
-		}
-	}
-	for _, l := range links {
-		l.halt(nil)
-	}
+	m.linger(links)
 	m.cancel()
 	m.wg.Wait()
 	return nil
+}
+
+func (m *Mesh) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
 }
 
 // bye queues the Bye, or ends a link that has no connection.
