@@ -55,15 +55,16 @@ func (m *Mesh) accept(c net.Conn, remote string) error {
 	}
 	kept := false
 	local, far := c.LocalAddr(), c.RemoteAddr()
+	trust := func() { m.trust(local, far) }
 	defer func() {
 		m.unguard(c)
 		if !kept {
 			c.Close()
 		}
-		m.trust(local, far)
+		trust()
 	}()
 	_ = c.SetDeadline(time.Now().Add(m.handshakeTime()))
-	h := &handshake{m: m, s: messages{c}, remote: remote}
+	h := &handshake{m: m, s: messages{c}, remote: remote, trust: trust}
 	return m.admit(h, TCP, func() (conn, error) {
 		_ = c.SetDeadline(time.Time{})
 		f, err := newFramed(c, &m.cfg)

@@ -121,6 +121,7 @@ type handshake struct {
 	m          *Mesh
 	s          handshaker
 	remote     string
+	trust      func() // the acceptor's: told as soon as the dialer's proof is right
 	transcript []byte // the HELLO and the CHALLENGE as they travelled
 }
 
@@ -316,6 +317,7 @@ func (h *handshake) acceptor(transport string) (*wirepb.Handshake, error) {
 		return nil, h.sendRefusal(refuse(wirepb.Refusal_TOKEN, "node %d at %s does not know the token of node %d",
 			hello.Node, h.remote, h.m.cfg.Self))
 	}
+	h.trust()
 	return hello, nil
 }
 

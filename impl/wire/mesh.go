@@ -124,6 +124,7 @@ type Mesh struct {
 	links  map[addr.NodeID]*Link
 	gone   map[addr.NodeID]addr.Incarnation // the last one whose link is over
 	conns  map[net.Conn]struct{}            // in their handshake
+	calls  map[string]struct{}              // where the streams in their handshake come from
 }
 
 // New makes the links' end of a node. Nothing happens before Connect, Serve or
@@ -168,6 +169,7 @@ func New(cfg Config) (*Mesh, error) {
 		links:   make(map[addr.NodeID]*Link),
 		gone:    make(map[addr.NodeID]addr.Incarnation),
 		conns:   make(map[net.Conn]struct{}),
+		calls:   make(map[string]struct{}),
 	}
 	m.idler, _ = cfg.Handler.(Idler)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
