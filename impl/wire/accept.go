@@ -90,12 +90,6 @@ func (m *Mesh) unguard(c net.Conn) {
 	m.mu.Unlock()
 }
 
-func (m *Mesh) refused(remote string, err error) {
-	if m.cfg.Refused != nil && m.ctx.Err() == nil {
-		m.cfg.Refused(remote, err)
-	}
-}
-
 // trust tells the port about a connection that is a link's now, or closed.
 func (m *Mesh) trust(local, remote net.Addr) {
 	if m.cfg.Port != nil {

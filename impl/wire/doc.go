@@ -18,6 +18,7 @@
 //	Frame      encoding                                 frame.go, codec.go
 //	conn       framed TCP, gRPC                         framed.go, grpc.go
 //	Listener   one port for both, and its strangers     port.go, strangers.go
+//	           what was refused                         reports.go
 //
 // # Threads
 //

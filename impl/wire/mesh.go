@@ -102,7 +102,8 @@ type Config struct {
 	// sends the node away; it tries again until its own ConnectTime is over.
 	Admit func(peer addr.NodeID, incarnation addr.Incarnation) error
 	// Refused, if not nil, is told about connections that came to nothing: who,
-	// and why, in one line.
+	// and why, in one line. Of one host a few are told as they come, and then one
+	// every 10 s, with how many there were.
 	Refused func(remote string, err error)
 }
 
@@ -116,6 +117,7 @@ type Mesh struct {
 	wg      sync.WaitGroup // everything that Close waits for
 
 	attempts atomic.Uint64               // numbers the handshakes that this node begins
+	reports  reports                     // bounds what Refused is told
 	failure  atomic.Pointer[PeerFailure] // what peers are told; nil: none
 
 	mu sync.Mutex
