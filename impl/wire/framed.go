@@ -59,6 +59,12 @@ func (f *framed) shut()          { f.stream.shut() }
 func (f *framed) close()         { f.stream.close() }
 
 func (f *framed) tryWrite(p *pipe, b *batch) (bool, error) {
+	if p.l.mesh.failed() {
+		b.cut()
+	}
+	if b.sent == b.size {
+		return true, nil
+	}
 	n, err := f.stream.trySend(b.bufs, b.sent)
 	b.sent += n
 	p.bytesOut.Add(uint64(n))
