@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/impl/wire/wirepb"
@@ -47,31 +48,21 @@ func checkToken(ctx context.Context, token []byte) error {
 }
 
 // tokenOptions let in only callers that know the token, and have the port trust
-// their connections. Links prove it in their own handshake.
+// their connections: before anything but the headers of a call was read. Links
+// prove it in their own handshake.
 func tokenOptions(token []byte, port *wire.Listener) []grpc.ServerOption {
-	check := func(ctx context.Context) error {
-		if err := checkToken(ctx, token); err != nil {
-			return err
-		}
-		if p, ok := peer.FromContext(ctx); ok {
-			port.Trust(p.LocalAddr, p.Addr)
-		}
-		return nil
-	}
 	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			if err := check(ctx); err != nil {
-				return nil, err
+		grpc.InTapHandle(func(ctx context.Context, call *tap.Info) (context.Context, error) {
+			if call.FullMethodName == wirepb.Link_Frames_FullMethodName {
+				return ctx, nil
 			}
-			return next(ctx, req)
-		}),
-		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-			if info.FullMethod != wirepb.Link_Frames_FullMethodName {
-				if err := check(ss.Context()); err != nil {
-					return err
-				}
+			if err := checkToken(ctx, token); err != nil {
+				return ctx, err
 			}
-			return next(srv, ss)
+			if p, ok := peer.FromContext(ctx); ok {
+				port.Trust(p.LocalAddr, p.Addr)
+			}
+			return ctx, nil
 		}),
 	}
 }

@@ -55,15 +55,16 @@ func (m *Mesh) accept(c net.Conn, remote string) error {
 	}
 	kept := false
 	local, far := c.LocalAddr(), c.RemoteAddr()
+	trust := func() { m.trust(local, far) }
 	defer func() {
 		m.unguard(c)
 		if !kept {
 			c.Close()
 		}
-		m.trust(local, far)
+		trust()
 	}()
 	_ = c.SetDeadline(time.Now().Add(m.handshakeTime()))
-	h := &handshake{m: m, s: messages{c}, remote: remote}
+	h := &handshake{m: m, s: messages{c}, remote: remote, trust: trust}
 	return m.admit(h, TCP, func() (conn, error) {
 		_ = c.SetDeadline(time.Time{})
 		f, err := newFramed(c, &m.cfg)
@@ -87,12 +88,6 @@ func (m *Mesh) unguard(c net.Conn) {
 	m.mu.Lock()
 	delete(m.conns, c)
 	m.mu.Unlock()
-}
-
-func (m *Mesh) refused(remote string, err error) {
-	if m.cfg.Refused != nil && m.ctx.Err() == nil {
-		m.cfg.Refused(remote, err)
-	}
 }
 
 // trust tells the port about a connection that is a link's now, or closed.
@@ -134,6 +129,12 @@ func (m *Mesh) admit(h *handshake, transport string, take func() (conn, error)) 
 	}
 	l.attaching.Lock()
 	defer l.attaching.Unlock()
+	if hello.Attempt <= l.attempt {
+		// Its proof was on its way when the dialer gave it up and came again.
+		// What its HELLO says was received is what was received then.
+		return h.sendRefusal(refuse(wirepb.Refusal_STALE, "attempt %d of node %d at %s comes after attempt %d",
+			hello.Attempt, peer, h.remote, l.attempt))
+	}
 	l.mu.Lock()
 	switch {
 	case l.final || l.halted:
@@ -150,6 +151,7 @@ func (m *Mesh) admit(h *handshake, transport string, take func() (conn, error)) 
 		l.halt(err)
 		return h.sendRefusal(err)
 	}
+	l.attempt = hello.Attempt
 	l.detach()
 	if err := h.welcome(l.received.Load()); err != nil {
 		return err
@@ -176,10 +178,13 @@ func (m *Mesh) linkFor(hello *wirepb.Handshake, remote string) (*Link, error) {
 	if m.closed {
 		return nil, refuse(wirepb.Refusal_CLOSING, "node %d at %s comes while node %d closes", peer, remote, m.cfg.Self)
 	}
+	l := m.links[peer]
+	if m.failed() && (l == nil || inc != l.incarnation) {
+		return nil, refuse(wirepb.Refusal_CLOSING, "node %d at %s comes when node %d has failed", peer, remote, m.cfg.Self)
+	}
 	if inc <= m.gone[peer] {
 		return nil, refuse(wirepb.Refusal_GONE, "incarnation %d of node %d at %s is over", inc, peer, remote)
 	}
-	l := m.links[peer]
 	switch {
 	case l != nil && inc < l.incarnation:
 		return nil, refuse(wirepb.Refusal_INCARNATION, "node %d at %s is incarnation %d, but %d is known", peer, remote, inc, l.incarnation)

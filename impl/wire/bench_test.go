@@ -177,11 +177,11 @@ func serveBench() error {
 		}
 	}()
 	h := &benchHandler{page: make([]byte, addr.PageSize), target: make([]byte, 64*addr.PageSize)}
-	if h.m, err = New(Config{Self: 1, Incarnation: 1, Handler: h, RepairTime: time.Minute}); err != nil {
-		return err
-	}
 	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
+		return err
+	}
+	if h.m, err = New(Config{Self: 1, Incarnation: 1, Handler: h, Port: ln, RepairTime: time.Minute}); err != nil {
 		return err
 	}
 	server := grpc.NewServer(h.m.ServerOptions()...)

@@ -29,12 +29,16 @@ type header struct {
 	ends
 	seq, ack uint64
 	control  wirepb.Control
+	cause    addr.NodeID // of FAILED, and so is reason, which isClean
+	reason   string
 }
 
-// Field tags: every field is a varint but for the two embedded messages.
+// Field tags: every field is a varint but for the two embedded messages and the
+// reason.
 const (
-	tagPage = 8<<3 | byte(protowire.BytesType)
-	tagSync = 9<<3 | byte(protowire.BytesType)
+	tagPage   = 8<<3 | byte(protowire.BytesType)
+	tagSync   = 9<<3 | byte(protowire.BytesType)
+	tagReason = 11<<3 | byte(protowire.BytesType)
 )
 
 // appendField appends a varint field unless it is zero.
@@ -86,6 +90,14 @@ func appendHeader(b []byte, h *header) []byte {
 	b = appendField(b, 5, uint64(h.receiver))
 	b = appendField(b, 6, uint64(h.receiverIncarnation))
 	return appendField(b, 7, uint64(h.control))
+}
+
+// appendFailure appends the rest of the header of a FAILED frame.
+func appendFailure(b []byte, f *PeerFailure) []byte {
+	b = appendField(b, 10, uint64(f.Cause))
+	b = append(b, tagReason)
+	b = protowire.AppendVarint(b, uint64(len(f.Reason)))
+	return append(b, f.Reason...)
 }
 
 // maxLike is how far back in a frame a message may refer to another.
@@ -276,6 +288,16 @@ func decodeFrame(b []byte, h *header, f *Frame) (pages int, err error) {
 		}
 		limit := uint64(math.MaxUint64)
 		switch tag {
+		case uint64(tagReason):
+			if v > uint64(len(b)) {
+				return 0, malformed("truncated reason")
+			}
+			if h.reason, b = string(b[:v]), b[v:]; !isClean(h.reason) {
+				return 0, malformed("a reason that is not a short line of text")
+			}
+			continue
+		case 10 << 3:
+			h.cause, limit = addr.NodeID(v), math.MaxUint16
 		case 1 << 3:
 			h.seq = v
 		case 2 << 3:
@@ -289,13 +311,19 @@ func decodeFrame(b []byte, h *header, f *Frame) (pages int, err error) {
 		case 6 << 3:
 			h.receiverIncarnation, limit = addr.Incarnation(v), math.MaxUint32
 		case 7 << 3:
-			h.control, limit = wirepb.Control(v), uint64(wirepb.Control_BYE)
+			h.control, limit = wirepb.Control(v), uint64(wirepb.Control_FAILED)
 		default:
 			return 0, malformed("unknown tag %d in a frame", tag)
 		}
 		if v > limit {
 			return 0, malformed("field %d of a frame is %d", tag>>3, v)
 		}
+	}
+	switch failed := h.control == wirepb.Control_FAILED; {
+	case failed != (h.reason != "") || !failed && h.cause != 0:
+		return 0, malformed("control %d with the reason %q and cause %d", h.control, h.reason, h.cause)
+	case failed && len(f.Messages)+len(f.Syncs) > 0:
+		return 0, malformed("messages of a node that has failed")
 	}
 	if n := len(f.After); n > 0 && int(f.After[n-1]) > len(f.Messages) {
 		return 0, malformed("sync behind message %d of %d", f.After[n-1], len(f.Messages))

@@ -25,6 +25,7 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 		Seq: h.seq, Ack: h.ack, Control: h.control,
 		Sender: uint32(h.sender), SenderIncarnation: uint32(h.senderIncarnation),
 		Receiver: uint32(h.receiver), ReceiverIncarnation: uint32(h.receiverIncarnation),
+		Cause: uint32(h.cause), Reason: h.reason,
 	}
 	unless := func(v, usual uint32) *uint32 {
 		if v == usual {
@@ -97,7 +98,7 @@ func likeBase(base protocol.Message, m *wirepb.PageMessage) protocol.Message {
 
 // fromProto is the opposite.
 func fromProto(in *wirepb.Frame) (header, Frame) {
-	h := header{seq: in.Seq, ack: in.Ack, control: in.Control, ends: ends{
+	h := header{seq: in.Seq, ack: in.Ack, control: in.Control, cause: addr.NodeID(in.Cause), reason: in.Reason, ends: ends{
 		addr.NodeID(in.Sender), addr.Incarnation(in.SenderIncarnation),
 		addr.NodeID(in.Receiver), addr.Incarnation(in.ReceiverIncarnation),
 	}}
@@ -145,6 +146,9 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 // encode writes a header and its frame as a link does.
 func encode(h *header, f *Frame) []byte {
 	b := appendHeader(nil, h)
+	if h.control == wirepb.Control_FAILED {
+		b = appendFailure(b, &PeerFailure{h.cause, h.reason})
+	}
 	var r recent
 	j := 0
 	for i := range f.Messages {
@@ -227,6 +231,10 @@ func drawFrame(t *rapid.T) (header, Frame) {
 	h := header{seq: u64(), ack: u64(), control: wirepb.Control(upTo(1)), ends: ends{
 		addr.NodeID(u16()), addr.Incarnation(u32()), addr.NodeID(u16()), addr.Incarnation(u32()),
 	}}
+	if rapid.IntRange(0, 9).Draw(t, "failed") == 0 {
+		h.control, h.cause, h.reason = wirepb.Control_FAILED, addr.NodeID(u16()), oneLine(rapid.String().Draw(t, "reason"))
+		return h, Frame{}
+	}
 	// Half of what has a usual value has it.
 	node := func(usual addr.NodeID) addr.NodeID {
 		if rapid.Bool().Draw(t, "usual") {
@@ -398,6 +406,7 @@ func FuzzFrame(f *testing.F) {
 	s := sample()
 	f.Add(encode(&h, &s))
 	f.Add(encode(&header{ends: h.ends, control: wirepb.Control_BYE}, &Frame{}))
+	f.Add(encode(&header{ends: h.ends, control: wirepb.Control_FAILED, cause: 3, reason: "node 3 is lost: 80 % of it"}, &Frame{}))
 	m, e := longest()
 	f.Add(encode(&header{ends: e}, &Frame{Messages: []protocol.Message{m}, Pages: make([][]byte, 1)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -413,6 +422,9 @@ func FuzzFrame(f *testing.F) {
 		}
 		wantHeader, want := fromProto(&p)
 		same(t, "decoded", wantHeader, h, &want, &got)
+		if !isClean(h.reason) {
+			t.Fatalf("reason %q", h.reason)
+		}
 		n := 0
 		for i := range got.Messages {
 			if !valid(&got.Messages[i]) {
@@ -438,7 +450,7 @@ func FuzzHandshake(f *testing.F) {
 		msg := h.message(step)
 		switch step {
 		case wirepb.Step_HELLO, wirepb.Step_CHALLENGE:
-			msg.Nonce, msg.Session, msg.Transport = h.nonce(), 1, TCP
+			msg.Nonce, msg.Session, msg.Attempt, msg.Transport = h.nonce(), 1, 1, TCP
 		case wirepb.Step_PROOF_STEP, wirepb.Step_WELCOME:
 			msg.Proof = h.proof("dialer", 0)
 		case wirepb.Step_REFUSED:

@@ -284,6 +284,7 @@ func TestConformance(t *testing.T) {
 				run  func(t *testing.T, transport string)
 			}{
 				{"breaks", testBreaks},
+				{"late", testLate},
 				{"saturated", testSaturated},
 				{"requests", testRequests},
 				{"place", testPlace},
@@ -305,6 +306,9 @@ func TestConformance(t *testing.T) {
 				{"silent", testSilent},
 				{"gone", testGone},
 				{"bye", testBye},
+				{"fail", testFail},
+				{"failStuck", testFailStuck},
+				{"failApart", testFailApart},
 				{"disconnect", testDisconnect},
 				{"unreachable", testUnreachable},
 			} {
@@ -348,6 +352,91 @@ func testBreaks(t *testing.T, transport string) {
 			t.Logf("breaks %d; 1: %+v; 2: %+v", p.breaks, la.Stats(), lb.Stats())
 			if la.Stats().Connections < 2 {
 				t.Error("no connection was broken")
+			}
+		})
+	}
+}
+
+// traffic counts what two nodes say to each other.
+type traffic struct {
+	t        *testing.T
+	a, b     *Link
+	toA, toB atomic.Int64
+	sent     int64
+}
+
+// newTraffic counts what is delivered at both nodes, in order. It is called
+// before they are connected.
+func newTraffic(t *testing.T, a, b *node) *traffic {
+	x := &traffic{t: t}
+	count := func(n *atomic.Int64) func(addr.NodeID, *Frame) {
+		return func(_ addr.NodeID, f *Frame) {
+			for i := range f.Messages {
+				if got, want := f.Messages[i].Lamport, uint64(n.Add(1)); got != want {
+					t.Errorf("message %d, expected %d", got, want)
+				}
+			}
+		}
+	}
+	a.h.deliver, b.h.deliver = count(&x.toA), count(&x.toB)
+	return x
+}
+
+// exchange sends some messages both ways and waits until they are acknowledged.
+func (x *traffic) exchange() {
+	x.t.Helper()
+	for range 5 {
+		x.sent++
+		for _, l := range []*Link{x.a, x.b} {
+			l.Append(&protocol.Message{Kind: protocol.Req, Lamport: uint64(x.sent)}, nil)
+			l.Flush()
+		}
+	}
+	eventually(x.t, "everything delivered and acknowledged", func() bool {
+		return x.toA.Load() == x.sent && x.toB.Load() == x.sent &&
+			x.a.Stats().RetainedFrames == 0 && x.b.Stats().RetainedFrames == 0
+	})
+}
+
+// testLate delivers the PROOF of an attempt that the dialer has given up, after
+// the next one has connected and frames were exchanged and acknowledged on it:
+// that attempt is sent away, and the connection stays.
+func testLate(t *testing.T, transport string) {
+	for _, when := range []string{"first", "repair"} {
+		t.Run(when, func(t *testing.T) {
+			a, b := startNode(t, transport, 1), startNode(t, transport, 2)
+			p := newProxy(t, a.address())
+			x := newTraffic(t, a, b)
+			var d *delay
+			if when == "first" {
+				d = p.delay()
+			}
+			x.a, x.b = connect(t, a, b, p.address())
+			if when == "repair" {
+				x.exchange()
+				d = p.delay()
+				p.cut()
+			}
+			await(t, d.kept, "a proof on its way")
+			x.exchange()
+			connections := x.a.Stats().Connections
+			close(d.deliver)
+			select {
+			case err := <-a.refused:
+				if !errors.Is(err, ErrStale) {
+					t.Fatal(err)
+				}
+			case err := <-a.h.down:
+				t.Fatal(err)
+			case <-time.After(patience):
+				t.Fatal("timeout: the refusal")
+			}
+			x.exchange()
+			if n := x.a.Stats().Connections; n != connections {
+				t.Errorf("%d connections, there were %d", n, connections)
+			}
+			if len(a.h.down)+len(b.h.down) > 0 {
+				t.Error("down")
 			}
 		})
 	}

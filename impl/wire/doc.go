@@ -12,11 +12,13 @@
 //	           connections that others make             accept.go, handshake.go
 //	Link       the session: queue, send, acknowledge    link.go, queue.go
 //	           a link's life: dial, repair, end         supervise.go
+//	           a node's failure                         fail.go
 //	           heartbeats, silence                      heartbeat.go
 //	pipe       a connection while it is the link's      pipe.go
 //	Frame      encoding                                 frame.go, codec.go
 //	conn       framed TCP, gRPC                         framed.go, grpc.go
 //	Listener   one port for both, and its strangers     port.go, strangers.go
+//	           what was refused                         reports.go
 //
 // # Threads
 //

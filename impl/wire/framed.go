@@ -24,7 +24,7 @@ type byteStream interface {
 	// trySend writes without blocking, from byte skip of bufs on. It writes
 	// nothing where it would block.
 	trySend(bufs [][]byte, skip int) (int, error)
-	// send writes at least one byte, or fails.
+	// send writes some bytes, or waits until it may, or fails.
 	send(bufs [][]byte, skip int) (int, error)
 	shut()
 	close()
@@ -59,6 +59,12 @@ func (f *framed) shut()          { f.stream.shut() }
 func (f *framed) close()         { f.stream.close() }
 
 func (f *framed) tryWrite(p *pipe, b *batch) (bool, error) {
+	if p.l.mesh.failed() {
+		b.cut()
+	}
+	if b.sent == b.size {
+		return true, nil
+	}
 	n, err := f.stream.trySend(b.bufs, b.sent)
 	b.sent += n
 	p.bytesOut.Add(uint64(n))
@@ -66,7 +72,13 @@ func (f *framed) tryWrite(p *pipe, b *batch) (bool, error) {
 }
 
 func (f *framed) write(p *pipe, b *batch) error {
-	for b.sent < b.size {
+	for {
+		if p.l.mesh.failed() {
+			b.cut()
+		}
+		if b.sent == b.size {
+			return nil
+		}
 		n, err := f.stream.send(b.bufs, b.sent)
 		b.sent += n
 		p.bytesOut.Add(uint64(n))
@@ -74,7 +86,6 @@ func (f *framed) write(p *pipe, b *batch) error {
 			return err
 		}
 	}
-	return nil
 }
 
 func (f *framed) read(p *pipe) error {

@@ -127,6 +127,9 @@ func (c *streamConn) tryWrite(*pipe, *batch) (bool, error) { return false, nil }
 
 func (c *streamConn) write(p *pipe, b *batch) error {
 	for _, f := range b.frames {
+		if f.seq != 0 && p.l.mesh.failed() {
+			return nil // the rest is lost
+		}
 		out := outgoing{head: f.buf[f.start:], pages: f.pages}
 		if len(f.pages) > 0 {
 			h := &hold{l: p.l, f: f}
@@ -319,28 +322,46 @@ func (m *Mesh) Register(s grpc.ServiceRegistrar) {
 	wirepb.RegisterLinkServer(s, service{m: m})
 }
 
-// ServerOptions are what the gRPC server of a node must be made with.
+// What one connection of any service may ask of the server: calls at a time, and
+// bytes of headers for each. Links make one call and the stores' clients a few
+// long ones.
+const (
+	maxCalls   = 128
+	maxHeaders = 16 << 10
+)
+
+// ServerOptions are what the gRPC server of a node must be made with. They bound
+// what a connection of any of its services can make the server keep; a message
+// has at most the size of a frame.
 func (m *Mesh) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InitialWindowSize(int32(m.cfg.Window)),
 		grpc.InitialConnWindowSize(int32(m.cfg.Window)),
+		grpc.MaxConcurrentStreams(maxCalls),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxRecvMsgSize(maxStreamMessage),
 	}
 }
 
 func (s service) Frames(gs grpc.BidiStreamingServer[wirepb.Frame, wirepb.Frame]) error {
 	m := s.m
+	p, ok := peer.FromContext(gs.Context())
+	if !ok {
+		return status.Error(codes.Internal, "a call from nowhere")
+	}
+	remote := p.Addr.String()
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
 		return status.Error(codes.Unavailable, ErrClosed.Error())
 	}
+	if _, ok := m.calls[remote]; ok {
+		m.mu.Unlock()
+		return status.Error(codes.ResourceExhausted, "a connection is for one link")
+	}
+	m.calls[remote] = struct{}{}
 	m.wg.Add(1)
 	m.mu.Unlock()
-
-	remote, trust := "unknown", func() {}
-	if p, ok := peer.FromContext(gs.Context()); ok {
-		remote, trust = p.Addr.String(), func() { m.trust(p.LocalAddr, p.Addr) }
-	}
 	// A server's stream ends, and its calls return, when this method returns.
 	over := make(chan struct{})
 	var once sync.Once
@@ -348,8 +369,12 @@ func (s service) Frames(gs grpc.BidiStreamingServer[wirepb.Frame, wirepb.Frame])
 	result := make(chan error, 1)
 	go func() {
 		defer m.wg.Done()
-		h := &handshake{m: m, s: streamMessages{gs}, remote: remote}
+		h := &handshake{m: m, s: streamMessages{gs}, remote: remote,
+			trust: func() { m.trust(p.LocalAddr, p.Addr) }}
 		err := m.admit(h, GRPC, func() (conn, error) { return c, nil })
+		m.mu.Lock()
+		delete(m.calls, remote)
+		m.mu.Unlock()
 		if err != nil {
 			m.refused(remote, err)
 		}
@@ -371,7 +396,6 @@ func (s service) Frames(gs grpc.BidiStreamingServer[wirepb.Frame, wirepb.Frame])
 	case <-m.ctx.Done():
 		return status.Error(codes.Unavailable, ErrClosed.Error())
 	}
-	trust()
 	<-over
 	return nil
 }

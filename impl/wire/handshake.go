@@ -19,7 +19,7 @@ const (
 	// magic is "MOME" again: gRPC streams have no first bytes of their own.
 	magic = 0x454d4f4d
 	// version is exact: both ends speak the same.
-	version = 2
+	version = 4
 	// maxHandshake bounds one encoded Handshake.
 	maxHandshake = 1 << 10
 	// maxCluster bounds a cluster's name.
@@ -47,6 +47,7 @@ var refusals = [...]struct {
 	{wirepb.Refusal_GONE, ErrGone},
 	{wirepb.Refusal_NOT_ADMITTED, ErrNotAdmitted},
 	{wirepb.Refusal_CLOSING, ErrClosed},
+	{wirepb.Refusal_STALE, ErrStale},
 }
 
 // refusal is an error that ends a handshake: a sentence and what it means.
@@ -109,8 +110,8 @@ func parseHandshake(b []byte, speaks uint32) (*wirepb.Handshake, error) {
 		return nil, fmt.Errorf("%w: step %v with a nonce of %d bytes and a proof of %d",
 			ErrHandshake, h.Step, len(h.Nonce), len(h.Proof))
 	}
-	if h.Step == wirepb.Step_HELLO && (h.Session == 0 || h.Incarnation == 0) {
-		return nil, fmt.Errorf("%w: no session or incarnation", ErrHandshake)
+	if h.Step == wirepb.Step_HELLO && (h.Session == 0 || h.Incarnation == 0 || h.Attempt == 0) {
+		return nil, fmt.Errorf("%w: no session, incarnation or attempt", ErrHandshake)
 	}
 	return h, nil
 }
@@ -120,6 +121,7 @@ type handshake struct {
 	m          *Mesh
 	s          handshaker
 	remote     string
+	trust      func() // the acceptor's: told as soon as the dialer's proof is right
 	transcript []byte // the HELLO and the CHALLENGE as they travelled
 }
 
@@ -197,10 +199,14 @@ func (h *handshake) checkPeer(msg *wirepb.Handshake) error {
 }
 
 // dialer runs the dialer's side for a link. It returns what the peer received.
+//
+// Preconditions: l.attaching is held and the link has no connection: its
+// position stands still from the HELLO to the attempt's end.
 func (h *handshake) dialer(l *Link) (received uint64, err error) {
 	hello := h.message(wirepb.Step_HELLO)
 	hello.ToNode, hello.ToIncarnation = uint32(l.peer), uint32(l.incarnation)
 	hello.Transport = h.m.cfg.Transport
+	hello.Attempt = h.m.attempts.Add(1)
 	l.mu.Lock()
 	hello.Session, hello.Resume = l.session, l.up
 	l.mu.Unlock()
@@ -280,9 +286,11 @@ func (h *handshake) refused(l *Link, msg *wirepb.Handshake) error {
 		text = fmt.Sprintf("it does not know incarnation %d of node %d as a member", h.m.cfg.Incarnation, self)
 	case wirepb.Refusal_CLOSING:
 		text = "it is closing"
+	case wirepb.Refusal_STALE:
+		text = "a later connection came first"
 	}
 	r := refuse(msg.Refusal, "node %d at %s refused node %d: %s", l.peer, h.remote, self, text)
-	r.later = msg.Refusal == wirepb.Refusal_NOT_ADMITTED
+	r.later = msg.Refusal == wirepb.Refusal_NOT_ADMITTED || msg.Refusal == wirepb.Refusal_STALE
 	return r
 }
 
@@ -309,6 +317,7 @@ func (h *handshake) acceptor(transport string) (*wirepb.Handshake, error) {
 		return nil, h.sendRefusal(refuse(wirepb.Refusal_TOKEN, "node %d at %s does not know the token of node %d",
 			hello.Node, h.remote, h.m.cfg.Self))
 	}
+	h.trust()
 	return hello, nil
 }
 

@@ -4,7 +4,8 @@ import (
 	"time"
 )
 
-// tick looks after all links: heartbeats, acknowledgements, silence.
+// tick looks after all links: heartbeats, acknowledgements, silence; and after
+// what was refused.
 func (m *Mesh) tick() {
 	defer m.wg.Done()
 	every := min(max(m.cfg.RepairTime/12, 2*time.Millisecond), 250*time.Millisecond)
@@ -32,6 +33,7 @@ func (m *Mesh) tick() {
 			l.tick(now, slept)
 		}
 		clear(links)
+		m.tellCounted(now)
 	}
 }
 

@@ -38,8 +38,10 @@ type Link struct {
 	after    *Link         // a former incarnation; its Down comes first
 	attached chan *pipe    // a new connection, for the supervisor
 
-	// attaching serializes the connections that want to become the link's.
+	// attaching serializes the connections that want to become the link's. It
+	// guards attempt: the number of the last one that the acceptor took.
 	attaching sync.Mutex
+	attempt   uint64
 
 	received atomic.Uint64 // the last frame received
 	ackSent  atomic.Uint64 // the last one acknowledged
@@ -156,6 +158,9 @@ func (l *Link) pump(p *pipe, inline bool) {
 // anything to send. Preconditions: l.mu is held.
 func (l *Link) assemble(p *pipe) bool {
 	b := &p.batch
+	if f := l.mesh.failure.Load(); f != nil {
+		return l.assembleFailure(p, f)
+	}
 	for {
 		for p.next <= l.nextSeq {
 			f := l.queue.at(int(p.next - l.acked - 1))
@@ -196,11 +201,29 @@ func (l *Link) assemble(p *pipe) bool {
 		return false
 	}
 	p.beatDue = false
+	l.control(p, what)
+	return true
+}
+
+// assembleFailure tells the peer that this node has failed, once on a
+// connection, and nothing else. Preconditions: l.mu is held.
+func (l *Link) assembleFailure(p *pipe, f *PeerFailure) bool {
+	if p.byeSent {
+		return false
+	}
+	p.byeSent = true
+	p.control.buf = appendFailure(p.control.buf[:frontRoom], f)
+	l.control(p, wirepb.Control_FAILED)
+	return true
+}
+
+// control makes the control frame of a connection its batch.
+// Preconditions: l.mu is held and the batch is empty.
+func (l *Link) control(p *pipe, what wirepb.Control) {
 	l.seal(&p.control, what)
 	p.control.refs = 1
-	b.add(&p.control)
+	p.batch.add(&p.control)
 	l.stats.controls.Add(1)
-	return true
 }
 
 // seal writes the front of a frame, with the newest acknowledgement.
@@ -256,6 +279,7 @@ func (l *Link) acknowledge() {
 // received; what is behind it is sent again.
 //
 // Preconditions: l.attaching is held and the link has no connection.
+// Postconditions: on an error, c is the caller's still and nobody else uses it.
 func (l *Link) attach(c conn, received uint64) error {
 	p := &pipe{
 		l: l, c: c,
@@ -282,17 +306,14 @@ func (l *Link) attach(c conn, received uint64) error {
 	first := !l.up
 	l.up, l.cur = true, p
 	l.mu.Unlock()
-	select {
-	case l.attached <- p:
-	case <-l.ctx.Done():
-		l.mu.Lock()
-		l.cur = nil
-		l.mu.Unlock()
-		return ErrClosed
-	}
+	// From here on whoever flushes may be writing: c ends with its loops only.
 	l.stats.connections.Add(1)
 	go p.readLoop(first)
 	go p.writeLoop()
+	select {
+	case l.attached <- p:
+	case <-l.ctx.Done(): // conclude waits for attaching, and detaches
+	}
 	l.Flush()
 	return nil
 }

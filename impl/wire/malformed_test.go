@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -86,6 +87,19 @@ func rawFrame(t *testing.T, f *wirepb.Frame, payload int) []byte {
 	return append(append(b, head...), make([]byte, payload)...)
 }
 
+// failedFrame is what a node that has failed says.
+func failedFrame(reason string) *wirepb.Frame {
+	f := rogueHeader(0)
+	f.Control, f.Cause, f.Reason = wirepb.Control_FAILED, 2, reason
+	return f
+}
+
+// replace makes f what by is.
+func replace(f, by *wirepb.Frame) {
+	proto.Reset(f)
+	proto.Merge(f, by)
+}
+
 func request() *wirepb.PageMessage { return &wirepb.PageMessage{Kind: wirepb.Kind_REQ} }
 func page() *wirepb.PageMessage {
 	return &wirepb.PageMessage{Kind: wirepb.Kind_DATA, Data: wirepb.DataKind_PAGE}
@@ -117,7 +131,17 @@ func testMalformed(t *testing.T, transport string) {
 		{"receiver", func(f *wirepb.Frame) { f.Receiver = 3 }, 0},
 		{"receiver's incarnation", func(f *wirepb.Frame) { f.ReceiverIncarnation = 2 }, 0},
 		{"control", func(f *wirepb.Frame) { f.Control = wirepb.Control_BYE }, 0},
-		{"unknown control", func(f *wirepb.Frame) { f.Control = 2 }, 0},
+		{"unknown control", func(f *wirepb.Frame) { f.Control = 3 }, 0},
+		{"failed with messages", func(f *wirepb.Frame) {
+			f.Control, f.Seq, f.Reason = wirepb.Control_FAILED, 0, "r"
+		}, 0},
+		{"failed without a reason", func(f *wirepb.Frame) { replace(f, failedFrame("")) }, 0},
+		{"two lines", func(f *wirepb.Frame) { replace(f, failedFrame("one\ntwo")) }, 0},
+		{"escape", func(f *wirepb.Frame) { replace(f, failedFrame("\x1b[2J")) }, 0},
+		{"right to left", func(f *wirepb.Frame) { replace(f, failedFrame("\u202e")) }, 0},
+		{"long reason", func(f *wirepb.Frame) { replace(f, failedFrame(strings.Repeat("x", maxReason+1))) }, 0},
+		{"reason of nothing", func(f *wirepb.Frame) { replace(f, rogueHeader(0)); f.Reason = "r" }, 0},
+		{"cause of nothing", func(f *wirepb.Frame) { replace(f, rogueHeader(0)); f.Cause = 1 }, 0},
 		{"page without payload", func(f *wirepb.Frame) { f.Pages[1] = page() }, 0},
 		{"payload without page", func(f *wirepb.Frame) {}, addr.PageSize},
 		{"half a page", func(f *wirepb.Frame) { f.Pages[1] = page() }, addr.PageSize / 2},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -46,8 +47,8 @@ type Handler interface {
 	// Down says that the link is over for good and why: ErrLeft, ErrSilent (the
 	// peer did not come back within the repair time), ErrIncarnation, ErrGone,
 	// ErrMalformed, ErrToken … It is called once, after everything else, also for
-	// a link that never was up. It is not called for what Close or Disconnect
-	// ended.
+	// a link that never was up. A *PeerFailure is the peer's own word that it has
+	// failed. Down is not called for what Close, Fail or Disconnect ended.
 	Down(peer addr.NodeID, err error)
 }
 
@@ -101,7 +102,8 @@ type Config struct {
 	// sends the node away; it tries again until its own ConnectTime is over.
 	Admit func(peer addr.NodeID, incarnation addr.Incarnation) error
 	// Refused, if not nil, is told about connections that came to nothing: who,
-	// and why, in one line.
+	// and why, in one line. Of one host a few are told as they come, and then one
+	// every 10 s, with how many there were.
 	Refused func(remote string, err error)
 }
 
@@ -114,12 +116,17 @@ type Mesh struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // everything that Close waits for
 
+	attempts atomic.Uint64               // numbers the handshakes that this node begins
+	reports  reports                     // bounds what Refused is told
+	failure  atomic.Pointer[PeerFailure] // what peers are told; nil: none
+
 	mu sync.Mutex
 	// Guarded by mu.
 	closed bool
 	links  map[addr.NodeID]*Link
 	gone   map[addr.NodeID]addr.Incarnation // the last one whose link is over
 	conns  map[net.Conn]struct{}            // in their handshake
+	calls  map[string]struct{}              // where the streams in their handshake come from
 }
 
 // New makes the links' end of a node. Nothing happens before Connect, Serve or
@@ -164,6 +171,7 @@ func New(cfg Config) (*Mesh, error) {
 		links:   make(map[addr.NodeID]*Link),
 		gone:    make(map[addr.NodeID]addr.Incarnation),
 		conns:   make(map[net.Conn]struct{}),
+		calls:   make(map[string]struct{}),
 	}
 	m.idler, _ = cfg.Handler.(Idler)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -185,7 +193,7 @@ func (m *Mesh) Connect(peer addr.NodeID, address string, incarnation addr.Incarn
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed || m.failed() {
 		return nil, ErrClosed
 	}
 	if gone := m.gone[peer]; incarnation <= gone {
@@ -252,12 +260,13 @@ func (m *Mesh) Disconnect(peer addr.NodeID) {
 	}
 }
 
-// lingerTime bounds how long Close waits for what is under way to go out. Only a
-// peer that does not read makes it wait so long.
+// lingerTime bounds how long Close, and links after Fail, wait for what is under
+// way to go out. Only a peer that does not read makes them wait so long.
 const lingerTime = 5 * time.Second
 
-// Close says Bye on every link, behind all that was appended, and ends them. It
-// waits until everything of the mesh has ended. Down is not called.
+// Close says Bye on every link, behind all that was appended, and ends them;
+// after Fail it only ends them. It waits until everything of the mesh has ended.
+// Down is not called.
 func (m *Mesh) Close() error {
 	m.mu.Lock()
 	if m.closed {
@@ -277,22 +286,16 @@ func (m *Mesh) Close() error {
 	for _, l := range links {
 		l.bye()
 	}
-	linger := time.NewTimer(min(m.cfg.RepairTime, lingerTime))
-	defer linger.Stop()
-wait:
-	for _, l := range links {
-		select {
-		case <-l.done:
-		case <-linger.C:
-			break wait
-		}
-	}
-	for _, l := range links {
-		l.halt(nil)
-	}
+	m.linger(links)
 	m.cancel()
 	m.wg.Wait()
 	return nil
+}
+
+func (m *Mesh) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
 }
 
 // bye queues the Bye, or ends a link that has no connection.

@@ -58,7 +58,7 @@ type conn interface {
 
 func (p *pipe) readLoop(first bool) {
 	l := p.l
-	if first {
+	if first && !l.mesh.failed() {
 		p.inHandler.Store(true)
 		l.mesh.cfg.Handler.Up(l.peer)
 		p.inHandler.Store(false)
@@ -134,7 +134,7 @@ func (p *pipe) begin(head []byte, payload int) error {
 	if need := pages * addr.PageSize; len(l.inPages) < need {
 		l.inPages = make([]byte, max(need, 16*addr.PageSize))
 	}
-	fresh := h.seq == l.received.Load()+1
+	fresh := h.seq == l.received.Load()+1 && !l.mesh.failed()
 	own := l.inPages
 	for i := range f.Messages {
 		m := &f.Messages[i]
@@ -162,8 +162,11 @@ func (p *pipe) finish() error {
 	l := p.l
 	h, f := &l.inHeader, &l.inFrame
 	if h.seq == 0 {
-		if h.control == wirepb.Control_BYE {
+		switch h.control {
+		case wirepb.Control_BYE:
 			return ErrLeft
+		case wirepb.Control_FAILED:
+			return &PeerFailure{h.cause, h.reason}
 		}
 		return nil
 	}
@@ -172,6 +175,9 @@ func (p *pipe) finish() error {
 		return nil
 	}
 	l.received.Store(h.seq)
+	if l.mesh.failed() {
+		return nil // nobody takes it
+	}
 	l.stats.framesIn.Add(1)
 	l.stats.messagesIn.Add(uint64(len(f.Messages) + len(f.Syncs)))
 	p.inHandler.Store(true)
@@ -190,7 +196,7 @@ func (p *pipe) finish() error {
 
 // idle tells an Idler that nothing more was read: before the reader sleeps.
 func (p *pipe) idle() {
-	if p.busy {
+	if p.busy && !p.l.mesh.failed() {
 		p.busy = false
 		p.inHandler.Store(true)
 		p.l.mesh.idler.Idle(p.l.peer)

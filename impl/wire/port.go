@@ -35,7 +35,8 @@ func Listen(address string) (*Listener, error) {
 
 // Listener shares one port: it looks at the first four bytes of each connection
 // and sorts it to Framed or to HTTP2. A connection that opens with anything
-// else is closed, and so is one that Trust is not called for in time.
+// else is closed, and so is one that Trust is not called for in time, or before
+// more has come than a handshake or the headers of a call.
 type Listener struct {
 	strangers     strangers
 	root          net.Listener
@@ -104,13 +105,16 @@ func (l *Listener) accept() {
 			}
 			continue
 		}
-		l.strangers.add(c)
+		x := l.strangers.add(c)
 		l.wg.Add(1)
-		go l.sort(c)
+		go l.sort(c, x)
 	}
 }
 
-func (l *Listener) sort(c net.Conn) {
+// sort reads the first bytes of a stranger's connection and hands it over. It
+// waits for whoever accepts, which may be long before a node serves, no longer
+// than the stranger stays.
+func (l *Listener) sort(c net.Conn, x *stranger) {
 	defer l.wg.Done()
 	known := make(chan struct{})
 	defer close(known)
@@ -134,7 +138,7 @@ func (l *Listener) sort(c net.Conn) {
 		to = l.framed
 	case http2Magic:
 		to = l.http2
-		c = &prefixed{Conn: c, l: l, prefix: magic[:]}
+		c = &prefixed{Conn: c, l: l, prefix: magic[:], stranger: x, left: strangerBytes}
 	default:
 		l.close(c)
 		return
@@ -142,6 +146,7 @@ func (l *Listener) sort(c net.Conn) {
 	_ = c.SetReadDeadline(time.Time{})
 	select {
 	case to.conns <- c:
+	case <-x.gone:
 	case <-l.quit:
 		l.close(c)
 	}
@@ -170,11 +175,14 @@ func (b *branch) Accept() (net.Conn, error) {
 func (b *branch) Close() error   { return b.l.Close() }
 func (b *branch) Addr() net.Addr { return b.l.root.Addr() }
 
-// prefixed is a connection whose first bytes were read already.
+// prefixed is a connection whose first bytes were read already. It ends when a
+// stranger sends too much on it.
 type prefixed struct {
 	net.Conn
-	l      *Listener
-	prefix []byte
+	l        *Listener
+	prefix   []byte
+	stranger *stranger // nil: he is known
+	left     int       // bytes that he may send
 }
 
 func (p *prefixed) Close() error {
@@ -189,7 +197,19 @@ func (p *prefixed) Read(b []byte) (int, error) {
 		p.prefix = p.prefix[n:]
 		return n, nil
 	}
-	return p.Conn.Read(b)
+	if p.stranger == nil {
+		return p.Conn.Read(b)
+	}
+	if p.stranger.known.Load() {
+		p.stranger = nil
+		return p.Conn.Read(b)
+	}
+	if p.left == 0 {
+		return 0, errStranger
+	}
+	n, err := p.Conn.Read(b[:min(len(b), p.left)])
+	p.left -= n
+	return n, err
 }
 
 // onThisMachine says whether an address is loopback or no IP address at all (a

@@ -1,14 +1,19 @@
 package wire
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
 
 // proxy stands between two nodes. It breaks connections after a number of bytes
-// that it draws, or swallows everything.
+// that it draws, swallows everything, or delivers a handshake late.
 type proxy struct {
 	ln net.Listener
 	wg sync.WaitGroup
@@ -17,6 +22,7 @@ type proxy struct {
 	// Guarded by mu.
 	target string
 	limit  func() int64 // how many bytes a connection lives; nil: for ever
+	late   *delay       // of the next connection
 	mute   chan struct{}
 	conns  map[net.Conn]struct{}
 	breaks int
@@ -65,6 +71,31 @@ func (p *proxy) redirect(target string) {
 	p.mu.Lock()
 	p.target = target
 	p.mu.Unlock()
+}
+
+// delay is a PROOF on its way.
+type delay struct {
+	kept    chan struct{} // closed when the proxy has it, and the dialer was hung up on
+	deliver chan struct{} // closed when it may arrive
+}
+
+// delay makes the proxy keep the PROOF of the next connection: the dialer sees
+// a broken connection and makes another attempt, the acceptor goes on waiting.
+func (p *proxy) delay() *delay {
+	d := &delay{make(chan struct{}), make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late = d
+	return d
+}
+
+// cut breaks all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+	}
 }
 
 // silence makes the proxy forward nothing more, and break nothing.
@@ -127,8 +158,15 @@ func (p *proxy) accept() {
 		if p.limit != nil {
 			lives = [2]int64{p.limit(), p.limit()}
 		}
+		late := p.late
+		p.late = nil
 		p.wg.Add(2)
 		p.mu.Unlock()
+		if late != nil {
+			go p.keep(a, b, late)
+			go p.answer(a, b)
+			continue
+		}
 		go p.forward(a, b, lives[0])
 		go p.forward(b, a, lives[1])
 	}
@@ -168,4 +206,52 @@ func (p *proxy) forward(from, to net.Conn, life int64) {
 			return
 		}
 	}
+}
+
+// keep forwards what the dialer says up to its PROOF, hangs up on it, and
+// delivers the PROOF when it may arrive.
+func (p *proxy) keep(dialer, acceptor net.Conn, d *delay) {
+	defer p.wg.Done()
+	defer dialer.Close()
+	mark, err := proto.Marshal(&wirepb.Handshake{Magic: magic, Version: version, Step: wirepb.Step_PROOF_STEP})
+	if err != nil {
+		panic(err)
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := dialer.Read(buf)
+		if err != nil {
+			acceptor.Close()
+			return
+		}
+		if bytes.Contains(buf[:n], mark) {
+			dialer.Close()
+			close(d.kept)
+			<-d.deliver
+			_, _ = acceptor.Write(buf[:n])
+			return
+		}
+		if _, err := acceptor.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// answer forwards what the acceptor says, to a dialer that may be gone.
+func (p *proxy) answer(dialer, acceptor net.Conn) {
+	defer p.wg.Done()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := acceptor.Read(buf)
+		if err != nil {
+			break
+		}
+		_, _ = dialer.Write(buf[:n])
+	}
+	dialer.Close()
+	acceptor.Close()
+	p.mu.Lock()
+	delete(p.conns, dialer)
+	delete(p.conns, acceptor)
+	p.mu.Unlock()
 }

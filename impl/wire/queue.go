@@ -113,6 +113,23 @@ func (b *batch) add(f *outFrame) bool {
 	return true
 }
 
+// cut leaves out the frames of which nothing was written.
+func (b *batch) cut() {
+	if b.frames[0].seq == 0 {
+		return // a control frame
+	}
+	size, bufs := 0, 0
+	for _, f := range b.frames {
+		if size >= b.sent {
+			break
+		}
+		size += f.size()
+		bufs += 1 + len(f.pages)
+	}
+	clear(b.bufs[bufs:])
+	b.size, b.bufs = size, b.bufs[:bufs]
+}
+
 // open is the frame that is being filled, made if there is none.
 // Preconditions: l.mu is held.
 func (l *Link) openFrame() *outFrame {

@@ -124,16 +124,15 @@ func (s *rawSocket) trySend(bufs [][]byte, skip int) (int, error) {
 }
 
 func (s *rawSocket) send(bufs [][]byte, skip int) (int, error) {
-	for {
-		n, err := s.trySend(bufs, skip)
-		if n > 0 || err != nil {
-			return n, err
-		}
-		poll := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}
-		if _, err := unix.Poll(poll, -1); err != nil && err != unix.EINTR {
-			return 0, os.NewSyscallError("poll", err)
-		}
+	n, err := s.trySend(bufs, skip)
+	if n > 0 || err != nil {
+		return n, err
 	}
+	poll := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}
+	if _, err := unix.Poll(poll, -1); err != nil && err != unix.EINTR {
+		return 0, os.NewSyscallError("poll", err)
+	}
+	return 0, nil
 }
 
 func (s *rawSocket) shut() {

@@ -5,11 +5,18 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
 
 // greetings are what a stranger may begin with, and leave it at that.
@@ -105,4 +112,73 @@ func TestStrangersGo(t *testing.T) {
 		hungUp(t, visit(t, n, greeting), name)
 	}
 	eventually(t, "nobody is left", func() bool { return n.ln.strangers.count() == 0 })
+}
+
+// As long as nobody accepts what a port has sorted, a stranger takes goroutines
+// only while it may stay: whether its own end is open still or not.
+func TestStrangersWaitInVain(t *testing.T) {
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	before := runtime.NumGoroutine()
+	const most = 4
+	l.strangers.set(most, time.Hour)
+	n := &node{ln: l}
+	for range 20 * most {
+		visit(t, n, framedMagic).Close()
+		visit(t, n, http2Magic)
+	}
+	eventually(t, "only those that may stay take goroutines", func() bool {
+		return l.strangers.count() == most && runtime.NumGoroutine() <= before+2*most
+	})
+	l.strangers.set(most, time.Millisecond)
+	for range most {
+		visit(t, n, framedMagic)
+	}
+	eventually(t, "nobody takes a goroutine", func() bool {
+		return l.strangers.count() == 0 && runtime.NumGoroutine() <= before
+	})
+}
+
+// A stranger that goes on speaking HTTP/2, and calls nothing, is hung up on.
+func TestStrangersSayLittle(t *testing.T) {
+	n := startNode(t, GRPC, 1)
+	n.ln.strangers.set(maxStrangers, time.Hour) // what he says alone ends him
+	c := visit(t, n, greetings["HTTP/2, whole"])
+	_ = c.SetDeadline(time.Now().Add(patience))
+	frame := make([]byte, 9+16<<10)
+	frame[1], frame[3] = 16<<10>>8, 0xbb // of a type that nobody knows
+	var err error
+	for err == nil {
+		_, err = c.Write(frame)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the connection is still open")
+	}
+}
+
+// However many links somebody asks for on one connection, a node begins one.
+func TestStrangersShakeHandsOnce(t *testing.T) {
+	n := startNode(t, GRPC, 1)
+	client, err := grpc.NewClient("passthrough:///"+n.address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const calls = 5
+	results := make(chan error, calls)
+	for range calls {
+		s, err := wirepb.NewLinkClient(client).Frames(t.Context(), grpc.CallContentSubtype(codecName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { results <- s.RecvMsg(new(incoming)) }()
+	}
+	for range calls - 1 {
+		if err := await(t, results, "a refusal"); status.Code(err) != codes.ResourceExhausted {
+			t.Error(err)
+		}
+	}
 }

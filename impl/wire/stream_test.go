@@ -12,6 +12,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
 
 // pieces is a byteStream that gives its bytes in pieces, of the lengths in turn.
@@ -120,6 +121,8 @@ func FuzzStream(f *testing.F) {
 	f.Add(append(stream, frame(2, two)...), []byte{9})
 	f.Add(append(stream, frame(4, one)...), []byte{200})
 	f.Add(stream[:len(stream)-1], []byte{30})
+	failed := appendFrame(nil, &header{ends: in, control: wirepb.Control_FAILED, cause: 1, reason: "r"}, &none)
+	f.Add(append(stream, failed...), []byte{11})
 	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0}, []byte{3})
 	f.Fuzz(func(t *testing.T, stream, lengths []byte) {
 		want, wantErr := readStream(&pieces{bytes: stream}, in)
@@ -127,7 +130,7 @@ func FuzzStream(f *testing.F) {
 		if !reflect.DeepEqual(want, got) {
 			t.Fatalf("in pieces: %s", cmp.Diff(want, got))
 		}
-		for _, kind := range []error{io.EOF, io.ErrUnexpectedEOF, ErrMalformed, ErrLeft} {
+		for _, kind := range []error{io.EOF, io.ErrUnexpectedEOF, ErrMalformed, ErrLeft, ErrPeerFailed} {
 			if errors.Is(err, kind) != errors.Is(wantErr, kind) {
 				t.Fatalf("in pieces it ends with %v, at once with %v", err, wantErr)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -49,7 +50,10 @@ func (l *Link) keep() error {
 			return l.reason()
 		}
 		if l.closing.Load() {
-			return nil
+			// Close is content with one try. Who has failed tries to be heard.
+			if heard := p.byeSent && p.err == io.EOF; heard || !m.failed() || m.isClosed() {
+				return nil
+			}
 		}
 		if p.err != nil && isFinal(p.err) {
 			return fmt.Errorf("node %d at %s: %w", l.peer, p.c.remote(), p.err)
@@ -69,7 +73,7 @@ func (l *Link) silent(patience time.Duration, last error) error {
 
 // isFinal says whether a connection's end is the link's.
 func isFinal(err error) bool {
-	return errors.Is(err, ErrLeft) || errors.Is(err, ErrMalformed)
+	return errors.Is(err, ErrLeft) || errors.Is(err, ErrPeerFailed) || errors.Is(err, ErrMalformed)
 }
 
 // reason is why the link was halted.
@@ -195,7 +199,7 @@ func (l *Link) conclude(err error) {
 		m.gone[l.peer] = l.incarnation
 	}
 	m.mu.Unlock()
-	if err != nil {
+	if err != nil && !m.failed() {
 		m.cfg.Handler.Down(l.peer, err)
 	}
 }
