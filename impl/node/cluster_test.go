@@ -216,7 +216,7 @@ func programMain(socket string) error {
 				answer = fmt.Sprint(sum)
 			}
 		case "deaf":
-			err = deaf(socket)
+			err = mapDeaf(socket)
 		case "begin":
 			err = l.begin(number)
 		case "remove":

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,8 +219,8 @@ func TestUnreadRemoval(t *testing.T) {
 	other.must(t, &attachpb.Request{Body: &attachpb.Request_Map{Map: &attachpb.Map{Segment: next.Ref}}})
 }
 
-// deaf maps a segment and reads no replies any more.
-func deaf(socket string) error {
+// mapDeaf maps a segment and reads no replies any more.
+func mapDeaf(socket string) error {
 	f, err := attachForeign(socket)
 	if err != nil {
 		return err
@@ -362,5 +363,18 @@ func TestStopTells(t *testing.T) {
 	var exit *exec.ExitError
 	if err := p.wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("the program ends with %v, want status 1", err)
+	}
+}
+
+// TestFailureTravels has a node fail: a peer without programs ends with its
+// reason, and not as if it had been stopped.
+func TestFailureTravels(t *testing.T) {
+	nodes := startNodes(t, 3, func(*Config) {})
+	nodes[1].fail(errors.New("the disk is on fire"))
+	for _, n := range nodes {
+		awaitEnd(t, n)
+		if err := n.Err(); err == nil || !strings.Contains(err.Error(), "the disk is on fire") {
+			t.Errorf("node %d: %v", n.ID(), err)
+		}
 	}
 }

@@ -135,11 +135,15 @@ func (n links) refuse(peer addr.NodeID, err error) {
 // Down implements wire.Handler: in a cluster of fixed members the loss of one
 // is the end of the run.
 func (n links) Down(peer addr.NodeID, err error) {
-	if errors.Is(err, wire.ErrLeft) {
+	var failed *wire.PeerFailure
+	switch {
+	case errors.Is(err, wire.ErrLeft):
 		n.left(peer)
-		return
+	case errors.As(err, &failed):
+		n.failBecause(failed.Cause, fmt.Errorf("node %d says: %s", peer, failed.Reason))
+	default:
+		n.failBecause(peer, fmt.Errorf("node %d is lost: %w", peer, err))
 	}
-	n.fail(fmt.Errorf("node %d is lost: %w", peer, err))
 }
 
 // maxEarly bounds the messages of one peer to one shard that are ahead of the

@@ -360,7 +360,10 @@ func (f *Failure) Unwrap() error { return f.Cause }
 // killed if it does not end by itself. No page is granted by mistake: from here
 // on no effect of the core is carried out and no message is sent or taken, and
 // what is under way stays under way.
-func (n *Node) fail(err error) {
+func (n *Node) fail(err error) { n.failBecause(n.id, err) }
+
+// failBecause is fail, where a node is the cause: the others are told.
+func (n *Node) failBecause(cause addr.NodeID, err error) {
 	n.halted.Store(true)
 	n.mu.Lock()
 	if n.failure != nil || n.closing {
@@ -375,6 +378,9 @@ func (n *Node) fail(err error) {
 	}
 	n.mu.Unlock()
 	n.log.Error(reason)
+	if n.mesh != nil {
+		n.mesh.Fail(cause, strings.ReplaceAll(err.Error(), "mome: ", ""))
+	}
 	announce(apps, reason)
 	go func() {
 		n.awaitApplications()
