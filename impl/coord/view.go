@@ -18,6 +18,9 @@ type View struct {
 	Cluster Cluster
 	// Epoch counts the changes of membership, from 1.
 	Epoch uint64
+	// Generation is that of the segment created last, whether or not it is still
+	// there; zero before the first.
+	Generation uint32
 	// Members are all nodes that ever joined; the index is the NodeID.
 	Members []Member
 	// Segments are in the order of their first pages; they never overlap.
@@ -91,7 +94,7 @@ func (v *View) after(e Event) (*View, error) {
 			}
 		case op.Key == keyHead && !op.Delete:
 			err = decode(op.Key, op.Value, &next.head)
-			next.Epoch, next.headRev = next.head.Epoch, e.Rev
+			next.Epoch, next.Generation, next.headRev = next.head.Epoch, next.head.Generation, e.Rev
 		case op.Key == keyCluster || op.Key == keyHead:
 			err = fmt.Errorf("%w: record %q was deleted by somebody", ErrBadConfig, op.Key)
 		case strings.HasPrefix(op.Key, prefixMember):

@@ -140,7 +140,9 @@ func (n *Node) apply(v *coord.View) error {
 		}
 	}
 	conf := n.conf.WithSegments(cores)
-	conf.Epoch = v.Epoch
+	// Of a segment that came and went between two views, only the number is left:
+	// it says that messages about the segment are late, not early.
+	conf.Epoch, conf.Generation = v.Epoch, max(conf.Generation, v.Generation)
 
 	for i := range n.shards {
 		n.shards[i].mu.Lock()
