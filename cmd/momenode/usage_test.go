@@ -67,6 +67,8 @@ func TestBadCommandLines(t *testing.T) {
 		{"start --listen 127.0.0.1:99999 --socket " + socket, 1, []string{"invalid port"}},
 		{"start --listen 0.0.0.0:0 --socket " + socket, 1, []string{"--advertise"}},
 		{"start --listen 127.0.0.1:0 --advertise 10.77.255.1:1 --socket " + socket, 1, []string{"token", "--token-file"}},
+		{"start --listen 0.0.0.0:0 --advertise 127.0.0.1:1 --socket " + socket, 1, []string{"other machines", "token", "--token-file", "--listen"}},
+		{"start --listen [::]:0 --advertise 127.0.0.1:1 --socket " + socket, 1, []string{"other machines", "token", "--token-file", "--listen"}},
 		{"start --token-file /nope --socket " + socket, 1, []string{"/nope", "no such file"}},
 		{"start --token-file " + file + " --socket " + socket, 1, []string{"chmod 600 " + file}},
 		{"start --token-file " + empty + " --socket " + socket, 1, []string{"empty"}},

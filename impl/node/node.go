@@ -124,6 +124,8 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return fmt.Errorf("mome: other nodes cannot reach %s (%s); say with --advertise where they find this node", cmp.Or(n.cfg.Advertise, n.cfg.Listen), address)
 	} else if (ip == nil && host != "localhost" || ip != nil && !ip.IsLoopback()) && len(n.cfg.Token) == 0 {
 		return fmt.Errorf("mome: %s is reachable from other machines: a cluster token is required; give one with --token-file", address)
+	} else if listened := n.listener.Addr().String(); !onThisMachine(listened) && len(n.cfg.Token) == 0 {
+		return fmt.Errorf("mome: the port %s takes connections from other machines: a cluster token is required; give one with --token-file, or --listen on 127.0.0.1", listened)
 	}
 	embedded, err := n.openStore(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -36,7 +37,12 @@ func (c credentials) GetRequestMetadata(context.Context, ...string) (map[string]
 
 func (credentials) RequireTransportSecurity() bool { return false }
 
+// checkToken lets a call in whose caller knows the token. Without a token it
+// must come from this machine.
 func checkToken(ctx context.Context, token []byte) error {
+	if p, ok := peer.FromContext(ctx); ok && len(token) == 0 && !onThisMachine(p.Addr.String()) {
+		return status.Error(codes.PermissionDenied, "a cluster without a token is for one machine; give all its nodes one with --token-file")
+	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	for _, got := range md.Get(tokenKey) {
 		if hmac.Equal([]byte(got), []byte(proof(token))) {
@@ -44,6 +50,13 @@ func checkToken(ctx context.Context, token []byte) error {
 		}
 	}
 	return status.Error(codes.Unauthenticated, "wrong cluster token; give this node's --token-file the token of the cluster")
+}
+
+// onThisMachine says whether an address is loopback, or no IP address at all: a
+// UNIX socket.
+func onThisMachine(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	return err != nil || ap.Addr().Unmap().IsLoopback()
 }
 
 // tokenOptions let in only callers that know the token, and have the port trust
