@@ -19,6 +19,11 @@ import (
 
 // tokenKey is the metadata key under which control calls and calls to the
 // configuration store carry the proof that the caller knows the token.
+//
+// The proof is the same in every call, and travels in the clear: it keeps out
+// who does not know it, and nobody who can read the network between the nodes
+// or sit in it. Only the handshake of links (impl/wire) cannot be used again by
+// who has heard it. impl/wire/README.md says what a token protects.
 const tokenKey = "mome-token"
 
 // proof is what travels instead of the token.
