@@ -160,9 +160,12 @@ func (s *etcdStore) Txn(ctx context.Context, conds []Cond, ops []Op) (bool, int6
 	}
 	then := make([]clientv3.Op, len(ops))
 	for i, o := range ops {
-		if o.Delete {
+		switch {
+		case o.End != "":
+			then[i] = clientv3.OpDelete(s.prefix+o.Key, clientv3.WithRange(s.prefix+o.End))
+		case o.Delete:
 			then[i] = clientv3.OpDelete(s.prefix + o.Key)
-		} else {
+		default:
 			then[i] = clientv3.OpPut(s.prefix+o.Key, string(o.Value))
 		}
 	}
