@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// DefaultPrefix is put before every key unless another prefix is given.
-	DefaultPrefix = "/mome/"
+	// DefaultPrefix is put before every key unless another prefix is given: that
+	// of the cluster with DefaultName.
+	DefaultPrefix = prefixAll + DefaultName + "/"
 	// DefaultTimeout bounds a call whose context has no deadline.
 	DefaultTimeout = 5 * time.Second
 	// rewatch is the pause before an interrupted watch is set up again.

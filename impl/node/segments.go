@@ -103,7 +103,7 @@ func (s *segment) release() {
 // followConfiguration applies each new view until the node ends.
 func (n *Node) followConfiguration() {
 	defer n.tasks.Done()
-	for v := range n.config.Watch(n.ctx) {
+	for v := range n.config.Watch(n.ctx, nil) {
 		if err := n.apply(v); err != nil {
 			n.fail(fmt.Errorf("node %d cannot follow the configuration: %w", n.id, err))
 			return
