@@ -61,6 +61,8 @@ func TestBadCommandLines(t *testing.T) {
 		{"start --join 127.0.0.1:1 --etcd http://127.0.0.1:1", 2, []string{"--etcd", "--join"}},
 		{"start --etcd foo", 2, []string{"--etcd foo", "http://HOST:PORT"}},
 		{"start --etcd http://127.0.0.1:1,", 2, []string{"--etcd", "http://HOST:PORT"}},
+		{"start --cluster a/b", 2, []string{"--cluster", `"a/b"`}},
+		{"start --cluster=", 2, []string{"--cluster"}},
 		{"start --etcd http://127.0.0.1:1 --dir " + dir, 2, []string{"--dir", "--etcd"}},
 		{"start --listen nowhere --socket " + socket, 2, []string{"nowhere", "HOST:PORT"}},
 		{"start --socket " + long, 2, []string{"too long"}},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
@@ -200,10 +201,11 @@ func inTheWay(cluster, headEntry Entry) (*Cluster, error) {
 
 // End marks the cluster as ended: nothing of it changes from then on, and Found
 // founds over it. The first reason stays. In a cluster of fixed members the end
-// of one node is that of all, so whichever node ends says so.
+// of one is that of all, so whichever ends says so; a Config that has not joined
+// ends nothing.
 func (c *Config) End(ctx context.Context, reason string) error {
 	return c.change(ctx, "end the cluster", func(v *View, h *head) ([]Op, error) {
-		if v.Ended != "" {
+		if v.Ended != "" || !slices.ContainsFunc(v.Members, func(m Member) bool { return m.Instance == c.instance }) {
 			return nil, nil
 		}
 		h.Ended = cmp.Or(reason, "no reason was given")

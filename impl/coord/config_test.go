@@ -243,6 +243,8 @@ func testEnd(t *testing.T, b backend) {
 	other := openConfig(t, b.twin(t, s))
 	mustJoin(t, c, "h0:1")
 	mustCreate(t, c, "a", 1)
+	mustEnd(t, other, "a stranger was stopped")
+	mustJoin(t, other, "h1:1")
 	mustEnd(t, c, "node 0 was stopped")
 	mustEnd(t, other, "node 1 was stopped")
 	for _, change := range map[string]func(*Config) error{
@@ -260,7 +262,7 @@ func testEnd(t *testing.T, b backend) {
 		}
 	}
 	v, err := other.Sync(testContext(t))
-	if err != nil || v.Ended != "node 0 was stopped" || len(v.Segments) != 1 || len(v.Members) != 1 {
+	if err != nil || v.Ended != "node 0 was stopped" || len(v.Segments) != 1 || len(v.Members) != 2 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 }
