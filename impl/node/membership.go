@@ -27,6 +27,7 @@ type membership struct {
 	*coord.Config
 	node   *Node
 	formed bool // the others learn by their links that this node is gone
+	silent bool // the store has not answered for long
 }
 
 // openStore opens the configuration store, and founds a cluster in it if that is
@@ -121,6 +122,7 @@ func (m *membership) await(ctx context.Context, there func(*coord.View) bool) (*
 		return nil, fmt.Errorf("mome: cluster %q ended before it was complete: %s; start all its nodes again", m.node.cfg.Cluster, v.Ended)
 	}
 	join := m.node.cfg.Join
+	m.silent = errors.Is(err, coord.ErrUnavailable)
 	switch {
 	case errors.Is(err, coord.ErrUnavailable) && join != "":
 		return nil, fmt.Errorf("the node at %s, which founded the cluster and keeps its configuration, has not answered for %v: start it again, then this one: %w", join, patience, err)
@@ -136,7 +138,7 @@ func (m *membership) await(ctx context.Context, there func(*coord.View) bool) (*
 // for it to be complete, and for who founds the next one in an external store.
 func (m *membership) Close() {
 	n := m.node
-	if !m.formed || len(n.cfg.Store) > 0 {
+	if !m.silent && (!m.formed || len(n.cfg.Store) > 0) {
 		ctx, cancel := context.WithTimeout(context.Background(), endTime)
 		err := m.End(ctx, m.reason())
 		cancel()
