@@ -17,8 +17,10 @@ const (
 	// storeGrace is how much longer than a peer the configuration store may be
 	// away while a node waits for the others.
 	storeGrace = 3 * time.Second
-	// endTime bounds the marking of a cluster as ended.
-	endTime = 2 * time.Second
+	// endTime bounds the marking of a cluster as ended, endTimeStore where the
+	// next run needs the mark.
+	endTime      = 2 * time.Second
+	endTimeStore = 5 * time.Second
 )
 
 // membership is this node's place in its cluster, as the configuration store has
@@ -80,8 +82,8 @@ func (n *Node) join(ctx context.Context, address string) (coord.Member, error) {
 		return coord.Member{}, err
 	}
 	me, err := n.config.Join(ctx, address)
-	if len(n.cfg.Store) > 0 && (errors.Is(err, coord.ErrExists) || errors.Is(err, coord.ErrComplete)) {
-		err = fmt.Errorf("%w; %s", err, n.ifDead())
+	if errors.Is(err, coord.ErrExists) || errors.Is(err, coord.ErrComplete) {
+		err = fmt.Errorf("%w%s", err, n.ifDead())
 	}
 	return me, err
 }
@@ -99,7 +101,7 @@ func (n *Node) checkFounding(there coord.Cluster) error {
 		{"transport", n.cfg.given.Transport, there.Transport, ""},
 	} {
 		if f.given != f.unset && f.given != f.there {
-			return fmt.Errorf("mome: --%s %v, and cluster %q was founded with --%[1]s %[4]v: give the same, or leave --%[1]s out; %[5]s",
+			return fmt.Errorf("mome: --%s %v, and cluster %q was founded with --%[1]s %[4]v: give the same, or leave --%[1]s out%[5]s",
 				f.flag, f.given, n.cfg.Cluster, f.there, n.ifDead())
 		}
 	}
@@ -107,9 +109,13 @@ func (n *Node) checkFounding(there coord.Cluster) error {
 }
 
 // ifDead is what to do where an external store holds a cluster all of whose
-// nodes were killed, so that none could mark it as ended.
+// nodes were killed, so that none could mark it as ended: the end of an error.
+// An embedded store never outlives its cluster.
 func (n *Node) ifDead() string {
-	return fmt.Sprintf("if no node of that cluster runs any more, remove it (etcdctl --endpoints=%s del --prefix %s), or give another --cluster",
+	if len(n.cfg.Store) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; if no node of that cluster runs any more, remove it (etcdctl --endpoints=%s del --prefix %s), or give another --cluster",
 		strings.Join(n.cfg.Store, ","), coord.PrefixOf(n.cfg.Cluster))
 }
 
@@ -138,12 +144,16 @@ func (m *membership) await(ctx context.Context, there func(*coord.View) bool) (*
 // for it to be complete, and for who founds the next one in an external store.
 func (m *membership) Close() {
 	n := m.node
-	if !m.silent && (!m.formed || len(n.cfg.Store) > 0) {
-		ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	external, bound := len(n.cfg.Store) > 0, endTime
+	if external {
+		bound = endTimeStore
+	}
+	if !m.silent && (external || !m.formed) {
+		ctx, cancel := context.WithTimeout(context.Background(), bound)
 		err := m.End(ctx, m.reason())
 		cancel()
-		if err != nil && !errors.Is(err, coord.ErrReplaced) && len(n.cfg.Store) > 0 {
-			n.log.Warn("the cluster could not be marked as ended in its store: "+n.ifDead(), "error", err)
+		if err != nil && !errors.Is(err, coord.ErrReplaced) && external {
+			n.log.Warn("the cluster could not be marked as ended in its store"+n.ifDead(), "error", err)
 		}
 	}
 	m.Config.Close()
