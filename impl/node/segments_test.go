@@ -12,7 +12,7 @@ import (
 func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 	n := startNodes(t, 1, func(*Config) {})[0]
 	missed := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Generation: 3, From: n.leaf(), To: n.root(),
-		FromIncarnation: n.incarnation, ToIncarnation: n.incarnation, Epoch: n.conf.Epoch, Term: 1}
+		FromIncarnation: n.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}
 	links{n}.Deliver(n.id, &wire.Frame{Messages: []protocol.Message{missed}, Pages: [][]byte{nil}})
 	if got := n.tables()["early messages"]; got != 1 {
 		t.Fatalf("%d messages wait for the segment of generation 3, want 1", got)
@@ -26,6 +26,8 @@ func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 	if got := n.tables()["early messages"]; got != 0 {
 		t.Errorf("%d messages wait for a segment that is gone", got)
 	}
+	n.applying.Lock()
+	defer n.applying.Unlock()
 	if n.conf.Generation != 3 {
 		t.Errorf("generation %d is in force, want 3", n.conf.Generation)
 	}
