@@ -21,6 +21,7 @@ import (
 
 	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/client/clienttest"
+	"github.com/mome-dsm/mome/impl/coord/coordtest"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/node"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
@@ -48,6 +49,7 @@ type shape struct {
 	proxy     bool          // the nodes reach each other through proxies
 	quiet     bool          // no read-ahead
 	memory    int64         // bytes of pages that a node keeps; 0: no limit
+	etcd      bool          // the configuration is in an etcd of the test's
 	trace     string        // the nodes record into this directory; empty: they do not
 }
 
@@ -77,6 +79,7 @@ type cluster struct {
 	nodes     []*process
 	proxies   []*proxy
 	reserved  []net.Listener
+	etcd      *coordtest.Etcd
 	conns     []*grpc.ClientConn // to the control sockets
 	apps      []*process         // of this test
 	seed      uint64
@@ -131,6 +134,9 @@ func start(t *testing.T, transport string, s shape) *cluster {
 	t.Helper()
 	c := &cluster{shape: s, transport: transport}
 	c.enter(t)
+	if s.etcd { // it ends after the nodes, whose last word it takes
+		c.etcd = coordtest.StartEtcd(t)
+	}
 	t.Cleanup(func() {
 		c.leave()
 		c.close()
@@ -254,7 +260,11 @@ func (c *cluster) found() {
 		public, private := c.reserve()
 		cfg := nodeConfig{Listen: private, Advertise: public, Join: first, Transport: c.transport,
 			Socket: c.socket(i), Repair: repair, Residence: c.shape.residence, NoReadAhead: c.shape.quiet, Memory: c.shape.memory, Trace: c.shape.trace}
-		if first == "" {
+		switch {
+		case c.shape.etcd:
+			cfg.Store = []string{c.etcd.URL()}
+			cfg.Nodes, cfg.Fanout = c.shape.nodes, c.shape.fanout
+		case first == "":
 			first = public
 			cfg.Directory = filepath.Join(c.dir, "store")
 			cfg.Nodes, cfg.Fanout = c.shape.nodes, c.shape.fanout

@@ -28,6 +28,7 @@ const (
 // nodeConfig is the part of a node.Config that tests choose.
 type nodeConfig struct {
 	Listen, Advertise, Join string
+	Store                   []string
 	Directory, Socket       string
 	Nodes, Fanout           int
 	Transport               string
@@ -62,7 +63,7 @@ func nodeMain() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Directory: c.Directory,
+	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Store: c.Store, Directory: c.Directory,
 		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Repair: c.Repair, Residence: c.Residence,
 		NoReadAhead: c.NoReadAhead, Memory: c.Memory, Trace: c.Trace, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -55,8 +55,23 @@
 // the network between the machines is trusted.
 //
 // The cluster's configuration is kept by the founder, in a temporary directory
-// or in --dir, or by an etcd that runs already: then every node says --etcd, and
-// whichever comes first founds.
+// or in --dir, which it begins anew, or by an etcd that runs already: then every
+// node says --etcd, and --nodes, and whichever comes first founds:
+//
+//	a$ momenode start --listen 10.0.0.1:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
+//	b$ momenode start --listen 10.0.0.2:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
+//	c$ momenode start --listen 10.0.0.3:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
+//
+// The keys of a cluster are below /mome/NAME/, NAME being --cluster, or mome.
+// When its nodes end, the last thing that they do is to say so there, and the
+// same command lines found the next one. If all of them were killed, none could:
+// then, and if you know that none of them runs any more,
+//
+//	etcdctl --endpoints=http://10.0.0.9:2379 del --prefix /mome/NAME/
+//
+// A node whose cluster was replaced by another ends. While the etcd is down,
+// memory, locks and barriers go on; to create, remove or find a segment is an
+// error that says why.
 //
 // Programs find their node by MOME_SOCKET, and so do status and segment. The
 // default of all is /run/mome/mome.sock. Root and the node's user may attach.

@@ -148,7 +148,7 @@ type startFlags struct {
 	tuning
 	nodes             int
 	listen, advertise string
-	join              string
+	join, cluster     string
 	etcd              []string
 	socket, directory string
 	tokenFile         string
@@ -164,7 +164,15 @@ func startCommand() *cobra.Command {
 		Long: `Start runs one node until SIGINT or SIGTERM. The first node founds the cluster and
 decides how many nodes it has; the others --join it. The cluster works when the
 last of them is there. When a node is lost, the run is over: every node says so
-and ends with status 1.
+and ends with status 1. Start them all again for another run.
+
+With --etcd, nobody joins anybody: all nodes have the same command line but for
+their addresses, and whichever comes first founds the cluster, or founds it again
+when it has ended. So --nodes and what else the founder decides are said to all
+of them; one that is told something else is refused. One etcd serves clusters of
+different --cluster names. If all nodes of one were killed, so that none could
+say in the store that it has ended, start says how to remove it. While the etcd
+does not answer, memory goes on, and no segment can be created or removed.
 
 A node that other machines reach needs a token, a secret that all nodes share:
 
@@ -176,8 +184,8 @@ The log goes to standard error.`,
   momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
   momenode start --listen 10.0.0.3:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
 
-  # the configuration in an etcd that is there already: no founder is named
-  momenode start --listen 10.0.0.1:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token`,
+  # the configuration in an etcd that is there already: the same on all machines
+  momenode start --listen $ADDRESS:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Flags()) },
 	}
 	flags := cmd.Flags()
@@ -186,10 +194,11 @@ The log goes to standard error.`,
 	flags.StringVar(&f.advertise, "advertise", "", "`address` at which the other nodes find this one, if it is another")
 	flags.StringVar(&f.join, "join", "", "`address` of the node that founded the cluster (default: found one)")
 	flags.StringSliceVar(&f.etcd, "etcd", nil, "`URLs` of an external etcd for the cluster's configuration, with commas between")
+	flags.StringVar(&f.cluster, "cluster", coord.DefaultName, "`name` of the cluster, the same at all its nodes; in an etcd its keys are below "+coord.PrefixOf("NAME"))
 	flags.IntVar(&f.nodes, "nodes", 1, "how `many` nodes the cluster has")
 	f.founding.add(flags)
 	addSocketFlag(flags, &f.socket)
-	flags.StringVar(&f.directory, "dir", "", "`directory` of the founder's configuration store (default: a temporary one)")
+	flags.StringVar(&f.directory, "dir", "", "`directory` of the founder's configuration store, whose content is replaced (default: a temporary one)")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`file` with the cluster's token, readable by its owner only")
 	f.tuning.add(flags)
 	flags.BoolVar(&f.json, "json", false, "print a line of JSON when the node has joined, when it is ready, and if it fails")
@@ -213,6 +222,9 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	}
 	if flags.Changed("etcd") && flags.Changed("dir") {
 		return none, badUsage("--dir does not go with --etcd, which keeps the configuration itself")
+	}
+	if err := coord.CheckName(f.cluster); err != nil {
+		return none, badUsage("--cluster: %w", err)
 	}
 	if err := f.founding.check(flags, f.nodes); err != nil {
 		return none, err
@@ -241,13 +253,16 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 		return none, err
 	}
 	cfg := node.Config{
-		Listen: f.listen, Advertise: f.advertise, Join: f.join, Store: f.etcd, Directory: f.directory,
+		Listen: f.listen, Advertise: f.advertise, Join: f.join, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
 		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport,
 		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
 		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 	if cfg.Residence == 0 {
 		cfg.Residence = -1
+	}
+	if !flags.Changed("nodes") {
+		cfg.Nodes = 0 // a cluster that is there already has what it has
 	}
 	if longest := node.ControlSocket(cfg.Socket); len(longest) > maxSocketPath {
 		return none, badUsage("--socket %s: the path is too long by %d bytes; choose a shorter one", cfg.Socket, len(longest)-maxSocketPath)

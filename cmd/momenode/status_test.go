@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // sharing is a cluster on which programs have shared a page and stay.
@@ -128,6 +130,10 @@ func TestStatusOfSilentNode(t *testing.T) {
 	nodes := startNodes(t, 2, "--repair", "1h")
 	nodes[1].signal(syscall.SIGSTOP)
 	defer nodes[1].signal(syscall.SIGCONT)
+	// The signal alone leaves its threads the time for an answer.
+	if err := unix.Waitid(unix.P_PID, nodes[1].cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
 	status, stdout, stderr := run(t, "status", "--json", "--socket", nodes[0].last.Socket)
 	failure(t, status, stderr, 1, "node 1 at "+nodes[1].last.Address+" does not answer")
 	var s clusterStatus

@@ -1,14 +1,38 @@
 package coord
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
+
+// DefaultName is the name of a cluster that is given none.
+const DefaultName = "mome"
+
+// prefixAll is that of all clusters: the keys of each are below its name.
+const prefixAll = "/mome/"
+
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$`)
+
+// CheckName says whether clusters may have a name; ErrBadName if they may not.
+func CheckName(name string) error {
+	if !clusterName.MatchString(name) {
+		return fmt.Errorf("%w: a cluster's name is not %q: give up to 64 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+			ErrBadName, name)
+	}
+	return nil
+}
+
+// PrefixOf is the prefix of the keys of the cluster with a name, in a store that
+// clusters share.
+func PrefixOf(name string) string { return prefixAll + name + "/" }
 
 // The keys of one cluster, below the store's prefix.
 const (
@@ -32,6 +56,10 @@ const MaxSlots = 1 << 20
 var (
 	// ErrFounded: the store holds another cluster already.
 	ErrFounded = errors.New("mome: cluster exists already")
+	// ErrEnded: the cluster has ended; nothing of it changes any more.
+	ErrEnded = errors.New("mome: cluster has ended")
+	// ErrReplaced: the store holds another cluster than it did.
+	ErrReplaced = errors.New("mome: cluster was replaced by another")
 	// ErrNoCluster: the store holds no cluster yet.
 	ErrNoCluster = errors.New("mome: no cluster in the configuration store")
 	// ErrBadConfig: a record that this build cannot use.
@@ -88,12 +116,25 @@ type head struct {
 	Epoch uint64 `json:"epoch"`
 	// Generation is that of the segment created last; zero before the first.
 	Generation uint32 `json:"generation"`
+	// Ended says why the cluster has ended. Empty: it has not.
+	Ended string `json:"ended,omitempty"`
 }
 
-// Found creates the cluster in an empty store: exactly once, whoever else tries
-// at the same time. Founding again with the same ID does nothing; another
-// cluster in the store is ErrFounded.
+// Found creates the cluster in a store that holds none, or one that has ended:
+// exactly once, whoever else tries at the same time. All that the store held of
+// the one before goes in the same transaction. Founding again with the same ID
+// does nothing; another cluster in the store is ErrFounded.
 func Found(ctx context.Context, store Store, c Cluster) error {
+	return putCluster(ctx, store, c, false)
+}
+
+// FoundAnew is Found, over whatever the store holds: for who knows that no node
+// of it can be alive.
+func FoundAnew(ctx context.Context, store Store, c Cluster) error {
+	return putCluster(ctx, store, c, true)
+}
+
+func putCluster(ctx context.Context, store Store, c Cluster, anew bool) error {
 	if c.ID == "" {
 		c.ID = rand.Text()
 	}
@@ -104,27 +145,72 @@ func Found(ctx context.Context, store Store, c Cluster) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	ok, _, err := store.Txn(ctx, []Cond{{Key: keyCluster}, {Key: keyHead}},
-		[]Op{Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 1}))})
-	if err != nil {
-		return fmt.Errorf("found cluster %s: %w", c.ID, err)
+	for {
+		old, err := store.Get(ctx, keyCluster)
+		if err != nil {
+			return fmt.Errorf("found cluster %s: %w", c.ID, err)
+		}
+		oldHead, err := store.Get(ctx, keyHead)
+		if err != nil {
+			return fmt.Errorf("found cluster %s: %w", c.ID, err)
+		}
+		if !anew && old.ModRev != 0 {
+			there, err := inTheWay(old, oldHead)
+			if err != nil {
+				return err
+			}
+			if there != nil && there.ID == c.ID {
+				return nil
+			}
+			if there != nil {
+				return fmt.Errorf("%w: %s, of %d nodes, founded by %s: join it, or found one of another name",
+					ErrFounded, there.ID, there.Nodes, there.Created)
+			}
+		}
+		// What this build does not know goes too: it is about the old cluster.
+		ok, _, err := store.Txn(ctx, []Cond{{keyCluster, old.ModRev}, {keyHead, oldHead.ModRev}}, []Op{
+			Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 1})),
+			DeleteRange("", keyCluster), DeleteRange(keyCluster+"\x00", keyHead), DeleteRange(keyHead+"\x00", EndOfKeys),
+		})
+		if err != nil {
+			return fmt.Errorf("found cluster %s: %w", c.ID, err)
+		}
+		if ok {
+			return nil
+		}
 	}
-	if ok {
-		return nil
-	}
-	e, err := store.Get(ctx, keyCluster)
-	if err != nil {
-		return fmt.Errorf("found cluster %s: %w", c.ID, err)
-	}
+}
+
+// inTheWay is the cluster of two records, nil if it has ended.
+func inTheWay(cluster, headEntry Entry) (*Cluster, error) {
 	var there Cluster
-	if err := decode(e.Key, e.Value, &there); err != nil {
-		return err
+	if err := decode(cluster.Key, cluster.Value, &there); err != nil {
+		return nil, err
 	}
-	if there.ID != c.ID {
-		return fmt.Errorf("%w: %s, of %d nodes, founded by %s: join it or use another store or prefix",
-			ErrFounded, there.ID, there.Nodes, there.Created)
+	var h head
+	if headEntry.ModRev != 0 {
+		if err := decode(headEntry.Key, headEntry.Value, &h); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	if h.Ended != "" {
+		return nil, nil
+	}
+	return &there, nil
+}
+
+// End marks the cluster as ended: nothing of it changes from then on, and Found
+// founds over it. The first reason stays. In a cluster of fixed members the end
+// of one is that of all, so whichever ends says so; a Config that has not joined
+// ends nothing.
+func (c *Config) End(ctx context.Context, reason string) error {
+	return c.change(ctx, "end the cluster", func(v *View, h *head) ([]Op, error) {
+		if v.Ended != "" || !slices.ContainsFunc(v.Members, func(m Member) bool { return m.Instance == c.instance }) {
+			return nil, nil
+		}
+		h.Ended = cmp.Or(reason, "no reason was given")
+		return []Op{}, nil
+	})
 }
 
 // encode cannot fail on this package's records.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"pgregory.net/rapid"
@@ -21,6 +23,10 @@ func TestConfig(t *testing.T) {
 	}{
 		{"found", testFound},
 		{"bad_cluster", testBadCluster},
+		{"found_again", testFoundAgain},
+		{"found_anew", testFoundAnew},
+		{"end", testEnd},
+		{"replaced", testReplaced},
 		{"join", testJoin},
 		{"concurrent_joins", testConcurrentJoins},
 		{"death", testDeath},
@@ -33,6 +39,9 @@ func TestConfig(t *testing.T) {
 		{"stale_refusal", testStaleRefusal},
 		{"compacted", testConfigCompacted},
 		{"broken", testBrokenRecord},
+		{"mended", testMendedRecord},
+		{"own_keys", testOwnKeys},
+		{"await", testAwait},
 	}
 	eachBackend(t, func(t *testing.T, b backend) {
 		for _, c := range cases {
@@ -145,6 +154,161 @@ func testBadCluster(t *testing.T, b backend) {
 	mustTxn(t, s, nil, Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 1})))
 	_, err := Open(testContext(t), s)
 	wantErr(t, err, ErrBadConfig)
+}
+
+// keys are those of a cluster in a store.
+func keys(t tb, s Store) (list []string) {
+	t.Helper()
+	entries, _, err := s.List(testContext(t), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Key)
+	}
+	return list
+}
+
+func mustEnd(t tb, c *Config, reason string) {
+	t.Helper()
+	if err := c.End(testContext(t), reason); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A cluster that runs is founded over by nobody; over one that has ended, one of
+// several founders founds, and nothing of the old one is left.
+func testFoundAgain(t *testing.T, b backend) {
+	s := b.open(t)
+	twin := b.twin(t, s)
+	old := found(t, s, 2)
+	mustJoin(t, old, "h0:1")
+	mustCreate(t, old, "a", 3)
+	mustTxn(t, s, nil, Put("a thing", nil), Put("g/thing", nil), Put("later/thing", nil))
+	err := Found(testContext(t), twin, testCluster(3))
+	wantErr(t, err, ErrFounded)
+	if !strings.Contains(err.Error(), "of 2 nodes") {
+		t.Fatalf("%v does not say of which cluster", err)
+	}
+	mustEnd(t, old, "node 0 was stopped")
+
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		wg.Go(func() { errs[i] = Found(testContext(t), []Store{s, twin}[i%2], testCluster(i+1)) })
+	}
+	wg.Wait()
+	nodes := 0
+	for i, err := range errs {
+		if err == nil && nodes == 0 {
+			nodes = i + 1
+		} else {
+			wantErr(t, err, ErrFounded)
+		}
+	}
+	diff(t, "keys", keys(t, s), []string{keyCluster, keyHead})
+	c := openConfig(t, twin)
+	if v := c.View(); v.Cluster.Nodes != nodes || v.Ended != "" || v.Epoch != 1 || len(v.Members)+len(v.Segments) > 0 || v.Generation != 0 {
+		t.Fatalf("founded by who wanted %d nodes: %+v", nodes, v)
+	}
+	// Whoever had a place in the old one may have one in this.
+	if m := mustJoin(t, c, "h0:1"); m.Node != 0 {
+		t.Fatalf("joined as %v", m)
+	}
+}
+
+// Whatever a store holds, a cluster can be founded over it by who says that it
+// is of no use any more.
+func testFoundAnew(t *testing.T, b backend) {
+	s := b.open(t)
+	for _, junk := range [][]Op{
+		{},
+		{Put(keyCluster, []byte("{")), Put("z", nil)},
+		{Put(keyHead, []byte("{"))},
+		{Put(keyCluster, encode(Cluster{ID: "x", Format: format + 1}))},
+	} {
+		mustTxn(t, s, nil, junk...)
+		if err := FoundAnew(testContext(t), s, testCluster(1)); err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "keys", keys(t, s), []string{keyCluster, keyHead})
+		mustJoin(t, openConfig(t, s), "h0:1")
+	}
+}
+
+// What has ended stays as it was, and says why.
+func testEnd(t *testing.T, b backend) {
+	s := b.open(t)
+	c := found(t, s, 2)
+	other := openConfig(t, b.twin(t, s))
+	mustJoin(t, c, "h0:1")
+	mustCreate(t, c, "a", 1)
+	mustEnd(t, other, "a stranger was stopped")
+	mustJoin(t, other, "h1:1")
+	mustEnd(t, c, "node 0 was stopped")
+	mustEnd(t, other, "node 1 was stopped")
+	for _, change := range map[string]func(*Config) error{
+		"join":      func(c *Config) error { _, err := c.Join(testContext(t), "h1:1"); return err },
+		"create":    func(c *Config) error { _, err := c.Create(testContext(t), "b", 1, Attrs{}); return err },
+		"remove":    func(c *Config) error { return c.Remove(testContext(t), "a") },
+		"mark dead": func(c *Config) error { return c.MarkDead(testContext(t), 0, 1, "late") },
+	} {
+		for _, c := range []*Config{c, other, openConfig(t, s)} {
+			err := change(c)
+			wantErr(t, err, ErrEnded)
+			if !strings.Contains(err.Error(), "node 0 was stopped") {
+				t.Fatalf("%v does not say why it ended", err)
+			}
+		}
+	}
+	v, err := other.Sync(testContext(t))
+	if err != nil || v.Ended != "node 0 was stopped" || len(v.Segments) != 1 || len(v.Members) != 2 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+}
+
+// A node of a cluster that another one has replaced finds out, whether it sees
+// the transaction or reads the store again, and does not touch the new one.
+func testReplaced(t *testing.T, b backend) {
+	s := b.open(t)
+	old := found(t, s, 2)
+	mustJoin(t, old, "h0:1")
+	mustCreate(t, old, "a", 1)
+	behind := &late{Store: b.twin(t, s), gate: make(chan struct{})}
+	reader := openConfig(t, behind)
+	mustEnd(t, old, "a test")
+	young := found(t, s, 1)
+	id := young.View().Cluster.ID
+	mustCreate(t, young, "b", 1)
+	compactor, ok := s.(interface {
+		compact(context.Context, int64) error
+	})
+	if !ok {
+		t.Fatal("no compaction")
+	}
+	if err := compactor.compact(testContext(t), young.View().Rev); err != nil {
+		t.Fatal(err)
+	}
+	close(behind.gate)
+	for name, c := range map[string]*Config{"watch": old, "list": reader} {
+		for range c.Watch(testContext(t), func(err error) { t.Errorf("%s: told %v of what is for good", name, err) }) {
+		}
+		wantErr(t, c.Err(), ErrReplaced)
+		if !strings.Contains(c.Err().Error(), id) {
+			t.Errorf("%s: %v does not name %s", name, c.Err(), id)
+		}
+		_, err := c.Await(testContext(t), patience, func(*View) bool { return false })
+		wantErr(t, err, ErrReplaced)
+		wantErr(t, c.End(testContext(t), "late"), ErrReplaced)
+		wantErr(t, c.Remove(testContext(t), "a"), ErrReplaced)
+		if v := c.View(); len(v.Segments) != 1 || v.Segments[0].Name != "a" {
+			t.Errorf("%s: the last view is %+v", name, v)
+		}
+		c.Close()
+	}
+	if v, err := young.Sync(testContext(t)); err != nil || v.Ended != "" || len(v.Segments) != 1 {
+		t.Fatalf("the new cluster is %+v, %v", v, err)
+	}
 }
 
 func testJoin(t *testing.T, b backend) {
@@ -370,7 +534,7 @@ func testConfigWatch(t *testing.T, b backend) {
 	writer := found(t, s, 1)
 	reader := openConfig(t, b.twin(t, s))
 	ctx, cancel := context.WithCancel(testContext(t))
-	views := reader.Watch(ctx)
+	views := reader.Watch(ctx, nil)
 	if v := <-views; v.Epoch != 1 {
 		t.Fatalf("the first view has epoch %d", v.Epoch)
 	}
@@ -395,7 +559,7 @@ func testConfigWatch(t *testing.T, b backend) {
 	cancel()
 	for range views {
 	}
-	views = reader.Watch(testContext(t))
+	views = reader.Watch(testContext(t), nil)
 	reader.Close()
 	for range views {
 	}
@@ -591,6 +755,130 @@ func testBrokenRecord(t *testing.T, b backend) {
 		if len(c.View().Segments) != 1 {
 			t.Fatalf("the view is %+v", c.View())
 		}
+	}
+}
+
+// What was unreadable is followed again when it is not any more, and whoever
+// watches is told of both.
+func testMendedRecord(t *testing.T, b backend) {
+	s := b.open(t)
+	c := found(t, s, 1)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	told := make(chan error, 10)
+	views := c.Watch(ctx, func(err error) { told <- err })
+	<-views
+	mustTxn(t, s, nil, Put(prefixSegments+"a", []byte("{")))
+	wantErr(t, <-told, ErrBadConfig)
+	wantErr(t, c.Err(), ErrBadConfig)
+	// Worse before it is better: another reason, which is told, too.
+	mustTxn(t, s, nil, Delete(prefixSegments+"a"), Put(prefixMember+"00000", []byte("{")))
+	wantErr(t, <-told, ErrBadConfig)
+	mustTxn(t, s, nil, Put(prefixMember+"00000", encode(Member{Address: "h0:1", Incarnation: 1, Joined: 2, State: Alive})))
+	if err := <-told; err != nil {
+		t.Fatalf("told %v, want that all is well", err)
+	}
+	if v := <-views; len(v.Members) != 1 || c.Err() != nil {
+		t.Fatalf("the next view is %+v; %v", v, c.Err())
+	}
+	mustCreate(t, c, "a", 1)
+	if v := <-views; len(v.Segments) != 1 {
+		t.Fatalf("the next view is %+v", v)
+	}
+	if len(told) > 0 {
+		t.Errorf("told %v besides", <-told)
+	}
+}
+
+// A Config that is closed leaves nothing in the store that was for it alone.
+func testOwnKeys(t *testing.T, b backend) {
+	s := b.open(t)
+	c, other := found(t, s, 2), openConfig(t, s)
+	mustJoin(t, c, "h0:1")
+	mustJoin(t, other, "h1:1")
+	c.Close()
+	diff(t, "keys", keys(t, s), []string{prefixChanges + other.instance, keyCluster, keyHead, prefixMember + "00000", prefixMember + "00001"})
+	openConfig(t, s).Close() // it had none
+	other.Close()
+	diff(t, "keys", keys(t, s), []string{keyCluster, keyHead, prefixMember + "00000", prefixMember + "00001"})
+}
+
+func testAwait(t *testing.T, b backend) {
+	s := b.open(t)
+	c := found(t, s, 2)
+	mustJoin(t, c, "h0:1")
+	ctx, cancel := context.WithCancel(testContext(t))
+	_, err := c.Await(ctx, patience, func(*View) bool { cancel(); return false })
+	wantErr(t, err, context.Canceled)
+	joined := make(chan error, 1)
+	go func() {
+		_, err := openConfig(t, s).Join(testContext(t), "h1:1")
+		joined <- err
+	}()
+	if v, err := c.Await(testContext(t), patience, (*View).Complete); err != nil || len(v.Members) != 2 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if err := <-joined; err != nil {
+		t.Fatal(err)
+	}
+	// Nobody tells it of the other cluster: its watch is the old store's.
+	empty := b.open(t)
+	for _, want := range []error{ErrRolledBack, ErrReplaced} {
+		two := &switched{Store: s, watch: s}
+		away := openConfig(t, two)
+		two.Store = empty
+		_, err = away.Await(testContext(t), patience, func(*View) bool { return false })
+		wantErr(t, err, want)
+		if want == ErrRolledBack {
+			found(t, empty, 1)
+		}
+	}
+}
+
+// Await gives up when the store has been silent for as long as it may be, and
+// not before.
+func TestAwaitPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewMemory()
+		defer s.Close()
+		if err := Found(t.Context(), s, testCluster(2)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		began := time.Now() // of the test's own clock
+		time.AfterFunc(time.Hour, func() { s.SetDown(true) })
+		time.AfterFunc(time.Hour+5*time.Second, func() { s.SetDown(false) })
+		time.AfterFunc(2*time.Hour, func() { s.SetDown(true) })
+		_, err = c.Await(t.Context(), 10*time.Second, func(*View) bool { return false })
+		wantErr(t, err, ErrUnavailable)
+		if took := time.Since(began); took < 2*time.Hour+9*time.Second || took > 2*time.Hour+12*time.Second {
+			t.Errorf("it gave up after %v", took)
+		}
+		if !strings.Contains(err.Error(), "memory store") {
+			t.Errorf("%v does not name the store", err)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		DefaultName: true, "a": true, "prod-1.eu@x_y": true, strings.Repeat("a", 64): true,
+		"": false, strings.Repeat("a", 65): false, "a/b": false, "-a": false, ".": false, "a b": false, "ä": false, "a\n": false,
+	} {
+		err := CheckName(name)
+		if ok != (err == nil) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if !ok {
+			wantErr(t, err, ErrBadName)
+		}
+	}
+	if PrefixOf(DefaultName) != DefaultPrefix {
+		t.Errorf("%s and %s", PrefixOf(DefaultName), DefaultPrefix)
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// DefaultPrefix is put before every key unless another prefix is given.
-	DefaultPrefix = "/mome/"
+	// DefaultPrefix is put before every key unless another prefix is given: that
+	// of the cluster with DefaultName.
+	DefaultPrefix = prefixAll + DefaultName + "/"
 	// DefaultTimeout bounds a call whose context has no deadline.
 	DefaultTimeout = 5 * time.Second
 	// rewatch is the pause before an interrupted watch is set up again.
@@ -160,9 +161,12 @@ func (s *etcdStore) Txn(ctx context.Context, conds []Cond, ops []Op) (bool, int6
 	}
 	then := make([]clientv3.Op, len(ops))
 	for i, o := range ops {
-		if o.Delete {
+		switch {
+		case o.End != "":
+			then[i] = clientv3.OpDelete(s.prefix+o.Key, clientv3.WithRange(s.prefix+o.End))
+		case o.Delete:
 			then[i] = clientv3.OpDelete(s.prefix + o.Key)
-		} else {
+		default:
 			then[i] = clientv3.OpPut(s.prefix+o.Key, string(o.Value))
 		}
 	}

@@ -120,11 +120,10 @@ func (m *Memory) Txn(ctx context.Context, conds []Cond, ops []Op) (bool, int64, 
 	var done []Op
 	for _, o := range ops {
 		if o.Delete {
-			if _, ok := m.entries[o.Key]; !ok {
-				continue
+			for _, key := range m.covered(o) {
+				delete(m.entries, key)
+				done = append(done, Delete(key))
 			}
-			delete(m.entries, o.Key)
-			done = append(done, Delete(o.Key))
 			continue
 		}
 		value := bytes.Clone(o.Value)
@@ -141,6 +140,27 @@ func (m *Memory) Txn(ctx context.Context, conds []Cond, ops []Op) (bool, int64, 
 	}
 	m.wake()
 	return true, m.rev, nil
+}
+
+// covered is the keys that there are of those that an operation is about, in
+// order.
+//
+// Preconditions: m.mu is held.
+func (m *Memory) covered(o Op) []string {
+	if o.End == "" {
+		if _, ok := m.entries[o.Key]; !ok {
+			return nil
+		}
+		return []string{o.Key}
+	}
+	var keys []string
+	for key := range m.entries {
+		if o.covers(key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // forget drops the history up to and including rev.

@@ -19,8 +19,8 @@ var (
 	ErrNoSpace = errors.New("mome: no space left")
 	// ErrBadSize: not a size that a segment can have.
 	ErrBadSize = errors.New("mome: bad segment size")
-	// ErrBadName: not a name that a segment can have.
-	ErrBadName = errors.New("mome: bad segment name")
+	// ErrBadName: not a name that a segment, or a cluster, can have.
+	ErrBadName = errors.New("mome: bad name")
 	// ErrBadAttrs: attributes that contradict what a segment can be.
 	ErrBadAttrs = errors.New("mome: bad segment attributes")
 )

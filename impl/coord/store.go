@@ -41,11 +41,13 @@ type Cond struct {
 	ModRev int64
 }
 
-// Op writes Value to Key, or deletes Key.
+// Op writes Value to Key, or deletes Key, or deletes all keys from Key on that
+// are less than End.
 type Op struct {
 	Key    string
 	Value  []byte
 	Delete bool
+	End    string // of a range to delete; empty: Key alone
 }
 
 // Put is the operation that writes a value.
@@ -53,6 +55,21 @@ func Put(key string, value []byte) Op { return Op{Key: key, Value: value} }
 
 // Delete is the operation that removes a key; without the key it does nothing.
 func Delete(key string) Op { return Op{Key: key, Delete: true} }
+
+// EndOfKeys is behind every key.
+const EndOfKeys = "\xff"
+
+// DeleteRange is the operation that removes the keys in [from, end); an empty
+// `from` is before every key. Its events are Deletes of the keys that there were.
+func DeleteRange(from, end string) Op { return Op{Key: from, Delete: true, End: end} }
+
+// covers says whether the operation is about a key.
+func (o Op) covers(key string) bool {
+	if o.End == "" {
+		return key == o.Key
+	}
+	return o.Key <= key && key < o.End
+}
 
 // Event is what one transaction did to the watched keys, complete and in the
 // transaction's order, or the error that ended the watch.
@@ -81,7 +98,7 @@ type Store interface {
 	// Txn applies all operations at one revision if every condition holds, and
 	// none otherwise; ok tells which. The revision is the transaction's own, or
 	// the store's latest where nothing changed. No key may occur twice among
-	// the operations.
+	// the operations, nor in a range among them.
 	Txn(ctx context.Context, conds []Cond, ops []Op) (ok bool, rev int64, err error)
 
 	// Watch reports every change of keys that begin with prefix, from revision
@@ -111,6 +128,12 @@ func checkTxn(conds []Cond, ops []Op) error {
 	}
 	seen := make(map[string]struct{}, len(ops))
 	for _, o := range ops {
+		if o.End != "" {
+			if !o.Delete || o.End <= o.Key {
+				return fmt.Errorf("%w: operation on the range [%q, %q)", ErrBadTxn, o.Key, o.End)
+			}
+			continue
+		}
 		if o.Key == "" {
 			return fmt.Errorf("%w: operation on an empty key", ErrBadTxn)
 		}
@@ -118,6 +141,16 @@ func checkTxn(conds []Cond, ops []Op) error {
 			return fmt.Errorf("%w: two operations on key %q", ErrBadTxn, o.Key)
 		}
 		seen[o.Key] = struct{}{}
+	}
+	for i, r := range ops {
+		if r.End == "" {
+			continue
+		}
+		for j, o := range ops {
+			if i != j && (r.covers(o.Key) || o.End != "" && o.covers(r.Key)) {
+				return fmt.Errorf("%w: operations on [%q, %q) and on %q", ErrBadTxn, r.Key, r.End, o.Key)
+			}
+		}
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ func TestStore(t *testing.T) {
 	}{
 		{"entries", testEntries},
 		{"list", testList},
+		{"ranges", testRanges},
 		{"conditions", testConditions},
 		{"malformed", testMalformed},
 		{"ownership", testOwnership},
@@ -144,6 +145,27 @@ func describe(list []Entry) []string {
 	return out
 }
 
+// A range goes with what is put beside it in one transaction, and each key that
+// goes is told.
+func testRanges(t *testing.T, b backend) {
+	s := b.open(t)
+	first := mustTxn(t, s, nil, Put("a", nil), Put("b", nil), Put("b/1", nil), Put("c", nil), Put("ä", nil))
+	events := s.Watch(testContext(t), "", first+1)
+	rev := mustTxn(t, s, nil, Put("b", []byte("new")), DeleteRange("", "b"), DeleteRange("b\x00", EndOfKeys))
+	diff(t, "told", next(t, events), Event{Rev: rev, Ops: []Op{Put("b", []byte("new")), Delete("a"), Delete("b/1"), Delete("c"), Delete("ä")}})
+	list, at, err := s.List(testContext(t), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "left", describe(list), []string{"b=new"})
+	if at != rev {
+		t.Fatalf("at %d, want %d", at, rev)
+	}
+	if r := mustTxn(t, s, nil, DeleteRange("b\x00", "c")); r != rev {
+		t.Fatalf("deleting nothing advanced the revision from %d to %d", rev, r)
+	}
+}
+
 func testConditions(t *testing.T, b backend) {
 	s := b.open(t)
 	ctx := testContext(t)
@@ -188,6 +210,12 @@ func testMalformed(t *testing.T, b backend) {
 		{[]Cond{{}}, nil},
 		{nil, []Op{Put("a", nil), Delete("a")}},
 		{nil, []Op{Put("a", nil), Put("a", nil)}},
+		{nil, []Op{DeleteRange("a", "c"), Put("b", nil)}},
+		{nil, []Op{Delete("a"), DeleteRange("", EndOfKeys)}},
+		{nil, []Op{DeleteRange("a", "c"), DeleteRange("b", "d")}},
+		{nil, []Op{DeleteRange("a", "d"), DeleteRange("b", "c")}},
+		{nil, []Op{DeleteRange("b", "b")}},
+		{nil, []Op{{Key: "a", Value: []byte("1"), End: "b"}}},
 	} {
 		_, _, err := s.Txn(ctx, c.conds, c.ops)
 		wantErr(t, err, ErrBadTxn)
@@ -475,13 +503,22 @@ func testModel(t *testing.T, b backend) {
 					}
 					ops = append(ops, op)
 				}
+				if end := rapid.SampledFrom([]string{"", "a\x00", "b/", EndOfKeys}).Draw(rt, "end"); end != "" {
+					r := DeleteRange("a", end)
+					ops = append(slices.DeleteFunc(ops, func(o Op) bool { return r.covers(o.Key) }), r)
+				}
 				ok, rev, err := s.Txn(ctx, conds, ops)
 				if err != nil || ok != holds {
 					rt.Fatalf("Txn(%v, %v) = %v, %v, want %v", conds, ops, ok, err, holds)
 				}
 				var done []Op
 				for _, o := range ops {
-					if _, there := entries[o.Key]; ok && (there || !o.Delete) {
+					for _, key := range slices.Sorted(maps.Keys(entries)) {
+						if ok && o.Delete && o.covers(key) {
+							done = append(done, Delete(key))
+						}
+					}
+					if ok && !o.Delete {
 						done = append(done, o)
 					}
 				}

@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // ownerArgument makes the test binary a process that has a temporary directory
@@ -91,4 +94,34 @@ func TestTemporaryOfTheDead(t *testing.T) {
 			t.Errorf("swept away: %v", err)
 		}
 	}
+}
+
+// Where a directory cannot be locked, the error says so, and nothing is left.
+// Only a lock that another process has is a reason to make another directory.
+func TestTemporaryWithoutLocks(t *testing.T) {
+	defer func() { flock = unix.Flock }()
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	flock = func(int, int) error { return unix.ENOLCK }
+	_, _, err := makeTemporary()
+	wantErr(t, err, unix.ENOLCK)
+	if !strings.Contains(err.Error(), tmp) || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+
+	calls := 0
+	flock = func(fd, how int) error {
+		if calls++; calls == 1 {
+			return unix.EWOULDBLOCK
+		}
+		return unix.Flock(fd, how)
+	}
+	_, remove, err := makeTemporary()
+	if err != nil || calls != 2 {
+		t.Fatalf("%v after %d locks", err, calls)
+	}
+	remove()
 }

@@ -18,6 +18,11 @@ type View struct {
 	Cluster Cluster
 	// Epoch counts the changes of membership, from 1.
 	Epoch uint64
+	// Ended says why the cluster has ended. Empty: it has not.
+	Ended string
+	// Generation is that of the segment created last, whether or not it is still
+	// there; zero before the first.
+	Generation uint32
 	// Members are all nodes that ever joined; the index is the NodeID.
 	Members []Member
 	// Segments are in the order of their first pages; they never overlap.
@@ -77,8 +82,12 @@ func newView(list []Entry, rev int64) (*View, error) {
 }
 
 // after is the view that a transaction makes of v. Keys that this build does
-// not know are left alone.
+// not know are left alone. A transaction that founds another cluster in the
+// place of v's is ErrReplaced.
 func (v *View) after(e Event) (*View, error) {
+	if err := v.replacedBy(e); err != nil {
+		return nil, err
+	}
 	next := *v
 	next.Rev = e.Rev
 	segments := false // Segments is the new view's own
@@ -91,7 +100,7 @@ func (v *View) after(e Event) (*View, error) {
 			}
 		case op.Key == keyHead && !op.Delete:
 			err = decode(op.Key, op.Value, &next.head)
-			next.Epoch, next.headRev = next.head.Epoch, e.Rev
+			next.Epoch, next.Generation, next.Ended, next.headRev = next.head.Epoch, next.head.Generation, next.head.Ended, e.Rev
 		case op.Key == keyCluster || op.Key == keyHead:
 			err = fmt.Errorf("%w: record %q was deleted by somebody", ErrBadConfig, op.Key)
 		case strings.HasPrefix(op.Key, prefixMember):
@@ -107,6 +116,25 @@ func (v *View) after(e Event) (*View, error) {
 		}
 	}
 	return &next, nil
+}
+
+// replacedBy is ErrReplaced if the transaction puts another cluster in the place
+// of v's.
+func (v *View) replacedBy(e Event) error {
+	for _, op := range e.Ops {
+		var c Cluster
+		if op.Key != keyCluster || op.Delete || v.Cluster.ID == "" || decode(op.Key, op.Value, &c) != nil {
+			continue
+		}
+		if c.ID != v.Cluster.ID {
+			return replaced(v.Cluster.ID, c.ID)
+		}
+	}
+	return nil
+}
+
+func replaced(old, now string) error {
+	return fmt.Errorf("%w: %s by %s: start this node again to join that one", ErrReplaced, old, now)
 }
 
 func (v *View) setMember(op Op) error {

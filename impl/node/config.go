@@ -23,15 +23,20 @@ type Config struct {
 	// Join is the address of a node of the cluster. Empty: this node founds one,
 	// or finds it in the store that Store names.
 	Join string
+	// Cluster is the name of the cluster, which coord.CheckName accepts. In the
+	// store its keys are below it. Default coord.DefaultName.
+	Cluster string
 	// Store are the URLs of an external etcd. Empty: the founding node embeds one.
 	Store []string
-	// Directory is where the embedded store keeps its data. Empty: a temporary
-	// one, which goes with the node.
+	// Directory is where the embedded store keeps its data. What an earlier run
+	// has left there is replaced. Empty: a temporary one, which goes with the node.
 	Directory string
 	// Token is the cluster's secret.
 	Token []byte
 
-	// Nodes is how many nodes the cluster is founded for. Default 1.
+	// Nodes is how many nodes the cluster is founded for. Default 1. Of a
+	// founding node: one that finds a cluster in Store must agree with it in what
+	// it gives of Nodes, Fanout, Slots and Transport.
 	Nodes int
 	// Fanout is the most children a manager has, 2 to protocol.MaxFanout, which
 	// is the default. Of a founding node.
@@ -68,6 +73,8 @@ type Config struct {
 	Log *slog.Logger
 	// Version of the program, for the cluster's record.
 	Version string
+
+	given coord.Cluster // of it, what was given, without defaults
 }
 
 // DefaultResidence lets a thread that was woken for a page run and use it.
@@ -80,6 +87,13 @@ func (c *Config) complete() error {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
+	if c.Cluster == "" {
+		c.Cluster = coord.DefaultName
+	}
+	if err := coord.CheckName(c.Cluster); err != nil {
+		return err
+	}
+	c.given = coord.Cluster{Nodes: c.Nodes, Fanout: c.Fanout, Slots: c.Slots, Transport: c.Transport}
 	if c.Nodes == 0 {
 		c.Nodes = 1
 	}

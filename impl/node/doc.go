@@ -4,6 +4,7 @@
 // (impl/client). It owns threads, locks and time; the core owns every decision.
 //
 //	Node           formation, failure, end                     node.go
+//	membership     its place in the configuration store        membership.go
 //	shard          core + waiters under one lock               shard.go
 //	errands        what a shard does for who found it locked   errands.go
 //	effects        what a batch does to memory and links       effects.go

@@ -29,5 +29,10 @@ func attachError(err error) error {
 			return fmt.Errorf("%w: %s", pair.to, detail)
 		}
 	}
+	if errors.Is(err, coord.ErrUnavailable) {
+		_, detail, _ := strings.Cut(err.Error(), coord.ErrUnavailable.Error()+": ")
+		return fmt.Errorf("%w: configuration store unavailable: %s; until then no segment can be created, removed or found, while memory, locks and barriers go on",
+			client.ErrTimeout, detail)
+	}
 	return fmt.Errorf("%w: %w", client.ErrInternal, err)
 }

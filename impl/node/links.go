@@ -140,7 +140,7 @@ func (n links) Down(peer addr.NodeID, err error) {
 	case errors.Is(err, wire.ErrLeft):
 		n.left(peer)
 	case errors.As(err, &failed):
-		n.failBecause(failed.Cause, fmt.Errorf("node %d says: %s", peer, failed.Reason))
+		n.failBecause(failed.Cause, errors.New(failed.Reason))
 	default:
 		n.failBecause(peer, fmt.Errorf("node %d is lost: %w", peer, err))
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
@@ -39,7 +38,7 @@ type Node struct {
 	started     time.Time
 
 	store     coord.Store
-	config    *coord.Config
+	config    *membership
 	listener  *wire.Listener
 	server    *grpc.Server
 	local     *grpc.Server // on the control socket
@@ -128,21 +127,20 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return fmt.Errorf("mome: other nodes cannot reach %s (%s); say with --advertise where they find this node", cmp.Or(n.cfg.Advertise, n.cfg.Listen), address)
 	} else if (ip == nil && host != "localhost" || ip != nil && !ip.IsLoopback()) && len(n.cfg.Token) == 0 {
 		return fmt.Errorf("mome: %s is reachable from other machines: a cluster token is required; give one with --token-file", address)
+	} else if listened := n.listener.Addr().String(); !onThisMachine(listened) && len(n.cfg.Token) == 0 {
+		return fmt.Errorf("mome: the port %s takes connections from other machines: a cluster token is required; give one with --token-file, or --listen on 127.0.0.1", listened)
 	}
 	embedded, err := n.openStore(ctx)
 	if err != nil {
 		return err
 	}
-	if n.config, err = coord.Open(ctx, n.store); err != nil {
-		return err
-	}
-	me, err := n.config.Join(ctx, address)
+	me, err := n.join(ctx, address)
 	if err != nil {
 		return err
 	}
 	n.id, n.incarnation = me.Node, me.Incarnation
 	cluster := n.config.View().Cluster
-	n.log.Info("joined", "cluster", cluster.ID, "node", n.id, "address", address)
+	n.log.Info("joined", "cluster", n.cfg.Cluster, "id", cluster.ID, "node", n.id, "address", address)
 	if n.cfg.Joined != nil {
 		n.cfg.Joined(n.id, address)
 	}
@@ -159,7 +157,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		embedded.Register(n.server)
 	}
 	// Before the links: a configuration and shards to deliver to.
-	v, err := n.config.Wait(ctx, func(v *coord.View) bool { return v.Epoch >= me.Joined })
+	v, err := n.config.await(ctx, func(v *coord.View) bool { return v.Epoch >= me.Joined })
 	if err != nil {
 		return err
 	}
@@ -168,13 +166,14 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	if !v.Complete() {
 		n.log.Info("waiting for the other nodes", "joined", len(v.Members), "nodes", cluster.Nodes)
-		if v, err = n.config.Wait(ctx, (*coord.View).Complete); err != nil {
+		if v, err = n.config.await(ctx, (*coord.View).Complete); err != nil {
 			return fmt.Errorf("waiting for %d nodes to join at %s: %w", cluster.Nodes, address, err)
 		}
 	}
 	if err := n.form(ctx, v); err != nil {
 		return err
 	}
+	n.config.formed = true
 	if err := n.serveControl(); err != nil {
 		return err
 	}
@@ -182,39 +181,6 @@ func (n *Node) start(ctx context.Context) (err error) {
 	go n.acceptApplications()
 	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)
 	return nil
-}
-
-// openStore founds a cluster or finds one.
-func (n *Node) openStore(ctx context.Context) (*coord.Embedded, error) {
-	cluster := coord.Cluster{Nodes: n.cfg.Nodes, Fanout: n.cfg.Fanout, Slots: n.cfg.Slots,
-		Transport: n.cfg.Transport, Created: n.cfg.Version}
-	if n.cfg.Join != "" {
-		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: []string{n.cfg.Join},
-			DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithPerRPCCredentials(credentials{n.cfg.Token})}})
-		if err != nil {
-			return nil, fmt.Errorf("cannot join the cluster at %s: %w", n.cfg.Join, err)
-		}
-		n.store = remote
-		return nil, nil
-	}
-	if len(n.cfg.Store) > 0 {
-		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: n.cfg.Store})
-		if err != nil {
-			return nil, err
-		}
-		n.store = remote
-		if err := coord.Found(ctx, remote, cluster); err != nil && !errors.Is(err, coord.ErrFounded) {
-			return nil, err
-		}
-		return nil, nil
-	}
-	embedded, err := coord.OpenEmbedded(ctx, coord.EmbeddedConfig{Dir: n.cfg.Directory})
-	if err != nil {
-		return nil, err
-	}
-	n.store = embedded
-	return embedded, coord.Found(ctx, embedded, cluster)
 }
 
 func (n *Node) makeMesh(cluster coord.Cluster) error {

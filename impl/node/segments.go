@@ -110,15 +110,29 @@ func (s *segment) release() {
 	}
 }
 
-// followConfiguration applies each new view until the node ends.
+// followConfiguration applies each new view until the node ends, which it does
+// when there is another cluster in the place of its own.
 func (n *Node) followConfiguration() {
 	defer n.tasks.Done()
-	for v := range n.config.Watch(n.ctx) {
+	for v := range n.config.Watch(n.ctx, n.configurationTrouble) {
 		if err := n.apply(v); err != nil {
 			n.fail(fmt.Errorf("node %d cannot follow the configuration: %w", n.id, err))
 			return
 		}
 	}
+	if err := n.config.Err(); err != nil && n.ctx.Err() == nil {
+		n.fail(fmt.Errorf("node %d cannot follow the configuration: %w", n.id, err))
+	}
+}
+
+// configurationTrouble is told why the store cannot be followed, and nil when it
+// can be again. The views so far stay in force.
+func (n *Node) configurationTrouble(err error) {
+	if err == nil {
+		n.log.Info("the configuration is followed again")
+		return
+	}
+	n.log.Error("the configuration cannot be followed: memory goes on, and no segment can be created or removed until its store is mended", "error", err)
 }
 
 // apply makes a view the one in force. Nothing of it waits for other nodes.
@@ -150,7 +164,9 @@ func (n *Node) apply(v *coord.View) error {
 		}
 	}
 	conf := n.conf.WithSegments(cores)
-	conf.Epoch = v.Epoch
+	// Of a segment that came and went between two views, only the number is left:
+	// it says that messages about the segment are late, not early.
+	conf.Epoch, conf.Generation = v.Epoch, max(conf.Generation, v.Generation)
 
 	for i := range n.shards {
 		n.shards[i].mu.Lock()

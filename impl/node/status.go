@@ -9,8 +9,10 @@ import (
 	"runtime/metrics"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -26,7 +28,8 @@ import (
 const statusTime = 2 * time.Second
 
 // ControlSocket is the path of the control service that belongs to an attach
-// socket.
+// socket. The service checks no more than the right to open it, which the node's
+// user and root have: it only reads, and says nothing of what pages hold.
 func ControlSocket(attach string) string { return attach + ".control" }
 
 // control implements the control service.
@@ -47,12 +50,8 @@ func (n *Node) serveControl() error {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := listenPrivate(path)
 	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
 		return fmt.Errorf("control socket: %w", err)
 	}
 	n.local = grpc.NewServer()
@@ -65,6 +64,23 @@ func (n *Node) serveControl() error {
 		}
 	}()
 	return nil
+}
+
+// listenPrivate makes a UNIX socket that others than its owner cannot open, from
+// its first moment on.
+func listenPrivate(path string) (net.Listener, error) {
+	config := net.ListenConfig{
+		// The mode of a socket's inode becomes that of the file it is bound to,
+		// less the umask.
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			if e := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); e != nil {
+				return e
+			}
+			return err
+		},
+	}
+	return config.Listen(context.Background(), "unix", path)
 }
 
 // Node implements the control service.

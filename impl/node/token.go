@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -19,6 +20,11 @@ import (
 
 // tokenKey is the metadata key under which control calls and calls to the
 // configuration store carry the proof that the caller knows the token.
+//
+// The proof is the same in every call, and travels in the clear: it keeps out
+// who does not know it, and nobody who can read the network between the nodes
+// or sit in it. Only the handshake of links (impl/wire) cannot be used again by
+// who has heard it. impl/wire/README.md says what a token protects.
 const tokenKey = "mome-token"
 
 // proof is what travels instead of the token.
@@ -37,7 +43,12 @@ func (c credentials) GetRequestMetadata(context.Context, ...string) (map[string]
 
 func (credentials) RequireTransportSecurity() bool { return false }
 
+// checkToken lets a call in whose caller knows the token. Without a token it
+// must come from this machine.
 func checkToken(ctx context.Context, token []byte) error {
+	if p, ok := peer.FromContext(ctx); ok && len(token) == 0 && !onThisMachine(p.Addr.String()) {
+		return status.Error(codes.PermissionDenied, "a cluster without a token is for one machine; give all its nodes one with --token-file")
+	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	for _, got := range md.Get(tokenKey) {
 		if hmac.Equal([]byte(got), []byte(proof(token))) {
@@ -45,6 +56,13 @@ func checkToken(ctx context.Context, token []byte) error {
 		}
 	}
 	return status.Error(codes.Unauthenticated, "wrong cluster token; give this node's --token-file the token of the cluster")
+}
+
+// onThisMachine says whether an address is loopback, or no IP address at all: a
+// UNIX socket.
+func onThisMachine(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	return err != nil || ap.Addr().Unmap().IsLoopback()
 }
 
 // tokenOptions let in only callers that know the token, and have the port trust

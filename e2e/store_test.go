@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func init() { programs["steady"] = steady }
+
+const (
+	steadyPages  = 64
+	steadyRounds = 50
+)
+
+// steady has memory, a lock and a barrier of its own team, uses them while the
+// test says "round", and creates and finds segments as it is told.
+func steady(p *program) {
+	w := words(p.open(steadyPages * pageSize))
+	lock := p.Lock(p.arg(0))
+	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	check(err)
+	p.say("ready")
+	page := 1 // fresh for each order: all of its accesses fault
+	for {
+		order := strings.Fields(p.hear())
+		switch order[0] {
+		case "round":
+			for i := range steadyRounds {
+				_, err := lock.Acquire(p.ctx)
+				check(err)
+				w[0]++
+				check(lock.Release())
+				check(barrier.Wait(p.ctx))
+				if p.Rank() == i%p.Nodes() {
+					w[page*pageWords]++
+				}
+				check(barrier.Wait(p.ctx))
+				if got := w[page*pageWords]; got != int64(i+1) {
+					fatalf("page %d holds %d after %d stores", page, got, i+1)
+				}
+				check(barrier.Wait(p.ctx))
+			}
+			page++
+			p.say("done", w[0])
+		case "create":
+			_, err := p.Create(p.ctx, order[1], pageSize)
+			p.say("created", err)
+		case "find":
+			_, err := p.Open(p.ctx, order[1])
+			p.say("found", err)
+		case "end":
+			check(barrier.Close())
+			return
+		}
+	}
+}
+
+// The configuration store is away for a while: memory, locks and barriers go on,
+// what needs the store says so in one line, nothing ends, and all is well when it
+// is back.
+func TestStoreAway(t *testing.T) {
+	onEach(t, []shape{{nodes: 3, etcd: true}}, func(t *testing.T, c *cluster) {
+		apps := c.team(c.shape.nodes, c.shape.nodes, "steady")
+		allAt(apps, "ready")
+		rounds := 0
+		round := func() {
+			t.Helper()
+			allTell(apps, "round")
+			rounds++
+			for _, a := range apps {
+				if got, want := a.at("done")[0], fmt.Sprint(rounds*len(apps)*steadyRounds); got != want {
+					t.Errorf("%s counts %s, want %s", a.title, got, want)
+				}
+			}
+		}
+		round()
+		c.etcd.Stop()
+		round()
+		apps[1].tell("create " + c.name() + "-more")
+		apps[2].tell("find " + c.name() + "-nowhere")
+		for what, line := range map[string][]string{"created": apps[1].at("created"), "found": apps[2].at("found")} {
+			text := strings.Join(line, " ")
+			for _, says := range []string{"mome: ", ": timeout: configuration store unavailable: " + c.etcd.URL(), "check that it runs", "memory, locks and barriers go on"} {
+				if !strings.Contains(text, says) {
+					t.Errorf("not %s, with %q, which does not say %q", what, text, says)
+				}
+			}
+		}
+		// What the node knows already, it finds by itself.
+		apps[2].tell("find " + c.name())
+		if line := apps[2].at("found"); !slices.Equal(line, []string{"<nil>"}) {
+			t.Errorf("a segment that is mapped is not found: %q", line)
+		}
+		round()
+		c.etcd.Start()
+		round()
+		for i, a := range apps {
+			name := c.name() + "-later-" + string(rune('0'+i))
+			a.tell("create " + name)
+			if line := a.at("created"); !slices.Equal(line, []string{"<nil>"}) {
+				t.Errorf("with the store back: %q", line)
+			}
+			apps[(i+1)%len(apps)].tell("find " + name)
+			if line := apps[(i+1)%len(apps)].at("found"); !slices.Equal(line, []string{"<nil>"}) {
+				t.Errorf("with the store back: %q", line)
+			}
+		}
+		allTell(apps, "end")
+		allOK(apps)
+		for i, n := range c.nodes {
+			if n.ended() {
+				t.Errorf("node %d has ended: %s", i, n.outcome())
+			}
+		}
+	})
+}

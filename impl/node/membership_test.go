@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/coord"
+)
+
+// logged passes on what a node logs.
+type logged struct {
+	slog.Handler
+	records chan slog.Record
+}
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	l.records <- r
+	return nil
+}
+
+// await is the next record whose message has the text, with its attributes as
+// one text.
+func (l *logged) await(t *testing.T, text string) (slog.Level, string) {
+	t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		select {
+		case r := <-l.records:
+			if !strings.Contains(r.Message, text) {
+				continue
+			}
+			var attrs []string
+			r.Attrs(func(a slog.Attr) bool { attrs = append(attrs, a.String()); return true })
+			return r.Level, strings.Join(attrs, " ")
+		case <-limit.C:
+			t.Fatalf("nothing of %q is logged", text)
+		}
+	}
+}
+
+// A node whose store holds something unreadable says why it does not follow it
+// any more, goes on, and follows it again when that is mended.
+func TestConfigurationTrouble(t *testing.T) {
+	log := &logged{records: make(chan slog.Record, 1000)}
+	n := startNodes(t, 1, func(c *Config) { c.Log = slog.New(log) })[0]
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	set := func(op coord.Op) {
+		t.Helper()
+		if _, _, err := n.store.Txn(ctx, nil, []coord.Op{op}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(coord.Put("segment/x", []byte("{")))
+	if level, why := log.await(t, "cannot be followed"); level != slog.LevelError || !strings.Contains(why, "segment/x") {
+		t.Errorf("logged at %v, with %s", level, why)
+	}
+	if _, err := n.config.Create(ctx, "a", 1, coord.Attrs{}); !errors.Is(err, coord.ErrBadConfig) {
+		t.Errorf("a segment was created, or not: %v", err)
+	}
+	set(coord.Delete("segment/x"))
+	log.await(t, "followed again")
+	s, err := n.config.Create(ctx, "a", 1, coord.Attrs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.awaitSegment(s) == nil {
+		t.Error("the segment that was created is not there")
+	}
+	if err := n.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A node whose cluster another one has replaced ends, and says so.
+func TestReplacedNodeEnds(t *testing.T) {
+	n := startNodes(t, 1, func(*Config) {})[0]
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	next := coord.Cluster{ID: "next", Nodes: 1, Fanout: 2, Slots: 1, Transport: "tcp"}
+	if err := coord.Found(ctx, n.store, next); !errors.Is(err, coord.ErrFounded) {
+		t.Fatalf("over a cluster that runs: %v", err)
+	}
+	if err := n.config.End(ctx, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := coord.Found(ctx, n.store, next); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-n.Ended():
+	case <-ctx.Done():
+		t.Fatal("the node goes on")
+	}
+	if err := n.Err(); !errors.Is(err, coord.ErrReplaced) || !strings.Contains(err.Error(), "next") {
+		t.Errorf("it ended with %v", err)
+	}
+}
