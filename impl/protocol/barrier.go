@@ -259,13 +259,14 @@ func (c barrierClient) RecvLeft(msg *Sync) {
 // A party that leaves before it has arrived in the round that goes on, or that
 // dies, breaks the barrier: no round will be over any more, and no seat can be
 // had until all have left. One that has arrived and leaves breaks it when the
-// round is over.
+// round is over: the round does not need it, so that who is late may still come,
+// to another seat.
 type barrier struct {
 	parties uint32
 	arrived uint32 // in the round that goes on, by parties that may have left since
-	closing bool   // to be broken when the round is over
 	broken  bool
 	over    uint64
+	left    map[uint32]bool     // the seats whose parties have left behind their arrival; nil: none
 	seats   map[uint32]homeSeat // by index
 	nodes   []nodeSeats         // who is told, by node
 }
@@ -331,7 +332,7 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 	case uint64(b.parties) != m.Fence:
 		code = CodeMismatch
 	case taken && s.is(m):
-	case b.broken || b.closing:
+	case b.broken || b.left[m.Count]:
 		code = CodePartyDied
 	case taken:
 		code = CodeMismatch
@@ -363,7 +364,7 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 	for _, n := range b.nodes {
 		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Fence: b.over})
 	}
-	if b.closing {
+	if len(b.left) > 0 {
 		h.breakUp(m.Object, b)
 	}
 	h.check(m.Object)
@@ -381,7 +382,10 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 		delete(h.barriers, m.Object)
 	case b.broken:
 	case SyncCode(m.Code) == CodeOK && s.arrived == b.over+1:
-		b.closing = true
+		if b.left == nil {
+			b.left = make(map[uint32]bool)
+		}
+		b.left[m.Count] = true
 	default:
 		h.breakUp(m.Object, b)
 	}
@@ -401,12 +405,18 @@ func (h barrierHome) check(object uint64) {
 	if !invariantsOn || b == nil {
 		return
 	}
-	seats := 0
+	seats, counted := 0, len(b.left)
 	for _, n := range b.nodes {
 		seats += n.seats
 	}
-	if len(b.seats) == 0 || seats != len(b.seats) || len(b.seats) > int(b.parties) || b.arrived >= b.parties ||
-		b.closing && !b.broken && b.arrived == 0 {
+	for _, s := range b.seats {
+		if s.arrived == b.over+1 {
+			counted++
+		}
+	}
+	held := len(b.seats) + len(b.left)
+	if len(b.seats) == 0 || seats != len(b.seats) || held > int(b.parties) || b.arrived >= b.parties ||
+		!b.broken && (int(b.arrived) != counted || b.over > 0 && held != int(b.parties)) {
 		panic(fmt.Sprintf("mome: BarrierInv violated at node %d for %#x: %+v", h.self, object, *b))
 	}
 }
