@@ -98,7 +98,7 @@ func (c barrierClient) AwaitBarrier(in *SyncInput) {
 		s.waits = slices.Delete(s.waits, 0, 1)
 	}
 	s.waits = append(s.waits, in.Request)
-	if s.arrived < in.Round {
+	if s.arrived < in.Round || broken(bugArriveAgain) {
 		s.arrived = in.Round
 		c.toHome(SyncArrive, CodeOK, Sync{Object: in.Object, Party: in.Party, Count: in.Index, Fence: in.Round})
 	}
@@ -217,7 +217,7 @@ func (c barrierClient) sit(msg *Sync) {
 	p := c.enter(msg.Party)
 	p.seats++
 	m.seats = slices.Insert(m.seats, i, seat{index: msg.Count, party: msg.Party})
-	if p.dead {
+	if p.dead && !broken(bugDeadSits) {
 		c.leave(msg.Object, &m.seats[i], 0, CodePartyDied)
 	}
 }
@@ -332,9 +332,9 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 	case uint64(b.parties) != m.Fence:
 		code = CodeMismatch
 	case taken && s.is(m):
-	case b.broken || b.left[m.Count]:
+	case b.broken || b.left[m.Count] && !broken(bugLeftSeatGiven) || len(b.left) > 0 && broken(bugClosedToLate):
 		code = CodePartyDied
-	case taken:
+	case taken && !broken(bugSeatTwice):
 		code = CodeMismatch
 	default:
 		b.seats[m.Count] = homeSeat{node: m.From, party: m.Party}
@@ -352,19 +352,24 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 	s := b.seats[m.Count]
 	s.arrived = m.Fence
 	b.seats[m.Count] = s
-	if b.broken {
+	if b.broken && !broken(bugRoundAfterBroken) {
 		return
 	}
 	b.arrived++
-	if b.arrived < b.parties {
+	if b.arrived < b.parties && !(b.arrived+1 == b.parties && broken(bugOneTooFew)) {
 		return
 	}
-	b.arrived = 0
+	if !broken(bugArrivalsStay) {
+		b.arrived = 0
+	}
 	b.over++
-	for _, n := range b.nodes {
+	for i, n := range b.nodes {
+		if i > 0 && broken(bugDoneToOne) {
+			break
+		}
 		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Fence: b.over})
 	}
-	if len(b.left) > 0 {
+	if len(b.left) > 0 && !broken(bugLeftForgotten) {
 		h.breakUp(m.Object, b)
 	}
 	h.check(m.Object)
@@ -381,7 +386,7 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 	case len(b.seats) == 0:
 		delete(h.barriers, m.Object)
 	case b.broken:
-	case SyncCode(m.Code) == CodeOK && s.arrived == b.over+1:
+	case (SyncCode(m.Code) == CodeOK || broken(bugDeathLeaves)) && s.arrived == b.over+1 && !broken(bugLeaveBreaks):
 		if b.left == nil {
 			b.left = make(map[uint32]bool)
 		}
@@ -394,6 +399,9 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 
 func (h barrierHome) breakUp(object uint64, b *barrier) {
 	b.broken = true
+	if broken(bugBrokenUntold) {
+		return
+	}
 	for _, n := range b.nodes {
 		h.send(n.node, addr.Root, SyncBroken, CodeOK, Sync{Object: object})
 	}

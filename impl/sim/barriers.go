@@ -45,6 +45,12 @@ type barrierPost struct {
 	Over    uint64
 	Broken  bool
 	Left    []uint32
+	Seats   []struct{ Party uint64 }
+}
+
+// has says whether the home has given a seat to a process.
+func (b *barrierPost) has(id uint64) bool {
+	return slices.ContainsFunc(b.Seats, func(s struct{ Party uint64 }) bool { return s.Party == id })
 }
 
 // barrierLife is what the processes did at a barrier since somebody made it.
@@ -110,6 +116,9 @@ func (w *Barriers) watchHome(e *protocol.SyncEvent, state []byte) {
 	if was.Parties == 0 {
 		*w.lives[e.Object] = barrierLife{came: make(map[uint32]uint64)}
 	}
+	if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.procs[e.Party-1]) {
+		w.lives[e.Object].loses(1)
+	}
 	if post.Parties == 0 || w.fell != nil {
 		return
 	}
@@ -146,9 +155,14 @@ func (w *Barriers) random() *Violation {
 	key := seatKey{uint64(w.rng.IntN(w.cfg.Barriers)), uint32(w.rng.IntN(int(w.cfg.Parties)))}
 	switch x := w.rng.IntN(40); {
 	case x < 10:
-		if !p.joins(key) {
-			return w.join(p, key)
+		if p.joins(key) {
+			return nil
 		}
+		v := w.join(p, key)
+		if v == nil && w.rng.IntN(16) == 0 {
+			v = w.die(p) // before it knows that it has the seat, if the home is elsewhere
+		}
+		return v
 	case x < 37:
 		if key, s := w.someSeat(p); s != nil {
 			return w.await(p, key, w.rng.IntN(6) == 0)
@@ -248,9 +262,9 @@ func (w *Barriers) die(p *barrierProcess) *Violation {
 	for _, key := range p.kept() {
 		w.lives[key.barrier].loses(p.seats[key].round)
 	}
-	// What it has asked for it may get, and give up at once.
+	// What it does not know yet that it has it gives up at once.
 	for _, in := range p.open {
-		if in.Kind == protocol.InBarrierJoin {
+		if post := w.posts[in.Object]; in.Kind == protocol.InBarrierJoin && post.has(p.id) {
 			w.lives[in.Object].loses(1)
 		}
 	}
