@@ -13,6 +13,7 @@
 //	Barriers   barriers: the same                             barriers.go
 //	syncNodes  the nodes and links of these two               syncnodes.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
+//	           (of locks and of barriers: lockmachine.go, barriermachine.go)
 //
 // Which action ran at which level and phase is counted by impl/coverage.
 //
