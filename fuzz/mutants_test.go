@@ -26,8 +26,9 @@ var machines = map[string]struct {
 	property func(*rapid.T)
 	bugs     []protocol.Bug
 }{
-	"TestStrong": {sim.Machine, protocol.Bugs()},
-	"TestLocks":  {sim.LockMachine, protocol.LockBugs()},
+	"TestStrong":   {sim.Machine, protocol.Bugs()},
+	"TestLocks":    {sim.LockMachine, protocol.LockBugs()},
+	"TestBarriers": {sim.BarrierMachine, protocol.BarrierBugs()},
 }
 
 // verdict is a rapid.TB that hears how a check ended.
@@ -118,7 +119,7 @@ func TestFind(t *testing.T) {
 			return
 		}
 	}
-	t.Fatalf("-mutant %s: there are %v", *mutantFlag, append(protocol.Bugs(), protocol.LockBugs()...))
+	t.Fatalf("-mutant %s: there are %v", *mutantFlag, slices.Concat(protocol.Bugs(), protocol.LockBugs(), protocol.BarrierBugs()))
 }
 
 func find(t *testing.T, test string, b protocol.Bug, property func(*rapid.T)) {

@@ -55,7 +55,7 @@ model checker TLC follow every page through the specification (TraceStrong): eac
 action must be possible and lead to the state that the log has, and contents must
 be those that were stored. Below that, it follows every page of every node through
 the steps by which processes get it and lose it (TraceFrame); beside it, every lock
-(TraceHeapLock), if the run has taken one.
+(TraceHeapLock) and every barrier (TraceBarrier) that the run has used.
 
 The status is 0 if the run is accepted. It is 1 if it is rejected: the event, the
 state before it and what does not hold are printed. It is also 1, with an error

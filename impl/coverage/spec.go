@@ -55,10 +55,10 @@ var (
 		Levels:     syncLevels,
 		Impossible: anything,
 	}
-	// Barriers are recorded beside the locks. They have no specification.
+	// Barriers is spec/barrier.
 	Barriers = &Spec{
-		Name:       "barriers",
-		Actions:    names(append(protocol.BarrierActions(), protocol.ActProcessDied)),
+		Name:       "barrier",
+		Actions:    names(protocol.BarrierActions()),
 		Phases:     []protocol.Phase{protocol.Idle},
 		Levels:     syncLevels,
 		Impossible: anything,

@@ -8,10 +8,14 @@ import (
 	"github.com/mome-dsm/mome/impl/sim"
 )
 
-// TestSync: locks and barriers are counted apart, a home's part at the root.
-func TestSync(t *testing.T) {
+// readWorld records a world of locks or barriers.
+func readWorld(t *testing.T, w interface {
+	Record(dir string) error
+	Run(steps int) error
+	EndRecord() error
+}) (locks, barriers *coverage.Recorded) {
+	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1})
 	if err := w.Record(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -22,12 +26,24 @@ func TestSync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	locks, barriers := runs[2], runs[3]
+	return runs[2], runs[3]
+}
+
+// TestSync: locks and barriers are counted apart, a home's part at the root.
+func TestSync(t *testing.T) {
+	locks, barriers := readWorld(t, sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1}))
 	if locks.Spec != coverage.Locks || locks.Logs != 3 || locks.Never(1) != nil || barriers.Total() != 0 ||
 		len(barriers.Never(1)) != len(coverage.Barriers.Actions) {
 		t.Errorf("%v, never %v and %v", locks, locks.Never(1), barriers.Never(1))
 	}
 	if locks.Cases[coverage.Case{Action: "RecvRefuse", Answer: "Busy"}] == 0 {
 		t.Errorf("nobody was refused: %v", locks.Cases)
+	}
+	locks, barriers = readWorld(t, sim.NewBarriers(sim.BarriersConfig{Nodes: 3, Barriers: 2, Parties: 3, Seed: 1}))
+	if barriers.Spec != coverage.Barriers || barriers.Logs != 3 || barriers.Never(1) != nil || locks.Total() != 0 {
+		t.Errorf("%v, never %v and %v", barriers, barriers.Never(1), locks.Never(1))
+	}
+	if barriers.Cases[coverage.Case{Action: "RecvJoined", Answer: "PartyDied"}] == 0 {
+		t.Errorf("nobody was refused: %v", barriers.Cases)
 	}
 }

@@ -1,6 +1,6 @@
 // Package mutants measures the checks by what they find. A mutant is the code
 // with one deliberate mistake, compiled in under the build tag mutants: of the
-// core about pages or about locks (impl/protocol), of the memory layer or of the
+// core about pages, locks or barriers (impl/protocol), of the memory layer or of the
 // order in which a node uses it (impl/memory, impl/node).
 //
 // Several links join the specification to what a program sees, and each of them
@@ -22,23 +22,24 @@
 //	model       impl/memory's own test against a model of its operations
 //
 // The tests run each link by itself, with the others off, on every mutant, and
-// compare what it finds with committed tables, testdata/pages, locks and memory:
-// a row for each mutant, in each column the first case that the link finds it
-// in, or "-". Any change of a table fails; so does a mutant that nobody finds,
-// and anything that is found in the code without a mistake (the row "none").
+// compare what it finds with committed tables, testdata/pages, locks, barriers
+// and memory: a row for each mutant, in each column the first case that the link
+// finds it in, or "-". Any change of a table fails; so does a mutant that nobody
+// finds, and anything that is found in the code without a mistake (the row
+// "none").
 //
 //	make mutants                                               all tables
-//	go test -tags mutants ./impl/mutants -rewrite              pages and locks as they are now
+//	go test -tags mutants ./impl/mutants -rewrite              all but memory, as they are now
 //	go test -tags mutants ./e2e -run TestBrokenMemory -rewrite memory
 //	go test -tags mutants ./impl/mutants -v -run TestPages -mutant GrantEarly
 //	                                                           what each link says of one mutant
 //
-// # Pages and locks
+// # Pages, locks and barriers
 //
 // The runs are simulated: a few worlds of at most six nodes, each with seeds
 // from 0 on; a run is named world/seed. A link goes through seed 0 of every
 // world, then seed 1, and stops at the first run in which it finds the mistake:
-// after 20 seeds of pageSteps steps at the latest, for locks 24 of lockSteps. Histories and logs are those that real nodes write, but for the
+// after 20 seeds of pageSteps steps at the latest, for locks 24 of lockSteps, for barriers 24 of barrierSteps. Histories and logs are those that real nodes write, but for the
 // time. TLC takes longer: it judges the first recorded run in which the replay
 // finds another action, and that one only. The explorer takes exploredModels in
 // their order; it knows pages only.

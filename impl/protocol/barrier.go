@@ -98,7 +98,7 @@ func (c barrierClient) AwaitBarrier(in *SyncInput) {
 		s.waits = slices.Delete(s.waits, 0, 1)
 	}
 	s.waits = append(s.waits, in.Request)
-	if s.arrived < in.Round {
+	if s.arrived < in.Round || broken(bugArriveAgain) {
 		s.arrived = in.Round
 		c.toHome(SyncArrive, CodeOK, Sync{Object: in.Object, Party: in.Party, Count: in.Index, Fence: in.Round})
 	}
@@ -217,7 +217,7 @@ func (c barrierClient) sit(msg *Sync) {
 	p := c.enter(msg.Party)
 	p.seats++
 	m.seats = slices.Insert(m.seats, i, seat{index: msg.Count, party: msg.Party})
-	if p.dead {
+	if p.dead && !broken(bugDeadSits) {
 		c.leave(msg.Object, &m.seats[i], 0, CodePartyDied)
 	}
 }
@@ -259,13 +259,14 @@ func (c barrierClient) RecvLeft(msg *Sync) {
 // A party that leaves before it has arrived in the round that goes on, or that
 // dies, breaks the barrier: no round will be over any more, and no seat can be
 // had until all have left. One that has arrived and leaves breaks it when the
-// round is over.
+// round is over: the round does not need it, so that who is late may still come,
+// to another seat.
 type barrier struct {
 	parties uint32
 	arrived uint32 // in the round that goes on, by parties that may have left since
-	closing bool   // to be broken when the round is over
 	broken  bool
 	over    uint64
+	left    map[uint32]bool     // the seats whose parties have left behind their arrival; nil: none
 	seats   map[uint32]homeSeat // by index
 	nodes   []nodeSeats         // who is told, by node
 }
@@ -331,9 +332,9 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 	case uint64(b.parties) != m.Fence:
 		code = CodeMismatch
 	case taken && s.is(m):
-	case b.broken || b.closing:
+	case b.broken || b.left[m.Count] && !broken(bugLeftSeatGiven) || len(b.left) > 0 && broken(bugClosedToLate):
 		code = CodePartyDied
-	case taken:
+	case taken && !broken(bugSeatTwice):
 		code = CodeMismatch
 	default:
 		b.seats[m.Count] = homeSeat{node: m.From, party: m.Party}
@@ -351,19 +352,24 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 	s := b.seats[m.Count]
 	s.arrived = m.Fence
 	b.seats[m.Count] = s
-	if b.broken {
+	if b.broken && !broken(bugRoundAfterBroken) {
 		return
 	}
 	b.arrived++
-	if b.arrived < b.parties {
+	if b.arrived < b.parties && !(b.arrived+1 == b.parties && broken(bugOneTooFew)) {
 		return
 	}
-	b.arrived = 0
+	if !broken(bugArrivalsStay) {
+		b.arrived = 0
+	}
 	b.over++
-	for _, n := range b.nodes {
+	for i, n := range b.nodes {
+		if i > 0 && broken(bugDoneToOne) {
+			break
+		}
 		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Fence: b.over})
 	}
-	if b.closing {
+	if len(b.left) > 0 && !broken(bugLeftForgotten) {
 		h.breakUp(m.Object, b)
 	}
 	h.check(m.Object)
@@ -380,8 +386,11 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 	case len(b.seats) == 0:
 		delete(h.barriers, m.Object)
 	case b.broken:
-	case SyncCode(m.Code) == CodeOK && s.arrived == b.over+1:
-		b.closing = true
+	case (SyncCode(m.Code) == CodeOK || broken(bugDeathLeaves)) && s.arrived == b.over+1 && !broken(bugLeaveBreaks):
+		if b.left == nil {
+			b.left = make(map[uint32]bool)
+		}
+		b.left[m.Count] = true
 	default:
 		h.breakUp(m.Object, b)
 	}
@@ -390,6 +399,9 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 
 func (h barrierHome) breakUp(object uint64, b *barrier) {
 	b.broken = true
+	if broken(bugBrokenUntold) {
+		return
+	}
 	for _, n := range b.nodes {
 		h.send(n.node, addr.Root, SyncBroken, CodeOK, Sync{Object: object})
 	}
@@ -401,12 +413,18 @@ func (h barrierHome) check(object uint64) {
 	if !invariantsOn || b == nil {
 		return
 	}
-	seats := 0
+	seats, counted := 0, len(b.left)
 	for _, n := range b.nodes {
 		seats += n.seats
 	}
-	if len(b.seats) == 0 || seats != len(b.seats) || len(b.seats) > int(b.parties) || b.arrived >= b.parties ||
-		b.closing && !b.broken && b.arrived == 0 {
+	for _, s := range b.seats {
+		if s.arrived == b.over+1 {
+			counted++
+		}
+	}
+	held := len(b.seats) + len(b.left)
+	if len(b.seats) == 0 || seats != len(b.seats) || held > int(b.parties) || b.arrived >= b.parties ||
+		!b.broken && (int(b.arrived) != counted || b.over > 0 && held != int(b.parties)) {
 		panic(fmt.Sprintf("mome: BarrierInv violated at node %d for %#x: %+v", h.self, object, *b))
 	}
 }

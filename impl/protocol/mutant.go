@@ -45,6 +45,21 @@ const (
 	bugOwnerDiedTwice
 	bugDeathKeepsLock
 	bugDeadKeepsGrant
+
+	// Of barriers.
+	bugOneTooFew
+	bugArrivalsStay
+	bugArriveAgain
+	bugRoundAfterBroken
+	bugDoneToOne
+	bugBrokenUntold
+	bugSeatTwice
+	bugDeadSits
+	bugDeathLeaves
+	bugLeaveBreaks
+	bugLeftForgotten
+	bugLeftSeatGiven
+	bugClosedToLate
 	numBugs
 )
 
@@ -54,6 +69,8 @@ var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "
 	"GrantBeforeData", "RecallOvertakesGrant", "EvictUnderUpgrade", "EvictOwned", "KeepsWriteOnDowngrade",
 	"HitWithoutData", "GenerationIgnored", "NewestFirst",
 	"DropFence", "AnyFence", "GrantWhileHeld", "ForgetWaiter", "LastFirst", "NearForever", "TryWaits", "CancelStaysQueued",
-	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant"}
+	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant",
+	"OneTooFew", "ArrivalsStay", "ArriveAgain", "RoundAfterBroken", "DoneToOne", "BrokenUntold", "SeatTwice", "DeadSits",
+	"DeathLeaves", "LeaveBreaks", "LeftForgotten", "LeftSeatGiven", "ClosedToLate"}
 
 func (b Bug) String() string { return name(bugNames[:], uint8(b)) }

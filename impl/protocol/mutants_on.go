@@ -4,7 +4,10 @@ package protocol
 
 var theBug Bug
 
-const firstLockBug = bugDropFence
+const (
+	firstLockBug    = bugDropFence
+	firstBarrierBug = bugOneTooFew
+)
 
 func broken(b Bug) bool { return b == theBug }
 
@@ -15,7 +18,10 @@ func Break(b Bug) { theBug = b }
 func Bugs() []Bug { return bugs(noBug+1, firstLockBug) }
 
 // LockBugs are all mistakes about locks.
-func LockBugs() []Bug { return bugs(firstLockBug, numBugs) }
+func LockBugs() []Bug { return bugs(firstLockBug, firstBarrierBug) }
+
+// BarrierBugs are all mistakes about barriers.
+func BarrierBugs() []Bug { return bugs(firstBarrierBug, numBugs) }
 
 func bugs(from, to Bug) (all []Bug) {
 	for b := from; b < to; b++ {

@@ -145,7 +145,7 @@ func cloneSync(n *SyncNode) *SyncNode {
 	}
 	for k, v := range n.barriers {
 		b := *v
-		b.seats, b.nodes = maps.Clone(b.seats), slices.Clone(b.nodes)
+		b.seats, b.nodes, b.left = maps.Clone(b.seats), slices.Clone(b.nodes), maps.Clone(b.left)
 		c.barriers[k] = &b
 	}
 	return &c

@@ -2,9 +2,10 @@ package protocol
 
 import "github.com/mome-dsm/mome/impl/addr"
 
-// SyncAction is an action of the machine of locks and barriers. Those of locks,
-// and ProcessDied, are the actions of spec/heaplock/HeapLock.tla: the operator
-// there, the method here and the event of a trace carry the same name.
+// SyncAction is an action of the machine of locks and barriers. Those of locks
+// are the actions of spec/heaplock/HeapLock.tla, those of barriers of
+// spec/barrier/Barrier.tla, and ProcessDied is one of both: the operator there,
+// the method here and the event of a trace carry the same name.
 type SyncAction uint8
 
 const (
@@ -42,8 +43,10 @@ func (a SyncAction) String() string { return name(syncActionNames[:], uint8(a)) 
 // LockActions are the actions of locks, in the order of their constants.
 func LockActions() []SyncAction { return syncActions(0, numLockActions) }
 
-// BarrierActions are the actions of barriers without ProcessDied.
-func BarrierActions() []SyncAction { return syncActions(numLockActions, numSyncActions) }
+// BarrierActions are the actions of barriers, in the order of their constants.
+func BarrierActions() []SyncAction {
+	return append([]SyncAction{ActProcessDied}, syncActions(numLockActions, numSyncActions)...)
+}
 
 func syncActions(from, to SyncAction) (all []SyncAction) {
 	for a := from; a < to; a++ {

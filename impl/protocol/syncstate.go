@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -134,17 +135,17 @@ func appendBarrier(b []byte, x *barrier) []byte {
 	b = strconv.AppendUint(b, uint64(x.arrived), 10)
 	b = append(b, `,"over":`...)
 	b = strconv.AppendUint(b, x.over, 10)
-	b = append(b, `,"closing":`...)
-	b = strconv.AppendBool(b, x.closing)
 	b = append(b, `,"broken":`...)
 	b = strconv.AppendBool(b, x.broken)
-	b = append(b, `,"seats":[`...)
-	indices := make([]uint32, 0, len(x.seats))
-	for i := range x.seats {
-		indices = append(indices, i)
+	b = append(b, `,"left":[`...)
+	for i, index := range slices.Sorted(maps.Keys(x.left)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, uint64(index), 10)
 	}
-	slices.Sort(indices)
-	for i, index := range indices {
+	b = append(b, `],"seats":[`...)
+	for i, index := range slices.Sorted(maps.Keys(x.seats)) {
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -323,11 +323,25 @@ func (w *syncWorld) checkQuiet() {
 					len(w.arrivals[s.barrier][in.Round]) == int(w.parties) {
 					w.failf("process %d waits at barrier %d for round %d in vain", p.id, in.Object, in.Round)
 				}
+				for i := range w.parties {
+					if _, taken := s.barrier.seats[i]; !w.arrivals[s.barrier][in.Round][i] && !taken && !w.mayJoin(in.Object, i) {
+						w.failf("process %d waits at barrier %d for seat %d, which nobody can take", p.id, in.Object, i)
+					}
+				}
 			default:
 				w.failf("process %d: no answer to %v", p.id, in.Kind)
 			}
 		}
 	}
+}
+
+// mayJoin says whether a newcomer would get a seat.
+func (w *syncWorld) mayJoin(object uint64, index uint32) bool {
+	home := cloneSync(w.nodes[w.conf.Slots[object%uint64(len(w.nodes))].Home])
+	home.Observe(nil)
+	var b SyncBatch
+	in := SyncInput{Kind: InBarrierJoin, Object: object, Index: index, Parties: w.parties, Party: 1 << 40, Request: 1}
+	return home.Step(in, &b) == nil && len(b.Answers) == 1 && b.Answers[0].Code == CodeOK
 }
 
 // end lets everybody give everything up, and checks that nothing is remembered.

@@ -9,8 +9,11 @@
 //	Invariants StrongInvs as Go functions                     invariants.go
 //	Record     the logs of a run, as real nodes write them    record.go
 //	History    what the processes have seen                   history.go
-//	Locks      locks: nodes, links, processes, what they see  locks.go
+//	Locks      locks: processes, what they ask for and see    locks.go
+//	Barriers   barriers: the same                             barriers.go
+//	syncNodes  the nodes and links of these two               syncnodes.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
+//	           (of locks and of barriers: lockmachine.go, barriermachine.go)
 //
 // Which action ran at which level and phase is counted by impl/coverage.
 //

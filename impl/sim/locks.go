@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -32,18 +31,15 @@ const lockProcesses = 3
 // some time, and processes that acquire, try, take back, release, release under
 // a fence that is over, and die. It watches what they are answered.
 type Locks struct {
+	syncNodes
 	cfg      LocksConfig
 	rng      *rand.Rand
-	conf     *protocol.Configuration
-	nodes    []*lockNode
-	links    map[pair][]protocol.Sync
 	procs    []*lockProcess
 	alive    []*lockProcess // always as many
 	requests uint64
 	taken    []protocol.Sync // Releases that came over a link
 
 	posts  map[uint64]lockPost // at the homes
-	order  *Violation          // the first one of an order that was wrong
 	holder map[uint64]*lockProcess
 	owed   map[uint64]bool // a holder died, and nobody was told
 	fences map[uint64]uint64
@@ -55,21 +51,6 @@ type Locks struct {
 	now     int64
 
 	Grants, Deaths, Canceled, Busy, Overtaken int
-}
-
-type lockNode struct {
-	world    *Locks
-	core     *protocol.SyncNode
-	recorder *trace.Recorder
-	log      *trace.SyncLog
-}
-
-// ObserveSync implements protocol.SyncObserver.
-func (n *lockNode) ObserveSync(e *protocol.SyncEvent) {
-	n.log.Action(e, n.core)
-	if e.At.Tag == addr.Root && !n.world.cfg.Blind {
-		n.world.watchOrder(e, n.core.AppendState(nil, e))
-	}
 }
 
 // lockPost is what a home says of a lock.
@@ -89,13 +70,16 @@ type lockWaiter struct {
 // first one of the same node, and the front waits for protocol.NearTurns of
 // those at most.
 func (w *Locks) watchOrder(e *protocol.SyncEvent, state []byte) {
+	if e.At.Tag != addr.Root {
+		return
+	}
 	var post lockPost
 	if err := json.Unmarshal(state, &post); err != nil {
 		panic(fmt.Sprintf("sim: the state of a lock: %v", err))
 	}
 	for _, x := range post.Queue {
-		if w.procs[x.Party-1].open[x.Request].Try && w.order == nil {
-			w.order = violated("Try", "lock %d has a try in its queue: %+v", e.Object, x)
+		if w.procs[x.Party-1].open[x.Request].Try && w.fell == nil {
+			w.fell = violated("Try", "lock %d has a try in its queue: %+v", e.Object, x)
 		}
 	}
 	was := w.posts[e.Object]
@@ -106,11 +90,11 @@ func (w *Locks) watchOrder(e *protocol.SyncEvent, state []byte) {
 		switch i := slices.Index(was.Queue, post.Holder); {
 		case i == 0:
 			post.passed = 0
-		case w.order != nil:
+		case w.fell != nil:
 		case i < 0:
-			w.order = violated("NoLostRequest", "lock %d went to %+v, who did not wait: %+v", e.Object, post.Holder, was.Queue)
+			w.fell = violated("NoLostRequest", "lock %d went to %+v, who did not wait: %+v", e.Object, post.Holder, was.Queue)
 		case i != near || post.passed > protocol.NearTurns:
-			w.order = violated("Fifo", "lock %d went to place %d of %+v from node %d, %d times in a row not to the front",
+			w.fell = violated("Fifo", "lock %d went to place %d of %+v from node %d, %d times in a row not to the front",
 				e.Object, i, was.Queue, was.Holder.Node, post.passed)
 		default:
 			w.Overtaken++
@@ -127,28 +111,14 @@ type lockProcess struct {
 	past map[uint64]uint64             // lock: a fence that is over
 }
 
-// Violation is a property of locks that did not hold.
-type Violation struct{ Property, What string }
-
-func (v *Violation) Error() string { return v.Property + ": " + v.What }
-
-func violated(property, format string, args ...any) *Violation {
-	return &Violation{property, fmt.Sprintf(format, args...)}
-}
-
 // NewLocks makes a world in which nothing has happened yet.
 func NewLocks(cfg LocksConfig) *Locks {
-	w := &Locks{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), conf: &protocol.Configuration{Epoch: 1, Fanout: protocol.MaxFanout},
-		links: make(map[pair][]protocol.Sync), holder: make(map[uint64]*lockProcess),
-		posts: make(map[uint64]lockPost), owed: make(map[uint64]bool), fences: make(map[uint64]uint64), calls: make(map[uint64]int)}
+	w := &Locks{syncNodes: newSyncNodes(cfg.Nodes, cfg.Seed, cfg.Blind), cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
+		holder: make(map[uint64]*lockProcess),
+		posts:  make(map[uint64]lockPost), owed: make(map[uint64]bool), fences: make(map[uint64]uint64), calls: make(map[uint64]int)}
+	w.observed, w.answered, w.arrives = w.watchOrder, w.watch, w.took
+	w.watchAll()
 	for i := range cfg.Nodes {
-		w.conf.Members = append(w.conf.Members, 1)
-		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i)})
-	}
-	for i := range cfg.Nodes {
-		n := &lockNode{world: w, core: protocol.NewSyncNode(addr.NodeID(i), 1, w.conf)}
-		n.core.Observe(n)
-		w.nodes = append(w.nodes, n)
 		for range lockProcesses {
 			w.alive = append(w.alive, w.spawn(addr.NodeID(i)))
 		}
@@ -156,48 +126,10 @@ func NewLocks(cfg LocksConfig) *Locks {
 	return w
 }
 
-// Record makes the nodes write logs into a directory, as real nodes do;
-// EndRecord completes them.
-// Preconditions: nothing has happened yet, and LocksConfig.Late is not set.
-func (w *Locks) Record(dir string) error {
-	slots, err := json.Marshal(w.conf)
-	if err != nil {
-		return err
-	}
-	for i, n := range w.nodes {
-		n.recorder, err = trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: addr.NodeID(i), Incarnation: 1,
-			Nodes: len(w.nodes), PageSize: addr.PageSize, Slots: slots, Simulated: true, Seed: w.cfg.Seed, Build: "impl/sim"}, 1)
-		if err == nil {
-			n.log, err = n.recorder.Sync()
-		}
-		if err != nil {
-			return errors.Join(err, w.EndRecord())
-		}
-	}
-	return nil
-}
-
-// EndRecord completes the logs.
-func (w *Locks) EndRecord() error {
-	var errs []error
-	for _, n := range w.nodes {
-		errs = append(errs, n.recorder.Close())
-	}
-	return errors.Join(errs...)
-}
-
 // Run takes so many random steps, lets everybody release, and returns the first
 // property that did not hold, a *Violation.
 func (w *Locks) Run(steps int) (err error) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case string:
-			err = violated("panic", "%s", r)
-		default:
-			panic(r)
-		}
-	}()
+	defer recoverViolation(&err)
 	for range steps {
 		if v := w.random(); v != nil {
 			return v
@@ -371,32 +303,11 @@ func (w *Locks) die(p *lockProcess) *Violation {
 	return w.step(p.node, protocol.SyncInput{Kind: protocol.InProcessDied, Party: p.id})
 }
 
-func (w *Locks) busyLinks() []pair {
-	return slices.SortedFunc(maps.Keys(w.links), func(a, b pair) int {
-		return slices.Compare([]addr.NodeID{a.from, a.to}, []addr.NodeID{b.from, b.to})
-	})
-}
-
-func (w *Locks) deliver(link pair) *Violation {
-	m := w.links[link][0]
-	if w.links[link] = w.links[link][1:]; len(w.links[link]) == 0 {
-		delete(w.links, link)
-	}
+// took remembers a Release that came over a link.
+func (w *Locks) took(m protocol.Sync) {
 	if protocol.SyncKind(m.Kind) == protocol.SyncRelease {
 		w.taken = append(w.taken, m)
 	}
-	return w.step(link.to, protocol.SyncInput{Kind: protocol.InSync, Sync: &m})
-}
-
-func (w *Locks) settle() *Violation {
-	for len(w.links) > 0 {
-		for _, link := range w.busyLinks() {
-			if v := w.deliver(link); v != nil {
-				return v
-			}
-		}
-	}
-	return nil
 }
 
 // late gives a home a Release again. Its answer goes to nobody.
@@ -413,34 +324,6 @@ func (w *Locks) late(m protocol.Sync) *Violation {
 		return violated("Fence", "a late Release under fence %d of lock %d freed it: %+v", m.Fence, m.Object, b)
 	}
 	return nil
-}
-
-// step runs a node, puts what it sends on the links, and watches its answers.
-func (w *Locks) step(node addr.NodeID, in protocol.SyncInput) (v *Violation) {
-	n := w.nodes[node]
-	defer func() {
-		// The core panics where it contradicts itself within a node.
-		if r := recover(); r != nil {
-			v = violated("Admit", "%v", r)
-		}
-	}()
-	var b protocol.SyncBatch
-	n.log.Input(&in)
-	err := n.core.Step(in, &b)
-	n.log.Output(&in, &b, err)
-	if err != nil {
-		return violated("Admit", "%v", err)
-	}
-	for _, s := range b.Send {
-		link := pair{node, s.To}
-		w.links[link] = append(w.links[link], s.Msg)
-	}
-	for _, a := range b.Answers {
-		if v := w.watch(a); v != nil && !w.cfg.Blind {
-			return v
-		}
-	}
-	return w.order
 }
 
 func (w *Locks) watch(a protocol.Answer) *Violation {

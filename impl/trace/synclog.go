@@ -7,8 +7,8 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// SyncSpec is the Header.Spec of a log of locks and barriers. Locks are
-// specified by spec/heaplock; barriers are recorded beside them.
+// SyncSpec is the Header.Spec of a log of locks and barriers: spec/heaplock, and
+// beside it spec/barrier.
 const SyncSpec = "heaplock"
 
 // SyncLog is the record of a node's locks and barriers: the inputs of its

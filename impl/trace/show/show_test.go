@@ -443,7 +443,7 @@ func TestLockWords(t *testing.T) {
 		{`{"dead":false,"turn":{"request":1,"fence":0,"cancel":0,"canceling":true,"try":false},"calls":[]}`, "waits, takes it back"},
 		{`{"dead":false,"turn":{"request":1,"fence":9,"cancel":0,"canceling":false,"try":true},"calls":[]}`, "has it, fence 9"},
 		{`{"parties":0,"over":0,"broken":false,"seats":[]}`, "nobody has a seat"},
-		{`{"parties":3,"arrived":1,"over":4,"closing":false,"broken":true,"seats":[{"index":0,"node":0,"party":1,"arrived":5},{"index":1,"node":0,"party":1,"arrived":4}]}`,
+		{`{"parties":3,"arrived":1,"over":4,"broken":true,"left":[],"seats":[{"index":0,"node":0,"party":1,"arrived":5},{"index":1,"node":0,"party":1,"arrived":4}]}`,
 			"round 5; 2 seats, 1 arrived; broken"},
 		{`{"other":1}`, `{"other":1}`},
 		{``, ``},

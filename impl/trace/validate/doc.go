@@ -16,6 +16,7 @@
 //	pages             the pages of spec/strong                pages.go, state.go, names.go
 //	frames            the frames of spec/frame                frames.go
 //	locks             the locks of spec/heaplock              locks.go
+//	barriers          the barriers of spec/barrier            barriers.go
 //	explain           why an event is refused                 explain.go
 //
 // A verdict is about a whole run. Logs that are cut short, that have a gap, that

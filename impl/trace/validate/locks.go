@@ -12,7 +12,6 @@ import (
 )
 
 // Locks are the locks of a run, each the object of spec/heaplock/HeapLock.tla.
-// Barriers have no specification.
 var Locks = Kind{Name: "locks", Spec: "TraceHeapLock", Optional: true, Records: (*trace.Run).SyncEvents, Project: newLocks}
 
 // locks is the projection on locks. A node is called n1, the party 7 there n1p7.
@@ -24,7 +23,12 @@ type locks struct {
 }
 
 func newLocks(run *trace.Run) (Projection, error) {
-	return &locks{run: run, objects: make(map[uint64]*Object), parties: make(map[string]string), numbers: make(map[uint64]int)}, nil
+	p := newLockNames(run)
+	return &p, nil
+}
+
+func newLockNames(run *trace.Run) locks {
+	return locks{run: run, objects: make(map[uint64]*Object), parties: make(map[string]string), numbers: make(map[uint64]int)}
 }
 
 // Add implements Projection.
@@ -32,17 +36,22 @@ func (p *locks) Add(ev *trace.Event) error {
 	if ev.Kind != trace.KindAction || ev.Barrier {
 		return nil
 	}
+	return p.add(ev, "lock", p.shape)
+}
+
+// add takes an event of an object, whose kind is called so.
+func (p *locks) add(ev *trace.Event, kind string, shapeOf func(*trace.Event) (string, error)) error {
 	if m := ev.Sync; m != nil && int(m.From) >= len(p.run.Conf.Members) {
 		return malformed(ev, "a message from node %d of %d", m.From, len(p.run.Conf.Members))
 	}
-	shape, err := p.shape(ev)
+	shape, err := shapeOf(ev)
 	if err != nil {
 		return malformed(ev, "%w", err)
 	}
 	o := p.objects[ev.Object]
 	if o == nil {
 		home := p.run.Conf.Slots[ev.Object%uint64(len(p.run.Conf.Slots))].Home
-		o = &Object{Name: fmt.Sprintf("lock %#x (home node@%d)", ev.Object, home),
+		o = &Object{Name: fmt.Sprintf("%s %#x (home node@%d)", kind, ev.Object, home),
 			Place: func(string) (addr.Place, bool) { return addr.Place{}, false }}
 		p.objects[ev.Object] = o
 	}
@@ -61,6 +70,15 @@ func (p *locks) Objects() ([]*Object, error) {
 
 // Constants implements Projection.
 func (p *locks) Constants() []Constant {
+	return append(p.members(),
+		Constant{Name: "Asks", Value: "{}"}, Constant{Name: "Cancels", Value: "{}"}, Constant{Name: "Gives", Value: "{}"},
+		Constant{Name: "NearTurns", Value: fmt.Sprint(protocol.NearTurns)},
+		Constant{Name: "MaxWaiters", Value: fmt.Sprint(protocol.MaxWaiters)},
+		Constant{Name: "NextFence", Operator: "TraceFence"})
+}
+
+// members are the nodes and the parties.
+func (p *locks) members() []Constant {
 	var nodes, parties, nodeOf []string
 	for node := range p.run.Conf.Members {
 		nodes = append(nodes, fmt.Sprintf("%q", nodeName(addr.NodeID(node))))
@@ -73,10 +91,6 @@ func (p *locks) Constants() []Constant {
 		{Name: "Nodes", Value: "{" + strings.Join(nodes, ",") + "}"},
 		{Name: "Parties", Value: "{" + strings.Join(parties, ",") + "}"},
 		{Name: "NodeOf", Value: "[" + strings.Join(nodeOf, ",") + "]"},
-		{Name: "Asks", Value: "{}"}, {Name: "Cancels", Value: "{}"}, {Name: "Gives", Value: "{}"},
-		{Name: "NearTurns", Value: fmt.Sprint(protocol.NearTurns)},
-		{Name: "MaxWaiters", Value: fmt.Sprint(protocol.MaxWaiters)},
-		{Name: "NextFence", Operator: "TraceFence"},
 	}
 }
 

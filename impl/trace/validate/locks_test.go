@@ -13,8 +13,19 @@ import (
 // and the property that fell, if one did.
 func recordLocks(t *testing.T, cfg sim.LocksConfig, steps int) (string, error) {
 	t.Helper()
+	return recordWorld(t, sim.NewLocks(cfg), steps)
+}
+
+// world is a simulated world of locks or barriers.
+type world interface {
+	Record(dir string) error
+	Run(steps int) error
+	EndRecord() error
+}
+
+func recordWorld(t *testing.T, w world, steps int) (string, error) {
+	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(cfg)
 	if err := w.Record(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -27,11 +38,16 @@ func recordLocks(t *testing.T, cfg sim.LocksConfig, steps int) (string, error) {
 
 func judgeLocks(t *testing.T, dir string) *Verdict {
 	t.Helper()
+	return judgeKind(t, dir, Locks)
+}
+
+func judgeKind(t *testing.T, dir string, kind Kind) *Verdict {
+	t.Helper()
 	run, err := trace.OpenRun(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := Run(t.Context(), run, Locks, Options{Tool: tool(t)})
+	v, err := Run(t.Context(), run, kind, Options{Tool: tool(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,435 @@
+package sim
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// BarriersConfig is a world of barriers.
+type BarriersConfig struct {
+	Nodes, Barriers int
+	Parties         uint32 // of each barrier
+	Seed            uint64
+	// Blind: nothing is watched. What the core refuses, what it panics with and
+	// who waits in vain still end a run.
+	Blind bool
+}
+
+// Barriers is the machines of barriers of a few nodes, links that deliver in
+// order and some time, and processes that join, wait, leave and die. It watches
+// what they are answered.
+type Barriers struct {
+	syncNodes
+	cfg      BarriersConfig
+	rng      *rand.Rand
+	procs    []*barrierProcess
+	alive    []*barrierProcess // always as many
+	requests uint64
+
+	posts map[uint64]barrierPost // at the homes
+	lives map[uint64]*barrierLife
+
+	Passed, Broken, Deaths, Refused, Late int
+}
+
+// barrierPost is what a home says of a barrier.
+type barrierPost struct {
+	Parties uint32
+	Over    uint64
+	Broken  bool
+	Left    []uint32
+	Seats   []struct{ Party uint64 }
+}
+
+// has says whether the home has given a seat to a process.
+func (b *barrierPost) has(id uint64) bool {
+	return slices.ContainsFunc(b.Seats, func(s struct{ Party uint64 }) bool { return s.Party == id })
+}
+
+// barrierLife is what the processes did at a barrier since somebody made it.
+type barrierLife struct {
+	came map[uint32]uint64 // seat: the last round that its party has come to
+	lost uint64            // the first round that a party which is gone does not come to, or 0
+}
+
+type barrierProcess struct {
+	id    uint64
+	node  addr.NodeID
+	open  map[uint64]protocol.SyncInput // requests without an answer
+	seats map[seatKey]*barrierSeat
+}
+
+type seatKey struct {
+	barrier uint64
+	index   uint32
+}
+
+type barrierSeat struct {
+	round  uint64 // the next
+	broken bool
+	left   bool // a Leave has no answer yet
+}
+
+// NewBarriers makes a world in which nothing has happened yet.
+func NewBarriers(cfg BarriersConfig) *Barriers {
+	w := &Barriers{syncNodes: newSyncNodes(cfg.Nodes, cfg.Seed, cfg.Blind), cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
+		posts: make(map[uint64]barrierPost), lives: make(map[uint64]*barrierLife)}
+	w.observed, w.answered = w.watchHome, w.watch
+	w.watchAll()
+	for b := range uint64(cfg.Barriers) {
+		w.lives[b] = &barrierLife{came: make(map[uint32]uint64)}
+	}
+	for i := range cfg.Nodes {
+		for range 2 {
+			w.alive = append(w.alive, w.spawn(addr.NodeID(i)))
+		}
+	}
+	return w
+}
+
+func (w *Barriers) spawn(node addr.NodeID) *barrierProcess {
+	p := &barrierProcess{id: uint64(1 + len(w.procs)), node: node, open: make(map[uint64]protocol.SyncInput),
+		seats: make(map[seatKey]*barrierSeat)}
+	w.procs = append(w.procs, p)
+	return p
+}
+
+// watchHome: rounds are over one after the other, none of a barrier that is
+// broken, and whoever dies with a seat breaks it.
+func (w *Barriers) watchHome(e *protocol.SyncEvent, state []byte) {
+	if e.At.Tag != addr.Root {
+		return
+	}
+	var post barrierPost
+	if err := json.Unmarshal(state, &post); err != nil {
+		panic(fmt.Sprintf("sim: the state of a barrier: %v", err))
+	}
+	was := w.posts[e.Object]
+	w.posts[e.Object] = post
+	if was.Parties == 0 {
+		*w.lives[e.Object] = barrierLife{came: make(map[uint32]uint64)}
+	}
+	if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.procs[e.Party-1]) {
+		w.lives[e.Object].loses(1)
+	}
+	if post.Parties == 0 || w.fell != nil {
+		return
+	}
+	dies := e.Action == protocol.ActHomeRecvLeave && protocol.SyncCode(e.Message.Code) == protocol.CodePartyDied
+	switch {
+	case post.Over != was.Over && post.Over != was.Over+1:
+		w.fell = violated("Rounds", "barrier %d: round %d is over after round %d", e.Object, post.Over, was.Over)
+	case was.Broken && (!post.Broken || post.Over != was.Over):
+		w.fell = violated("Broken", "barrier %d was broken: %+v", e.Object, post)
+	case dies && !post.Broken:
+		w.fell = violated("Death", "barrier %d is not broken by the death of process %d", e.Object, e.Party)
+	case e.Action == protocol.ActHomeRecvJoin && len(was.Left) > 0 && len(was.Left) == len(post.Left) && !post.Broken:
+		w.Late++
+	}
+}
+
+// Run takes so many random steps, has everybody come and then leave, and returns
+// the first property that did not hold, a *Violation.
+func (w *Barriers) Run(steps int) (err error) {
+	defer recoverViolation(&err)
+	for range steps {
+		if v := w.random(); v != nil {
+			return v
+		}
+	}
+	return w.finish()
+}
+
+func (w *Barriers) random() *Violation {
+	if links := w.busyLinks(); len(links) > 0 && w.rng.IntN(3) > 0 {
+		return w.deliver(links[w.rng.IntN(len(links))])
+	}
+	p := w.alive[w.rng.IntN(len(w.alive))]
+	key := seatKey{uint64(w.rng.IntN(w.cfg.Barriers)), uint32(w.rng.IntN(int(w.cfg.Parties)))}
+	switch x := w.rng.IntN(40); {
+	case x < 10:
+		if p.joins(key) {
+			return nil
+		}
+		v := w.join(p, key)
+		if v == nil && w.rng.IntN(16) == 0 {
+			v = w.die(p) // before it knows that it has the seat, if the home is elsewhere
+		}
+		return v
+	case x < 37:
+		if key, s := w.someSeat(p); s != nil {
+			return w.await(p, key, w.rng.IntN(6) == 0)
+		}
+	case x < 39:
+		if key, s := w.someSeat(p); s != nil && (s.broken || w.rng.IntN(4) == 0) {
+			return w.leave(p, key)
+		}
+	case w.rng.IntN(3) == 0:
+		return w.die(p)
+	}
+	return nil
+}
+
+// someSeat is one that the process has and does not leave, or nil.
+func (w *Barriers) someSeat(p *barrierProcess) (seatKey, *barrierSeat) {
+	keys := p.kept()
+	if len(keys) == 0 {
+		return seatKey{}, nil
+	}
+	key := keys[w.rng.IntN(len(keys))]
+	return key, p.seats[key]
+}
+
+// kept are the seats that it has and does not leave, in order.
+func (p *barrierProcess) kept() (keys []seatKey) {
+	for key, s := range p.seats {
+		if !s.left {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b seatKey) int {
+		return cmp.Or(cmp.Compare(a.barrier, b.barrier), cmp.Compare(a.index, b.index))
+	})
+	return keys
+}
+
+// joins says whether a Join of the process for the seat has no answer yet, or it
+// has the seat.
+func (p *barrierProcess) joins(key seatKey) bool {
+	for _, in := range p.open {
+		if in.Kind == protocol.InBarrierJoin && in.Object == key.barrier && in.Index == key.index {
+			return true
+		}
+	}
+	return p.seats[key] != nil
+}
+
+func (p *barrierProcess) waits(key seatKey) bool {
+	for _, in := range p.open {
+		if in.Kind == protocol.InBarrierWait && in.Object == key.barrier && in.Index == key.index {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Barriers) request(p *barrierProcess, key seatKey, in protocol.SyncInput) *Violation {
+	w.requests++
+	in.Party, in.Request, in.Object, in.Index = p.id, w.requests, key.barrier, key.index
+	p.open[in.Request] = in
+	return w.step(p.node, in)
+}
+
+func (w *Barriers) join(p *barrierProcess, key seatKey) *Violation {
+	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierJoin, Parties: w.cfg.Parties})
+}
+
+// await comes to the next round, or asks for the one before it again.
+func (w *Barriers) await(p *barrierProcess, key seatKey, again bool) *Violation {
+	s := p.seats[key]
+	round := s.round
+	if again && round > 1 {
+		round--
+	} else if came := w.lives[key.barrier].came; !s.broken {
+		came[key.index] = round
+	}
+	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierWait, Parties: w.cfg.Parties, Round: round})
+}
+
+func (w *Barriers) leave(p *barrierProcess, key seatKey) *Violation {
+	p.seats[key].left = true
+	l := w.lives[key.barrier]
+	l.loses(l.came[key.index] + 1)
+	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierLeave})
+}
+
+func (l *barrierLife) loses(round uint64) {
+	if l.lost == 0 || round < l.lost {
+		l.lost = round
+	}
+}
+
+// die ends a process; another one takes its place.
+func (w *Barriers) die(p *barrierProcess) *Violation {
+	w.Deaths++
+	for _, key := range p.kept() {
+		w.lives[key.barrier].loses(p.seats[key].round)
+	}
+	// What it does not know yet that it has it gives up at once.
+	for _, in := range p.open {
+		if post := w.posts[in.Object]; in.Kind == protocol.InBarrierJoin && post.has(p.id) {
+			w.lives[in.Object].loses(1)
+		}
+	}
+	clear(p.open)
+	w.alive[slices.Index(w.alive, p)] = w.spawn(p.node)
+	return w.step(p.node, protocol.SyncInput{Kind: protocol.InProcessDied, Party: p.id})
+}
+
+func (w *Barriers) watch(a protocol.Answer) *Violation {
+	p := w.procs[a.Party-1]
+	in, ok := p.open[a.Request]
+	if !ok || in.Kind != a.Kind {
+		return violated("NoLostRequest", "an answer to nothing: %+v", a)
+	}
+	delete(p.open, a.Request)
+	key := seatKey{in.Object, in.Index}
+	switch a.Kind {
+	case protocol.InBarrierJoin:
+		return w.watchJoin(p, key, a)
+	case protocol.InBarrierWait:
+		return w.watchWait(p, key, in.Round, a)
+	}
+	if a.Code != protocol.CodeOK {
+		return violated("NoLostRequest", "a leave of process %d: %v", p.id, a.Code)
+	}
+	delete(p.seats, key)
+	return nil
+}
+
+func (w *Barriers) watchJoin(p *barrierProcess, key seatKey, a protocol.Answer) *Violation {
+	if a.Code != protocol.CodeOK {
+		w.Refused++
+		return nil
+	}
+	p.seats[key] = &barrierSeat{round: 1}
+	for _, q := range w.alive {
+		if s := q.seats[key]; q != p && s != nil && !s.left {
+			return violated("Seat", "seat %+v: processes %d and %d have it", key, q.id, p.id)
+		}
+	}
+	return nil
+}
+
+func (w *Barriers) watchWait(p *barrierProcess, key seatKey, round uint64, a protocol.Answer) *Violation {
+	s, l := p.seats[key], w.lives[key.barrier]
+	switch a.Code {
+	case protocol.CodeOK:
+		if round == s.round {
+			s.round++
+			w.Passed++
+		}
+		for i := range w.cfg.Parties {
+			if l.came[i] < round {
+				return violated("Passed", "barrier %d: round %d is over, and seat %d has come to %d", key.barrier, round, i, l.came[i])
+			}
+		}
+	case protocol.CodePartyDied:
+		s.broken = true
+		w.Broken++
+		if !s.left && (l.lost == 0 || round < l.lost) {
+			return violated("Lost", "barrier %d: nobody is gone that round %d needs", key.barrier, round)
+		}
+	case protocol.CodeCanceled:
+	default:
+		return violated("Over", "a wait of process %d for round %d: %v", p.id, round, a.Code)
+	}
+	return nil
+}
+
+// finish has a party come to each seat until nobody waits, and demands that this
+// is so soon. Then everybody leaves.
+func (w *Barriers) finish() error {
+	for again := 2*int(w.cfg.Parties) + 8; ; again-- {
+		if v := w.settle(); v != nil {
+			return v
+		}
+		waits := w.whoWaits()
+		if waits == nil {
+			break
+		}
+		if again == 0 {
+			return violated("WaitEnds", "process %d waits in vain: %+v", waits.id, waits.open)
+		}
+		if v := w.everybodyComes(); v != nil {
+			return v
+		}
+	}
+	for len(w.seated()) > 0 {
+		for _, p := range w.seated() {
+			for _, key := range p.kept() {
+				if v := w.leave(p, key); v != nil {
+					return v
+				}
+			}
+		}
+		if v := w.settle(); v != nil {
+			return v
+		}
+	}
+	for _, p := range w.alive {
+		if len(p.open) > 0 {
+			return violated("NoLostRequest", "process %d has no answer: %+v", p.id, p.open)
+		}
+	}
+	return nil
+}
+
+func (w *Barriers) whoWaits() *barrierProcess {
+	for _, p := range w.alive {
+		for _, key := range p.kept() {
+			if p.waits(key) {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Barriers) seated() (all []*barrierProcess) {
+	for _, p := range w.alive {
+		if len(p.kept()) > 0 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// everybodyComes has the seats of all barriers where somebody waits taken, and
+// those who have one come to the round that is waited for; who has heard that his
+// barrier is broken leaves.
+func (w *Barriers) everybodyComes() *Violation {
+	for _, b := range slices.Sorted(maps.Keys(w.lives)) {
+		round := w.waitedFor(b)
+		for i := range w.cfg.Parties {
+			if round == 0 {
+				break
+			}
+			key := seatKey{b, i}
+			var v *Violation
+			at := slices.IndexFunc(w.alive, func(p *barrierProcess) bool { return p.seats[key] != nil })
+			switch {
+			case at < 0:
+				v = w.join(w.alive[int(i)%len(w.alive)], key)
+			case w.alive[at].seats[key].left:
+			case w.alive[at].seats[key].broken:
+				v = w.leave(w.alive[at], key)
+			case w.alive[at].seats[key].round <= round && !w.alive[at].waits(key):
+				v = w.await(w.alive[at], key, false)
+			}
+			if v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// waitedFor is the last round of a barrier that somebody waits for, or 0.
+func (w *Barriers) waitedFor(barrier uint64) (round uint64) {
+	for _, p := range w.alive {
+		for _, in := range p.open {
+			if in.Kind == protocol.InBarrierWait && in.Object == barrier {
+				round = max(round, in.Round)
+			}
+		}
+	}
+	return round
+}

@@ -1,0 +1,194 @@
+package validate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/trace"
+)
+
+// Barriers are the barriers of a run, each the object of spec/barrier/Barrier.tla
+// with all lives of its name.
+var Barriers = Kind{Name: "barriers", Spec: "TraceBarrier", Optional: true, Records: (*trace.Run).SyncEvents, Project: newBarriers}
+
+// barriers is the projection on barriers. Nodes and parties are called what they
+// are called in that on locks.
+type barriers struct {
+	locks
+	seats map[uint64]bool // that somebody has had
+}
+
+func newBarriers(run *trace.Run) (Projection, error) {
+	return &barriers{newLockNames(run), make(map[uint64]bool)}, nil
+}
+
+// Add implements Projection.
+func (p *barriers) Add(ev *trace.Event) error {
+	if ev.Kind != trace.KindAction || !ev.Barrier {
+		return nil
+	}
+	return p.add(ev, "barrier", p.shape)
+}
+
+// Constants implements Projection.
+func (p *barriers) Constants() []Constant {
+	var seats []string
+	for _, i := range slices.Sorted(maps.Keys(p.seats)) {
+		seats = append(seats, fmt.Sprint(p.number(i)))
+	}
+	all := append(p.members(), Constant{Name: "Indices", Value: "{" + strings.Join(seats, ",") + "}"},
+		Constant{Name: "MaxParties", Value: fmt.Sprint(protocol.MaxParties)},
+		Constant{Name: "MaxWaits", Value: fmt.Sprint(protocol.MaxWaits)})
+	for _, name := range []string{"Asks", "Counts", "Rounds", "Joins", "Waits", "Leaves"} {
+		all = append(all, Constant{Name: name, Value: "{}"})
+	}
+	return all
+}
+
+// shape is the event in the words of TraceBarrier.
+func (p *barriers) shape(ev *trace.Event) (string, error) {
+	var w writer
+	w.printf("[act|->%q", ev.Act)
+	m, call := ev.Sync, ev.Call
+	home := ev.At.Tag == addr.Root
+	switch {
+	case home && m != nil:
+		w.printf(",node|->%q,msg|->", nodeName(m.From))
+		w.barrierSync(m, m.From, p)
+	case home:
+		return "", fmt.Errorf("a home does nothing without a message")
+	case m != nil:
+		w.printf(",node|->%q,msg|->", nodeName(ev.At.Node))
+		w.barrierSync(m, ev.At.Node, p)
+	default:
+		w.printf(",node|->%q,party|->%q,call|->[request|->%d,index|->%d,parties|->%d,round|->%d]", nodeName(ev.At.Node),
+			p.party(ev.At.Node, call.Party), p.number(call.Request), p.number(uint64(call.Index)), p.number(uint64(call.Parties)),
+			p.number(call.Round))
+	}
+	w.WriteString(",post|->")
+	if home {
+		var s barrierState
+		if err := decodeState(ev.Post, &s); err != nil {
+			return "", err
+		}
+		w.barrier(&s, p)
+	} else {
+		var s meetingState
+		if err := decodeState(ev.Post, &s); err != nil {
+			return "", err
+		}
+		w.meeting(&s, ev.At.Node, p)
+	}
+	w.WriteByte(']')
+	return w.String(), w.err
+}
+
+// barrierState is what a home remembers of a barrier.
+type barrierState struct {
+	Parties uint64   `json:"parties"`
+	Arrived uint64   `json:"arrived"`
+	Over    uint64   `json:"over"`
+	Broken  bool     `json:"broken"`
+	Left    []uint64 `json:"left"`
+	Seats   []struct {
+		Index   uint64      `json:"index"`
+		Node    addr.NodeID `json:"node"`
+		Party   uint64      `json:"party"`
+		Arrived uint64      `json:"arrived"`
+	} `json:"seats"`
+}
+
+func (w *writer) barrier(s *barrierState, p *barriers) {
+	w.printf("[parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Parties), p.number(s.Arrived),
+		p.number(s.Over), boolean(s.Broken))
+	for i, index := range s.Left {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		w.printf("%d", p.number(index))
+	}
+	w.WriteString("},seats|->")
+	for i, x := range s.Seats {
+		p.seats[x.Index] = true
+		w.seat(i, p.number(x.Index))
+		w.printf("[party|->%q,arrived|->%d]", p.party(x.Node, x.Party), p.number(x.Arrived))
+	}
+	w.endSeats(len(s.Seats))
+}
+
+// meetingState is what a node remembers of a barrier.
+type meetingState struct {
+	Parties uint64 `json:"parties"`
+	Over    uint64 `json:"over"`
+	Broken  bool   `json:"broken"`
+	Seats   []struct {
+		Index   uint64   `json:"index"`
+		Party   uint64   `json:"party"`
+		Arrived uint64   `json:"arrived"`
+		Leaving bool     `json:"leaving"`
+		Waits   []uint64 `json:"waits"`
+	} `json:"seats"`
+}
+
+func (w *writer) meeting(s *meetingState, node addr.NodeID, p *barriers) {
+	w.printf("[parties|->%d,over|->%d,broken|->%s,seats|->", p.number(s.Parties), p.number(s.Over), boolean(s.Broken))
+	for i, x := range s.Seats {
+		w.seat(i, p.number(x.Index))
+		w.printf("[party|->%q,arrived|->%d,leaving|->%s,waits|-><<", p.party(node, x.Party), p.number(x.Arrived), boolean(x.Leaving))
+		for j, r := range x.Waits {
+			if j > 0 {
+				w.WriteByte(',')
+			}
+			w.printf("%d", p.number(r))
+		}
+		w.WriteString(">>]")
+	}
+	w.endSeats(len(s.Seats))
+}
+
+// Seats are a function from indices, the empty one if there are none.
+func (w *writer) seat(place, index int) {
+	if place == 0 {
+		w.WriteByte('(')
+	} else {
+		w.WriteString("@@")
+	}
+	w.printf("%d:>", index)
+}
+
+func (w *writer) endSeats(n int) {
+	if n == 0 {
+		w.WriteString("<<>>]")
+	} else {
+		w.WriteString(")]")
+	}
+}
+
+// barrierSync writes a message about a party of a node, or about all seats of a
+// node, with the fields that its kind has.
+func (w *writer) barrierSync(m *protocol.Sync, node addr.NodeID, p *barriers) {
+	kind := protocol.SyncKind(m.Kind)
+	w.printf("[kind|->%q", kind)
+	switch kind {
+	case protocol.SyncDone, protocol.SyncBroken:
+	case protocol.SyncArrive:
+		w.printf(",party|->%q,index|->%d", p.party(node, m.Party), p.number(uint64(m.Count)))
+	default:
+		w.printf(",party|->%q,request|->%d,index|->%d", p.party(node, m.Party), p.number(m.Request), p.number(uint64(m.Count)))
+	}
+	switch kind {
+	case protocol.SyncJoin, protocol.SyncJoined:
+		w.printf(",parties|->%d", p.number(m.Fence))
+	case protocol.SyncArrive, protocol.SyncDone:
+		w.printf(",round|->%d", p.number(m.Fence))
+	}
+	switch kind {
+	case protocol.SyncLeave, protocol.SyncJoined:
+		w.printf(",code|->%q", protocol.SyncCode(m.Code))
+	}
+	w.WriteByte(']')
+}
