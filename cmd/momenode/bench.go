@@ -67,11 +67,11 @@ Whole programs are measured by running them, on one node and on more:
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.IntVar(&f.nodes, "nodes", 2, "how `many` nodes; nodes 0 and 1 do the work, all of them the barrier")
-	flags.StringVar(&f.pattern, "case", "", "measure the cases whose name matches the `pattern`, a regular expression")
-	flags.StringVar(&f.transport, "transport", "", "what the links run on, `tcp or grpc` (default "+wire.TCP+")")
+	flags.IntVar(&f.nodes, "nodes", 2, "run `N` nodes; nodes 0 and 1 do the work, all of them the barrier")
+	flags.StringVar(&f.pattern, "case", "", "measure the cases whose name matches `PATTERN`, a regular expression")
+	flags.StringVar(&f.transport, "transport", "", "what the links run on, `TRANSPORT` tcp or grpc (default "+wire.TCP+")")
 	flags.BoolVar(&f.quick, "quick", false, "a few blocks only: to see that it runs, not to compare")
-	flags.StringVar(&f.report, "report", "", "write the table, and on what machine it was measured, to this `file` in Markdown; what is behind the table there stays")
+	flags.StringVar(&f.report, "report", "", "write the table, and on what machine it was measured, to `FILE` in Markdown; there, what follows the line "+bench.ReportEnd+" stays, or without such a line what follows the first heading \"## \"")
 	flags.BoolVar(&f.json, "json", false, "print a list in JSON")
 	return cmd
 }
@@ -151,8 +151,8 @@ func startArgs(n bench.Node, transport string) []string {
 }
 
 // openReport opens the report before anything is measured, and returns what
-// somebody has written behind the table of the last one: all from the first
-// heading on.
+// somebody has written behind the last one: all that follows its end, or, where
+// no end is marked, all from the first heading on.
 func (f *benchFlags) openReport() (file *os.File, rest []byte, err error) {
 	file, err = os.OpenFile(f.report, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -169,7 +169,9 @@ func (f *benchFlags) openReport() (file *os.File, rest []byte, err error) {
 		file.Close()
 		return nil, nil, err
 	}
-	if i := bytes.Index(text, []byte("\n## ")); i >= 0 {
+	if _, after, ok := bytes.Cut(text, []byte("\n"+bench.ReportEnd+"\n")); ok {
+		rest = after
+	} else if i := bytes.Index(text, []byte("\n## ")); i >= 0 {
 		rest = text[i:]
 	}
 	return file, rest, nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mome-dsm/mome/impl/bench"
 )
 
 func runBench(args ...string) (stdout, stderr string, err error) {
@@ -25,8 +27,8 @@ func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	report := filepath.Join(t.TempDir(), "report.md")
-	const mine = "\n## Mine\n\nNot for bench to touch.\n"
-	if err := os.WriteFile(report, []byte("# Benchmarks\n\nA report "+strings.Repeat("of long ago ", 1000)+"\n"+mine), 0o600); err != nil {
+	const mine = "\nNot for bench to touch, and before any heading.\n\n## Mine\n\nNor this.\n"
+	if err := os.WriteFile(report, []byte("# Benchmarks\n\nA report "+strings.Repeat("of long ago ", 1000)+"\n\n"+bench.ReportEnd+"\n"+mine), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, stderr, err := runBench("--quick", "--json", "--case", "^read-fault", "--report", report)
@@ -59,6 +61,28 @@ func TestBench(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestOpenReport checks what of a report stays.
+func TestOpenReport(t *testing.T) {
+	for _, c := range []struct{ text, rest string }{
+		{"", ""},
+		{"# Benchmarks\n\nold\n", ""},
+		{"# Benchmarks\n\nold\n\n## A\nmine\n", "\n## A\nmine\n"},
+		{"# Benchmarks\n\nold\n" + bench.ReportEnd + "\nmine\n\n## A\nmine\n", "mine\n\n## A\nmine\n"},
+		{"# Benchmarks\n\nold\n" + bench.ReportEnd + "\n", ""},
+		{"# Benchmarks\n\nold\n" + bench.ReportEnd, ""},
+	} {
+		path := filepath.Join(t.TempDir(), "report.md")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, rest, err := (&benchFlags{report: path}).openReport()
+		if err != nil || string(rest) != c.rest {
+			t.Errorf("%q: %v, %q stays, not %q", c.text, err, rest, c.rest)
+		}
+		file.Close()
 	}
 }
 

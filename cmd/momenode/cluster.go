@@ -40,11 +40,12 @@ func clusterCommand() *cobra.Command {
 		Short: "Run a cluster on this machine, and a program on it",
 		Long: `Cluster runs N nodes on this machine, one process each, on loopback.
 
-With PROGRAM it runs one copy of it per node, with MOME_SOCKET, MOME_RANK and
-MOME_NODES set, and ends when all copies have. Each line that they print is
-marked with the rank: standard output goes to standard output, standard error to
-standard error. Their standard input is empty. If a copy fails, the others are
-ended after --grace: they may wait for it for ever.
+With PROGRAM it runs one copy of it per node, with MOME_SOCKET, MOME_RANK,
+MOME_NODES and MOME_LOCAL (how many of the copies run on this machine: all) set,
+and ends when all copies have. Each line that they print is marked with the rank:
+standard output goes to standard output, standard error to standard error. Their
+standard input is empty. If a copy fails, the others are ended after --grace: they
+may wait for it for ever.
 
 With --trace the programs find the directory in MOME_HISTORY, so that those which
 call mome.Record leave their histories there, beside the logs of the nodes.
@@ -58,7 +59,7 @@ started by hand, and runs until ^C.
 However cluster ends, even by SIGKILL, nothing of what it started stays behind,
 but for what a program has put in a session of its own (setsid).`,
 		Example: `  momenode cluster --nodes 2 -- ./sor --rows 2048 --cols 1536
-  momenode cluster --nodes 16 --fanout 4 --transport grpc -- ./is --class A
+  momenode cluster --nodes 4 --fanout 2 --transport grpc -- ./is --class W
   momenode cluster --nodes 3           # and programs by hand in other shells`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
@@ -66,10 +67,10 @@ but for what a program has put in a session of its own (setsid).`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.SetInterspersed(false) // what follows PROGRAM is its own
-	flags.IntVar(&f.nodes, "nodes", 1, "how `many` nodes")
+	flags.IntVar(&f.nodes, "nodes", 1, "run `N` nodes")
 	f.founding.add(flags)
-	flags.StringVar(&f.directory, "dir", "", "`directory` for the sockets and the nodes' logs, which stay (default: a temporary one)")
-	flags.DurationVar(&f.grace, "grace", 5*time.Second, "how `long` the other copies may go on when one has failed, or take to end")
+	flags.StringVar(&f.directory, "dir", "", "`DIR` for the sockets and the nodes' logs, which stay (default: a temporary one)")
+	flags.DurationVar(&f.grace, "grace", 5*time.Second, "the `DURATION` that the other copies may go on when one has failed, or take to end")
 	f.tuning.add(flags)
 	flags.BoolVar(&f.json, "json", false, "without PROGRAM: print sockets and environment as one line of JSON")
 	return cmd
@@ -160,7 +161,7 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	passing := c.dir
 	if !temporary {
 		if c.store, err = os.MkdirTemp(c.dir, "store-"); err != nil {
-			return fmt.Errorf("--dir: %w", err)
+			return fmt.Errorf("--dir: %w; name a directory that this user can write to", err)
 		}
 		passing = c.store
 	}
@@ -201,7 +202,7 @@ func (c *cluster) makeDirectory() (temporary bool, err error) {
 			return false, err
 		}
 		if err := os.MkdirAll(c.dir, 0o700); err != nil {
-			return false, fmt.Errorf("--dir: %w", err)
+			return false, fmt.Errorf("--dir: %w; name a directory that this user can write to", err)
 		}
 		if c.lock, err = lockDirectory(c.dir); err != nil {
 			return false, err
@@ -225,7 +226,7 @@ func (c *cluster) makeDirectory() (temporary bool, err error) {
 func lockDirectory(dir string) (*os.File, error) {
 	file, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("--dir: %w", err)
+		return nil, fmt.Errorf("--dir: %w; name a directory that this user can write to", err)
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		file.Close()
@@ -430,6 +431,10 @@ func (c *cluster) down() error {
 // nodeGrace is how long a node may take to end.
 const nodeGrace = 10 * time.Second
 
+// envLocal names the variable that tells a program how many of its copies run on
+// this machine, and share its memory.
+const envLocal = "MOME_LOCAL"
+
 // described is what cluster prints of a node when there is no program.
 type described struct {
 	Rank    int               `json:"rank"`
@@ -443,14 +448,14 @@ func (c *cluster) describe(w io.Writer) error {
 	var all []described
 	for i, m := range c.nodes {
 		all = append(all, described{i, m.report.Address, m.socket, map[string]string{
-			mome.EnvSocket: m.socket, mome.EnvRank: strconv.Itoa(i), mome.EnvNodes: strconv.Itoa(n)}})
+			mome.EnvSocket: m.socket, mome.EnvRank: strconv.Itoa(i), mome.EnvNodes: strconv.Itoa(n), envLocal: strconv.Itoa(n)}})
 	}
 	if c.json {
 		return json.NewEncoder(w).Encode(map[string]any{"nodes": all, "directory": c.dir})
 	}
 	fmt.Fprintf(w, "A cluster of %s is up. Start one copy of a program per node, each with its environment:\n\n", plural(n, "node"))
 	for _, d := range all {
-		fmt.Fprintf(w, "  env %s=%s %s=%d %s=%d PROGRAM   # %s\n", mome.EnvSocket, d.Socket, mome.EnvRank, d.Rank, mome.EnvNodes, n, d.Address)
+		fmt.Fprintf(w, "  env %s=%s %s=%d %s=%d %s=%d PROGRAM   # %s\n", mome.EnvSocket, d.Socket, mome.EnvRank, d.Rank, mome.EnvNodes, n, envLocal, n, d.Address)
 	}
 	_, err := fmt.Fprintf(w, "\n  momenode status --socket %s\n\n^C ends it.\n", all[0].Socket)
 	return err

@@ -356,7 +356,7 @@ func TestClusterJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got.Nodes) != 2 || got.Nodes[1].Rank != 1 || got.Nodes[1].Env["MOME_SOCKET"] != got.Nodes[1].Socket ||
-		got.Nodes[1].Env["MOME_RANK"] != "1" || got.Nodes[1].Env["MOME_NODES"] != "2" || filepath.Dir(got.Nodes[0].Socket) != got.Directory {
+		got.Nodes[1].Env["MOME_RANK"] != "1" || got.Nodes[1].Env["MOME_NODES"] != "2" || got.Nodes[1].Env["MOME_LOCAL"] != "2" || filepath.Dir(got.Nodes[0].Socket) != got.Directory {
 		t.Errorf("%+v", got)
 	}
 	// Programs that are started by hand.

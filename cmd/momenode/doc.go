@@ -8,8 +8,9 @@
 //
 // Each node is a process of its own, "momenode start", and each copy of the
 // program attaches to one of them: MOME_SOCKET names its socket, MOME_RANK and
-// MOME_NODES say which copy it is of how many. Rank i is attached to node i. The
-// lines that the copies print carry their rank:
+// MOME_NODES say which copy it is of how many, MOME_LOCAL how many of them run on
+// this machine. Rank i is attached to node i. The lines that the copies print
+// carry their rank:
 //
 //	0| answer         verified
 //
@@ -42,7 +43,7 @@
 //
 // One node per machine. The first founds the cluster, for a number of nodes that
 // is fixed from then on, and decides the fan-out, the slots and the transport;
-// the others join it by the address of any node that is there.
+// the others join it by the founder's address.
 //
 //	a$ (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)   # and copy it
 //	a$ momenode start --listen 10.0.0.1:7070 --nodes 3 --token-file /etc/mome/token
@@ -73,8 +74,12 @@
 // memory, locks and barriers go on; to create, remove or find a segment is an
 // error that says why.
 //
-// Programs find their node by MOME_SOCKET, and so do status and segment. The
-// default of all is /run/mome/mome.sock. Root and the node's user may attach.
+// Programs find their node by MOME_SOCKET, and so do status and segment, whose
+// default is /run/mome/mome.sock. Root and the node's user may attach. A program is
+// started on every machine; its rank is the number of its node, of as many as there
+// are nodes, unless MOME_RANK and MOME_NODES say something else:
+//
+//	a$ MOME_SOCKET=/run/mome/mome.sock ./app
 //
 // A unit for systemd:
 //
@@ -89,8 +94,9 @@
 // A node that gets SIGTERM or SIGINT leaves in order: if no program is running,
 // the other nodes end with it, with status 0. A node that is lost, or that is
 // stopped while programs run, ends the run on all nodes: programs are told, and
-// killed if they do not end; each node says why in one line and ends with status
-// 1. A link may be away for --repair before its node counts as lost.
+// killed if they do not end; each of the other nodes says why in one line and ends
+// with status 1, and the one that was stopped, as it was asked to, with status 0. A
+// link may be away for --repair before its node counts as lost.
 //
 // # What to look at
 //

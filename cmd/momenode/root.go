@@ -1,13 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // commands makes the subcommands, in the order of the help.
@@ -23,8 +24,26 @@ var commands = []func() *cobra.Command{
 	keeperCommand,
 }
 
-// parsing is what strconv says of itself in an error of a flag.
-var parsing = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": |time: `)
+// domains are what the values of flags can be, by their types.
+var domains = map[string]string{
+	"int":       "a whole number",
+	"uint32":    "a whole number from 0 to 4294967295",
+	"uintSlice": "whole numbers from 0 on, with commas between",
+	"duration":  "a time with its unit, such as 500us, 20ms or 3s",
+	"bool":      "true or false",
+}
+
+// flagError is an error of a flag, with what its value can be.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		flag := invalid.GetFlag()
+		if domain, ok := domains[flag.Value.Type()]; ok {
+			return badUsage("--%s %q: give %s", flag.Name, invalid.GetValue(), domain)
+		}
+	}
+	return usageError{err}
+}
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -46,7 +65,7 @@ Begin with "momenode doctor", then "momenode cluster --nodes 2 -- PROGRAM".`,
 	}
 	root.SetVersionTemplate("momenode {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return badUsage("%s", parsing.ReplaceAllString(err.Error(), ""))
+		return flagError(err)
 	})
 	// The order of the list, which is that of use.
 	cobra.EnableCommandSorting = false

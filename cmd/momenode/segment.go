@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -84,7 +85,7 @@ until it is used.`,
 			})
 		},
 	}
-	create.Flags().StringVar(&f.home, "home", "spread", "where pages have their homes: `spread or block`; spread deals them out to the nodes, block gives each node one run of pages")
+	create.Flags().StringVar(&f.home, "home", "spread", "where pages have their homes, `POLICY` spread or block; spread deals them out to the nodes, block gives each node one run of pages")
 	remove := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a segment and what is in it",
@@ -93,6 +94,9 @@ then on get SIGBUS.`,
 		Example: "  momenode segment remove table",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkName(args[0]); err != nil {
+				return err
+			}
 			return f.with(cmd, func(ctx context.Context, c *client.Client, out io.Writer) error {
 				_, _, err := c.Call(ctx, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: args[0]}}})
 				if err != nil {
@@ -145,6 +149,9 @@ func (f *segmentFlags) with(cmd *cobra.Command, do func(context.Context, *client
 
 // create checks what the node would, where the command line knows the words.
 func (f *segmentFlags) create(name, size string) (*attachpb.Request, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	bytes, err := parseSize(size)
 	if err != nil {
 		return nil, err
@@ -159,6 +166,16 @@ func (f *segmentFlags) create(name, size string) (*attachpb.Request, error) {
 		return nil, badUsage("--home %q: it is spread or block", f.home)
 	}
 	return &attachpb.Request{Body: &attachpb.Request_Create{Create: &attachpb.Create{Name: name, Size: bytes, Attributes: attrs}}}, nil
+}
+
+var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
+
+// checkName wants a name that a segment can have.
+func checkName(name string) error {
+	if !segmentName.MatchString(name) {
+		return badUsage("segment name %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _", name)
+	}
+	return nil
 }
 
 // parseSize reads a size of a segment, such as 64MiB.
@@ -179,7 +196,11 @@ var spaceSize = big.NewInt(addr.Space)
 
 // segmentError says what to do where the node's words do not.
 func segmentError(err error, name string) error {
+	var failed *client.Error
 	switch {
+	case errors.Is(err, client.ErrInternal) && errors.As(err, &failed) && failed.Message != "":
+		// The node is well: it could not do this one thing.
+		return errors.New(failed.Message)
 	case errors.Is(err, client.ErrExists):
 		return fmt.Errorf("segment %q exists already; remove it first, or take another name", name)
 	case errors.Is(err, client.ErrNotFound):
@@ -197,6 +218,26 @@ func newSegmentInfo(s *attachpb.Segment) segmentInfo {
 		Home:     enumName(a.GetHome().String(), "HOME_"),
 		Replicas: max(a.GetReplicas(), 1),
 	}
+}
+
+// sizeText is a size to a tenth of its unit, never rounded up to the next whole
+// one: 16 TiB is the whole space.
+func sizeText(bytes uint64) string {
+	text := humanize.IBytes(bytes)
+	if bytes < 10<<10 {
+		return text
+	}
+	unit, name := uint64(1)<<10, "KiB"
+	for _, next := range []string{"MiB", "GiB", "TiB"} {
+		if bytes>>10 < unit {
+			break
+		}
+		unit, name = unit<<10, next
+	}
+	if whole := bytes / unit; bytes%unit != 0 {
+		return fmt.Sprintf("%d.%d %s", whole, min(9, (bytes%unit*20/unit+1)/2), name)
+	}
+	return text
 }
 
 // enumName is the name of a value as people write it.
@@ -236,7 +277,7 @@ func (f *segmentFlags) print(w io.Writer, list []segmentInfo, one bool) error {
 	out := &errorWriter{w: w}
 	var rows [][]any
 	for _, s := range list {
-		rows = append(rows, []any{s.Name, humanize.IBytes(s.Size), count(s.Pages), fmt.Sprintf("%#x", s.Address), s.Generation, s.Model, s.Home})
+		rows = append(rows, []any{s.Name, sizeText(s.Size), count(s.Pages), fmt.Sprintf("%#x", s.Address), s.Generation, s.Model, s.Home})
 	}
 	table.Print(out, "", []string{"segment ", "size", "pages", "address ", "generation", "model ", "home "}, rows)
 	return out.err

@@ -35,7 +35,7 @@ import (
 )
 
 // defaultSocket is where a node has its socket unless told otherwise.
-const defaultSocket = "/run/mome/mome.sock"
+const defaultSocket = mome.DefaultSocket
 
 // maxSocketPath is the longest path that the kernel binds a socket to.
 const maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
@@ -53,7 +53,7 @@ func socketPath(flag string) string {
 }
 
 func addSocketFlag(flags *pflag.FlagSet, socket *string) {
-	flags.StringVar(socket, "socket", "", "`path` of the node's socket (default $MOME_SOCKET, or "+defaultSocket+")")
+	flags.StringVar(socket, "socket", "", "`PATH` of the node's socket (default $MOME_SOCKET, or "+defaultSocket+")")
 }
 
 // founding are the flags that the node which founds a cluster decides for all.
@@ -65,9 +65,9 @@ type founding struct {
 var foundingNames = []string{"nodes", "fanout", "slots", "transport"}
 
 func (f *founding) add(flags *pflag.FlagSet) {
-	flags.IntVar(&f.fanout, "fanout", 0, fmt.Sprintf("most `children` of one manager, 2 to %d (default %[1]d)", protocol.MaxFanout))
-	flags.IntVar(&f.slots, "slots", 0, "`shares` of the pages, each of which has a home node (default 1024, or one per node if there are more)")
-	flags.StringVar(&f.transport, "transport", "", "what the links run on, `tcp or grpc` (default "+wire.TCP+")")
+	flags.IntVar(&f.fanout, "fanout", 0, fmt.Sprintf("most children of one manager, `N` from 2 to %d (default %[1]d)", protocol.MaxFanout))
+	flags.IntVar(&f.slots, "slots", 0, "cut the pages in `N` shares, each of which has a home node (default 1024, or one per node if there are more)")
+	flags.StringVar(&f.transport, "transport", "", "what the links run on, `TRANSPORT` tcp or grpc (default "+wire.TCP+")")
 }
 
 func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
@@ -95,12 +95,12 @@ type tuning struct {
 }
 
 func (t *tuning) add(flags *pflag.FlagSet) {
-	flags.DurationVar(&t.residence, "residence", node.DefaultResidence, "how `long` a page stays at least with the node that was granted it; 0: not at all")
-	flags.DurationVar(&t.repair, "repair", 3*time.Second, "how `long` a link may be away before its node is given up")
-	flags.StringVar(&t.memory, "memory", "", "`size` of the memory for pages, such as 8GiB, beyond which a node gives pages up (default: no limit)")
+	flags.DurationVar(&t.residence, "residence", node.DefaultResidence, "the `DURATION` that a page stays at least with the node that was granted it, up to 1s; 0: not at all")
+	flags.DurationVar(&t.repair, "repair", 3*time.Second, "the `DURATION` that a link may be away before its node is given up, 100ms or more")
+	flags.StringVar(&t.memory, "memory", "", "`SIZE` of the memory for pages, such as 8GiB, beyond which a node gives pages up (default: no limit)")
 	flags.BoolVar(&t.noReadAhead, "no-read-ahead", false, "fetch no page that nobody has asked for")
-	flags.StringVar(&t.trace, "trace", "", "record every step of the protocol below this `directory`")
-	flags.StringVar(&t.logLevel, "log-level", "info", "the least `level` that is logged: debug, info, warn or error")
+	flags.StringVar(&t.trace, "trace", "", "record every step of the protocol below this directory, `DIR`")
+	flags.StringVar(&t.logLevel, "log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")
 }
 
 func (t *tuning) level() (level slog.Level, err error) {
@@ -113,10 +113,10 @@ func (t *tuning) level() (level slog.Level, err error) {
 
 func (t *tuning) check() error {
 	switch {
-	case t.residence < 0:
-		return badUsage("--residence %v: it cannot be negative", t.residence)
-	case t.repair <= 0:
-		return badUsage("--repair %v: it must be longer than nothing", t.repair)
+	case t.residence < 0 || t.residence > mostResidence:
+		return badUsage("--residence %v: a page stays 0 to %v: whoever else wants it waits so long", t.residence, mostResidence)
+	case t.repair < leastRepair:
+		return badUsage("--repair %v: a link is repaired in %v or more", t.repair, leastRepair)
 	}
 	if _, err := t.limit(); err != nil {
 		return err
@@ -139,6 +139,13 @@ func (t *tuning) limit() (int64, error) {
 	}
 	return size.Int64(), nil
 }
+
+// mostResidence is more than what any pattern of sharing is served by: each
+// exchange of a page takes so long.
+const mostResidence = time.Second
+
+// leastRepair is a time in which busy machines on one network make a connection.
+const leastRepair = 100 * time.Millisecond
 
 // leastMemory is less than which no program gets on with.
 const leastMemory = 1 << 20
@@ -163,8 +170,8 @@ func startCommand() *cobra.Command {
 		Short: "Run one node of a cluster in the foreground",
 		Long: `Start runs one node until SIGINT or SIGTERM. The first node founds the cluster and
 decides how many nodes it has; the others --join it. The cluster works when the
-last of them is there. When a node is lost, the run is over: every node says so
-and ends with status 1. Start them all again for another run.
+last of them is there. When a node is lost, the run is over: every other node says
+so and ends with status 1. Start them all again for another run.
 
 With --etcd, nobody joins anybody: all nodes have the same command line but for
 their addresses, and whichever comes first founds the cluster, or founds it again
@@ -190,16 +197,16 @@ The log goes to standard error.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` of the node's port; port 0 takes a free one")
-	flags.StringVar(&f.advertise, "advertise", "", "`address` at which the other nodes find this one, if it is another")
-	flags.StringVar(&f.join, "join", "", "`address` of the node that founded the cluster (default: found one)")
-	flags.StringSliceVar(&f.etcd, "etcd", nil, "`URLs` of an external etcd for the cluster's configuration, with commas between")
-	flags.StringVar(&f.cluster, "cluster", coord.DefaultName, "`name` of the cluster, the same at all its nodes; in an etcd its keys are below "+coord.PrefixOf("NAME"))
-	flags.IntVar(&f.nodes, "nodes", 1, "how `many` nodes the cluster has")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`ADDR` of the node's port, HOST:PORT; port 0 takes a free one")
+	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` at which the other nodes find this one, if it is another")
+	flags.StringVar(&f.join, "join", "", "`ADDR` of the node that founded the cluster (default: found one)")
+	flags.StringSliceVar(&f.etcd, "etcd", nil, "`URLS` of an external etcd for the cluster's configuration, with commas between")
+	flags.StringVar(&f.cluster, "cluster", coord.DefaultName, "`NAME` of the cluster, the same at all its nodes; in an etcd its keys are below "+coord.PrefixOf("NAME"))
+	flags.IntVar(&f.nodes, "nodes", 1, "the cluster has `N` nodes")
 	f.founding.add(flags)
 	addSocketFlag(flags, &f.socket)
-	flags.StringVar(&f.directory, "dir", "", "`directory` of the founder's configuration store, whose content is replaced (default: a temporary one)")
-	flags.StringVar(&f.tokenFile, "token-file", "", "`file` with the cluster's token, readable by its owner only")
+	flags.StringVar(&f.directory, "dir", "", "`DIR` of the founder's configuration store, whose content is replaced (default: a temporary one)")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the cluster's token, readable by its owner only")
 	f.tuning.add(flags)
 	flags.BoolVar(&f.json, "json", false, "print a line of JSON when the node has joined, when it is ready, and if it fails")
 	flags.IntVar(&f.readyFd, "ready-fd", 0, "descriptor that takes reports, one line of JSON each")
@@ -240,8 +247,8 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 		}
 	}
 	for name, value := range map[string]string{"listen": f.listen, "advertise": f.advertise, "join": f.join} {
-		if value != "" && !strings.Contains(value, ":") {
-			return none, badUsage("--%s %s: write HOST:PORT", name, value)
+		if err := checkAddress(name, value); err != nil {
+			return none, err
 		}
 	}
 	level, err := f.level()
@@ -275,11 +282,30 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	return cfg, nil
 }
 
+// checkAddress wants an address to be HOST:PORT, or not given.
+func checkAddress(name, value string) error {
+	if value == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return badUsage("--%s %s: write HOST:PORT", name, value)
+	}
+	number, err := net.LookupPort("tcp", port)
+	switch {
+	case err != nil:
+		return badUsage("--%s %s: %q is not a port: give a number up to 65535", name, value, port)
+	case name == "join" && number == 0:
+		return badUsage("--join %s: give the port that the founder listens on", value)
+	}
+	return nil
+}
+
 // readToken reads the secret in a file, which nobody but its owner may read.
 func readToken(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("token file: %w", err)
+		return nil, fmt.Errorf("--token-file: %w; name the file with the cluster's token, a copy of which each machine has", err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
@@ -333,9 +359,12 @@ func prepareSocket(socket string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("socket %s: there is a file, and not a socket; remove it, or name another path with --socket", socket)
 	}
-	if probe, err := net.Dial("unix", node.ControlSocket(socket)); err == nil {
-		probe.Close()
-		return fmt.Errorf("socket %s: another node listens on it; stop that, or name another path with --socket", socket)
+	// One that waits for its cluster has the first of them already.
+	for path, network := range map[string]string{socket: "unixpacket", node.ControlSocket(socket): "unix"} {
+		if probe, err := net.Dial(network, path); err == nil {
+			probe.Close()
+			return fmt.Errorf("socket %s: another node listens on it; stop that, or name another path with --socket", socket)
+		}
 	}
 	return nil
 }
@@ -423,7 +452,12 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 
 // explainStart adds the remedy where only the command line knows it.
 func explainStart(err error, cfg node.Config) error {
+	var path *fs.PathError
 	switch {
+	case errors.Is(err, coord.ErrComplete):
+		return fmt.Errorf("cannot join the cluster at %s: it has all its nodes already; found one for more (--nodes N), or --join another", founder(cfg))
+	case cfg.Directory != "" && errors.As(err, &path) && within(path.Path, cfg.Directory):
+		return fmt.Errorf("--dir %s: %w; name a directory that this user can write to", cfg.Directory, err)
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("%w; another process has the port: choose another --listen", err)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
@@ -434,4 +468,18 @@ func explainStart(err error, cfg node.Config) error {
 		return fmt.Errorf("%w; --listen is HOST:PORT, HOST an address of this machine, PORT a number", err)
 	}
 	return err
+}
+
+// founder is where a node looks for its cluster.
+func founder(cfg node.Config) string {
+	if cfg.Join != "" {
+		return cfg.Join
+	}
+	return strings.Join(cfg.Store, ",")
+}
+
+// within says whether a path is a directory, or below it, or on the way to it.
+func within(path, dir string) bool {
+	path, dir = filepath.Clean(path), filepath.Clean(dir)
+	return path == dir || strings.HasPrefix(path, dir+"/") || strings.HasPrefix(dir, path+"/")
 }

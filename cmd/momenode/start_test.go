@@ -161,7 +161,22 @@ func TestSocketInUse(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	startNode(t, "--socket", socket).ready()
 	status, _, stderr := run(t, "start", "--socket", socket)
-	failure(t, status, stderr, 1, socket, "another node listens")
+	failure(t, status, stderr, 1, socket, "another node listens", "stop that", "--socket")
+	// Of a cluster that is not complete, too.
+	waiting := filepath.Join(t.TempDir(), "s")
+	startNode(t, "--nodes", "2", "--socket", waiting).await(stateJoined)
+	status, _, stderr = run(t, "start", "--socket", waiting)
+	failure(t, status, stderr, 1, waiting, "another node listens", "stop that", "--socket")
+}
+
+func TestOneTooMany(t *testing.T) {
+	needNode(t)
+	founder := startNode(t, "--socket", filepath.Join(t.TempDir(), "s")).ready()
+	status, _, stderr := run(t, "start", "--join", founder.Address, "--socket", filepath.Join(t.TempDir(), "s"))
+	failure(t, status, stderr, 1, "cannot join the cluster at "+founder.Address+":", "all its nodes already", "--nodes N")
+	if own := ownLines(stderr); len(own) != 1 || strings.Count(own[0], "cluster") != 1 || strings.Count(own[0], "127.0.0.1:") != 1 {
+		t.Errorf("%q names more than the cluster, once", own)
+	}
 }
 
 func TestTokens(t *testing.T) {
@@ -182,7 +197,7 @@ func TestTokens(t *testing.T) {
 	second.ready()
 	founder.ready()
 	status, _, stderr := run(t, "start", "--join", address, "--token-file", filepath.Join(dir, "right"), "--socket", filepath.Join(dir, "2"))
-	failure(t, status, stderr, 1, "cluster is complete")
+	failure(t, status, stderr, 1, "all its nodes already")
 }
 
 // TestEnvironmentSocket: MOME_SOCKET names the node of all commands.

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
@@ -31,6 +32,9 @@ import (
 
 // statusTime bounds how long the status of a cluster may take.
 const statusTime = 10 * time.Second
+
+// answerTime is how long the node that is asked waits for each of the others.
+const answerTime = 2 * time.Second
 
 type statusFlags struct {
 	socket  string
@@ -86,7 +90,7 @@ func (f *statusFlags) run(ctx context.Context, out io.Writer) error {
 	}
 	for _, n := range s.Nodes {
 		if n.Error != "" {
-			return fmt.Errorf("node %d at %s does not answer: %s", n.Node, n.Address, n.Error)
+			return errors.New(n.silence())
 		}
 	}
 	return nil
@@ -244,6 +248,18 @@ func newClusterStatus(c *controlpb.ClusterStatus) *clusterStatus {
 	return s
 }
 
+// silence says why there is nothing of a node but its address.
+func (n *nodeStatus) silence() string {
+	if strings.Contains(n.Error, codes.DeadlineExceeded.String()) {
+		return fmt.Sprintf("node %d at %s does not answer within %v", n.Node, n.Address, answerTime)
+	}
+	_, words, ok := strings.Cut(n.Error, " desc = ") // of an error of gRPC
+	if !ok {
+		words = n.Error
+	}
+	return fmt.Sprintf("node %d at %s does not answer: %s", n.Node, n.Address, words)
+}
+
 // keepHottest leaves the first k of the hottest pages of each segment.
 func (s *clusterStatus) keepHottest(k int) {
 	keep := func(segments []segmentStatus) {
@@ -354,7 +370,7 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 	var rows [][]any
 	for _, n := range s.Nodes {
 		if n.Error != "" {
-			rows = append(rows, []any{n.Node, n.Address, "", "", "", "", "", "", "does not answer: " + n.Error})
+			rows = append(rows, []any{n.Node, n.Address, "", "", "", "", "", "", ""})
 			continue
 		}
 		per := ""
@@ -365,6 +381,11 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 			pageMemory(n.Memory), count(n.Memory.Held), count(n.Memory.Managed), humanize.IBytes(n.Memory.Heap), per, strings.Join(n.Applications, ", ")})
 	}
 	table.Print(out, "Nodes", []string{"node", "address ", "up", "memory", "pages held", "managed", "live heap", "per held page", "applications "}, rows)
+	for _, n := range s.Nodes {
+		if n.Error != "" {
+			fmt.Fprintln(out, n.silence())
+		}
+	}
 
 	printSegments(out, fmt.Sprintf("Segments, sums over %s", plural(s.Joined, "node")), s.Segments)
 	rows = nil
@@ -424,7 +445,7 @@ func printSegments(out io.Writer, title string, list []segmentStatus) {
 	}
 	var rows [][]any
 	for _, g := range list {
-		rows = append(rows, []any{g.Name, humanize.IBytes(g.Pages << addr.PageShift), g.Home, g.Mappings, count(g.ReadFaults), count(g.WriteFaults),
+		rows = append(rows, []any{g.Name, sizeText(g.Pages << addr.PageShift), g.Home, g.Mappings, count(g.ReadFaults), count(g.WriteFaults),
 			count(g.Upgrades), count(g.Recalls), count(g.Downgrades), count(g.PagesIn), count(g.PagesOut),
 			humanize.IBytes(g.BytesIn), humanize.IBytes(g.BytesOut), count(g.Prefetched)})
 	}

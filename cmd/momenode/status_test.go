@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
 )
 
 // sharing is a cluster on which programs have shared a page and stay.
@@ -135,10 +138,46 @@ func TestStatusOfSilentNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, stdout, stderr := run(t, "status", "--json", "--socket", nodes[0].last.Socket)
-	failure(t, status, stderr, 1, "node 1 at "+nodes[1].last.Address+" does not answer")
+	failure(t, status, stderr, 1, "node 1 at "+nodes[1].last.Address+" does not answer within 2s")
 	var s clusterStatus
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil || len(s.Nodes) != 2 || s.Nodes[0].Error != "" || s.Nodes[1].Error == "" {
 		t.Errorf("%v: %+v", err, s)
+	}
+	status, stdout, stderr = run(t, "status", "--socket", nodes[0].last.Socket)
+	failure(t, status, stderr, 1, "does not answer within 2s")
+	if !strings.Contains(stdout, "\nnode 1 at "+nodes[1].last.Address+" does not answer within 2s\n") || strings.Contains(stdout, "rpc error") {
+		t.Errorf("a line of its own is missing in\n%s", stdout)
+	}
+}
+
+func TestSilence(t *testing.T) {
+	for from, want := range map[string]string{
+		"rpc error: code = DeadlineExceeded desc = context deadline exceeded":     "within 2s",
+		`rpc error: code = Unavailable desc = connection error: desc = "refused"`: `: connection error: desc = "refused"`,
+		"no such host": ": no such host",
+	} {
+		n := nodeStatus{Node: 3, Address: "10.0.0.4:7070", Error: from}
+		if got := n.silence(); !strings.HasPrefix(got, "node 3 at 10.0.0.4:7070 does not answer") || !strings.HasSuffix(got, want) {
+			t.Errorf("%q: %q", from, got)
+		}
+	}
+}
+
+func TestSizeText(t *testing.T) {
+	for size, want := range map[uint64]string{
+		4096: "4.0 KiB", 12288: "12 KiB", 14336: "14 KiB", 14848: "14.5 KiB", 1 << 20: "1.0 MiB", 3 << 19: "1.5 MiB", 64 << 20: "64 MiB",
+		1<<44 - 4096: "15.9 TiB", 366211 << 12: "1.4 GiB", 1 << 44: "16 TiB", 1<<40 - 1: "1023.9 GiB",
+	} {
+		if got := sizeText(size); got != want {
+			t.Errorf("%d: %q, not %q", size, got, want)
+		}
+	}
+}
+
+func TestSegmentError(t *testing.T) {
+	failed := &client.Error{Code: attachpb.Code_CODE_INTERNAL, Message: "create segment x: configuration store unavailable; check that it runs"}
+	if got := segmentError(fmt.Errorf("%w", failed), "x"); got.Error() != failed.Message {
+		t.Errorf("what a node could not do is %q", got)
 	}
 }
 
@@ -163,7 +202,7 @@ func TestSegments(t *testing.T) {
 	status, _, stderr = run(t, at(1, "create", "b", "16TiB")...)
 	failure(t, status, stderr, 1, "no room in the global space", "remove segments")
 	status, _, stderr = run(t, at(1, "create", "no/slash", "1")...)
-	failure(t, status, stderr, 1, "no/slash", "letters, digits")
+	failure(t, status, stderr, 2, "no/slash", "letters, digits")
 	status, stdout, stderr = run(t, at(1, "create", "b", "1.5GB")...)
 	if status != 0 || !strings.Contains(stdout, "1.4 GiB") || !strings.Contains(stdout, "spread") {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)

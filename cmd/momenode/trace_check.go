@@ -61,9 +61,9 @@ compared. A history that is truncated or damaged is an error, and not judged.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.picture, "picture", "violation.html", "where the picture of a violation goes, a `file`; empty for none")
-	flags.IntVar(&f.limits.Operations, "search", linearizability.MaxWindow, "search words with up to `n` operations")
-	flags.DurationVar(&f.limits.Time, "search-time", 10*time.Second, "search no longer than this `time` for each word")
+	flags.StringVar(&f.picture, "picture", "violation.html", "`FILE` for the picture of a violation; empty for none")
+	flags.IntVar(&f.limits.Operations, "search", linearizability.MaxWindow, "search words with up to `N` operations")
+	flags.DurationVar(&f.limits.Time, "search-time", 10*time.Second, "search no longer than this `DURATION` for each word")
 	return cmd
 }
 
@@ -152,7 +152,7 @@ func histories(args []string) ([]string, error) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w; name a history, or the directory that \"momenode cluster --trace DIR\" has recorded to", err)
 		}
 		if !info.IsDir() {
 			paths = append(paths, arg)

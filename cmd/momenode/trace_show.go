@@ -51,7 +51,8 @@ shows without a network. Each manager is a line from top to bottom, each event a
 point, each message an arrow. A click on a point shows the message and the state,
 and leaves only what the same fault has caused.
 
-Where a log is truncated, what comes before its end is shown; the status is 1.`,
+Where a log is truncated, what comes before its end is shown; the status is 1, and
+so it is when nothing matches.`,
 		Example: `  momenode trace show run --page 0 | less -S
   momenode trace show run --clock 100:200 --node 2
   momenode trace show run --lock queue
@@ -62,15 +63,18 @@ Where a log is truncated, what comes before its end is shown; the status is 1.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.UintSliceVar(&f.pages, "page", nil, "only these `pages` of the global space")
-	flags.StringSliceVar(&f.locks, "lock", nil, "only the locks of these `names`")
-	flags.StringSliceVar(&f.barriers, "barrier", nil, "only the barriers of these `names`")
+	flags.UintSliceVar(&f.pages, "page", nil, "only these `PAGES` of the global space, with commas between")
+	flags.StringSliceVar(&f.locks, "lock", nil, "only the locks of these `NAMES`")
+	flags.StringSliceVar(&f.barriers, "barrier", nil, "only the barriers of these `NAMES`")
 	flags.BoolVar(&f.allLocks, "locks", false, "all locks and barriers, instead of pages")
-	flags.UintSliceVar(&f.nodes, "node", nil, "only the managers of these `nodes`")
+	flags.UintSliceVar(&f.nodes, "node", nil, "only the managers of these `NODES`")
 	flags.StringVar(&f.clock, "clock", "", "only what happened at Lamport clocks `A:B`; either may be missing")
 	flags.StringVar(&f.time, "time", "", "only what happened in the time `A:B` since the run began, for instance 1.5s:2s")
 	flags.BoolVar(&f.all, "all", false, "show inputs, outputs, contents, steps on frames and configurations too")
-	flags.StringVar(&f.html, "html", "", "write a space-time diagram to this `file`")
+	for _, name := range []string{"page", "node"} {
+		flags.Lookup(name).DefValue = "" // none is no list to show
+	}
+	flags.StringVar(&f.html, "html", "", "write a space-time diagram to this `FILE`")
 	return cmd
 }
 
@@ -149,10 +153,19 @@ func (f *traceShowFlags) run(out io.Writer, dir string) error {
 	if *f.json {
 		err = showJSON(lines, run, filter)
 	} else {
-		_, err = show.Text(lines, run, filter)
+		var n int
+		if n, err = show.Text(lines, run, filter); err == nil && n == 0 {
+			err = errNothingMatches
+		}
+	}
+	if errors.Is(err, errNothingMatches) {
+		return err // and no head of a table without lines
 	}
 	return errors.Join(lines.Flush(), err)
 }
+
+// errNothingMatches says that a filter leaves nothing.
+var errNothingMatches = errors.New("nothing matches: the run has no such event; leave out some of --page, --lock, --barrier, --locks, --node, --clock and --time")
 
 // shownEvent is the JSON of an event, one a line.
 type shownEvent struct {
@@ -171,10 +184,12 @@ type shownEvent struct {
 func showJSON(out io.Writer, run *trace.Run, filter show.Filter) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
+	n := 0
 	for e, err := range show.Events(run, filter) {
 		if err != nil {
 			return err
 		}
+		n++
 		line := shownEvent{Clock: e.Lamport, Milliseconds: float64(e.Age.Microseconds()) / 1000, Manager: e.At.String(),
 			Action: e.Name, Message: e.Words, State: e.State, Post: e.Post, Log: e.Where}
 		switch {
@@ -188,6 +203,9 @@ func showJSON(out io.Writer, run *trace.Run, filter show.Filter) error {
 			return err
 		}
 	}
+	if n == 0 {
+		return errNothingMatches
+	}
 	return nil
 }
 
@@ -198,9 +216,12 @@ func (f *traceShowFlags) draw(out io.Writer, run *trace.Run, filter show.Filter)
 	if errors.Is(failed, show.ErrTooMany) {
 		return fmt.Errorf("%w, with --page, --node, --clock or --time", failed)
 	}
+	if failed == nil && len(d.Events) == 0 {
+		return errNothingMatches
+	}
 	file, err := os.Create(f.html)
 	if err != nil {
-		return fmt.Errorf("--html: %w", err)
+		return fmt.Errorf("--html: %w; name another file", err)
 	}
 	if err := errors.Join(d.Write(file), file.Close()); err != nil {
 		return fmt.Errorf("--html: %w", err)

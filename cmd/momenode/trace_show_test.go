@@ -57,8 +57,12 @@ func TestTraceShow(t *testing.T) {
 	if n := len(whole("--all")); n <= len(text) {
 		t.Errorf("%d lines with --all, %d without", n, len(text))
 	}
-	if n := len(whole("--time", "1h:")); n != 1 {
-		t.Errorf("%d lines of an hour later", n)
+	for _, args := range [][]string{{"--time", "1h:"}, {"--node", "7"}, {"--page", "99999999"}, {"--lock", "nope"}, {"--node", "7", "--json"}, {"--node", "7", "--html", file}} {
+		status, stdout, stderr := run(t, append([]string{"trace", "show", dir}, args...)...)
+		failure(t, status, stderr, 1, "nothing matches", "--node")
+		if stdout != "" {
+			t.Errorf("%v: %s", args, stdout)
+		}
 	}
 	said := whole("--html", file)
 	html, err := os.ReadFile(file)
@@ -80,15 +84,16 @@ func TestTraceShow(t *testing.T) {
 	if n := strings.Count(stdout, "AcquireLock"); status != 0 || stderr != "" || n < 10 {
 		t.Errorf("status %d, %d acquires: %s", status, n, stderr)
 	}
-	if status, stdout, _ = run(t, "trace", "show", locks, "--lock", "none of them"); status != 0 || strings.Contains(stdout, "Acquire") {
-		t.Errorf("a lock that nobody has: status %d: %s", status, stdout)
-	}
+	status, _, stderr = run(t, "trace", "show", locks, "--lock", "none of them")
+	failure(t, status, stderr, 1, "nothing matches", "--lock")
 
 	status, stdout, stderr = run(t, "trace", "show", simulatedRun(t, 16000), "--html", file)
 	failure(t, status, stderr, 1, "too many events", "--page", "has")
 	if stdout != "" {
 		t.Errorf("standard output: %q", stdout)
 	}
+	status, _, stderr = run(t, "trace", "show", dir, "--html", filepath.Join(t.TempDir(), "no", "x.html"))
+	failure(t, status, stderr, 1, "--html", "no such file", "name another file")
 	log := filepath.Join(dir, "node00003-i1-s000.ndjson")
 	if err := os.Truncate(log, 20000); err != nil {
 		t.Fatal(err)

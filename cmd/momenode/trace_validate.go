@@ -68,13 +68,16 @@ With --json there is one object for each kind of thing that is followed.`,
   momenode trace validate /tmp/run`,
 		Args: exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Workers < 1 {
+				return badUsage("--workers %d: TLC needs 1 thread or more", o.Workers)
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			return validateRun(ctx, cmd.OutOrStdout(), args[0], o, *asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&o.Keep, "keep", "", "leave the TLA+ modules and TLC's output in this `folder`")
-	cmd.Flags().IntVar(&o.Workers, "workers", 2, "threads of TLC")
+	cmd.Flags().StringVar(&o.Keep, "keep", "", "leave the TLA+ modules and TLC's output in this directory, `DIR`")
+	cmd.Flags().IntVar(&o.Workers, "workers", 2, "run TLC with `N` threads")
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestBadCommandLines(t *testing.T) {
@@ -32,7 +35,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"--bogus", 2, []string{"unknown flag: --bogus"}},
 		{"segment bogus", 2, []string{`no command "bogus"`, "momenode segment --help"}},
 		{"cluster --bogus", 2, []string{"--bogus", "momenode cluster --help"}},
-		{"cluster --nodes x", 2, []string{`invalid argument "x" for "--nodes"`}},
+		{"cluster --nodes x", 2, []string{`--nodes "x": give a whole number`}},
 		{"cluster --nodes 0", 2, []string{"--nodes 0", "1 to 65536"}},
 		{"cluster --nodes 2000", 2, []string{"--nodes 2000", "1024"}},
 		{"cluster --fanout 1 -- true", 2, []string{"--fanout 1"}},
@@ -40,16 +43,20 @@ func TestBadCommandLines(t *testing.T) {
 		{"cluster --slots 99999999999 -- true", 2, []string{"--slots 99999999999", "1048576"}},
 		{"cluster --transport udp -- true", 2, []string{`"udp"`, `"tcp" or "grpc"`}},
 		{"cluster --residence -1s -- true", 2, []string{"--residence -1s"}},
+		{"cluster --residence 1h -- true", 2, []string{"--residence 1h0m0s", "0 to 1s"}},
+		{"cluster --residence 3 -- true", 2, []string{`--residence "3"`, "such as 500us"}},
 		{"cluster --memory lots -- true", 2, []string{`--memory "lots"`, "512MiB"}},
 		{"cluster --memory 4096 -- true", 2, []string{"--memory 4096", "1.0 MiB"}},
 		{"cluster --repair 0s -- true", 2, []string{"--repair 0s"}},
+		{"cluster --repair 1ns -- true", 2, []string{"--repair 1ns", "100ms or more"}},
 		{"cluster --grace -1s -- true", 2, []string{"--grace -1s"}},
 		{"cluster --log-level loud -- true", 2, []string{`"loud"`, "debug, info, warn or error"}},
 		{"cluster --json -- true", 2, []string{"--json", "PROGRAM"}},
 		{"cluster -- ./nope", 1, []string{"./nope", "no such file"}},
 		{"cluster -- nopenope", 1, []string{"nopenope", "$PATH"}},
 		{"cluster -- " + file, 1, []string{file, "permission denied"}},
-		{"cluster --dir " + file + " -- true", 1, []string{"--dir", file}},
+		{"cluster --dir " + file + " -- true", 1, []string{"--dir", file, "name a directory"}},
+		{"cluster --dir /proc/xx -- true", 1, []string{"--dir", "/proc/xx", "name a directory"}},
 		{"cluster --dir " + filepath.Join(dir, strings.Repeat("x", 100)) + " -- true", 1, []string{"too long", "--dir"}},
 		{"bench --report " + file, 1, []string{file, "not a report"}},
 		{"bench --report " + filepath.Join(dir, "no", "r.md"), 1, []string{"--report", "no such file"}},
@@ -66,12 +73,16 @@ func TestBadCommandLines(t *testing.T) {
 		{"start --etcd http://127.0.0.1:1 --dir " + dir, 2, []string{"--dir", "--etcd"}},
 		{"start --listen nowhere --socket " + socket, 2, []string{"nowhere", "HOST:PORT"}},
 		{"start --socket " + long, 2, []string{"too long"}},
-		{"start --listen 127.0.0.1:99999 --socket " + socket, 1, []string{"invalid port"}},
+		{"start --listen 127.0.0.1:99999 --socket " + socket, 2, []string{"--listen 127.0.0.1:99999", `"99999" is not a port`}},
+		{"start --advertise 127.0.0.1:-1 --socket " + socket, 2, []string{"--advertise 127.0.0.1:-1", `"-1" is not a port`}},
+		{"start --join 127.0.0.1:99999 --socket " + socket, 2, []string{"--join 127.0.0.1:99999", `"99999" is not a port`}},
+		{"start --join 127.0.0.1:0 --socket " + socket, 2, []string{"--join 127.0.0.1:0", "the port"}},
+		{"start --join ::1 --socket " + socket, 2, []string{"--join ::1", "HOST:PORT"}},
 		{"start --listen 0.0.0.0:0 --socket " + socket, 1, []string{"--advertise"}},
 		{"start --listen 127.0.0.1:0 --advertise 10.77.255.1:1 --socket " + socket, 1, []string{"token", "--token-file"}},
 		{"start --listen 0.0.0.0:0 --advertise 127.0.0.1:1 --socket " + socket, 1, []string{"other machines", "token", "--token-file", "--listen"}},
 		{"start --listen [::]:0 --advertise 127.0.0.1:1 --socket " + socket, 1, []string{"other machines", "token", "--token-file", "--listen"}},
-		{"start --token-file /nope --socket " + socket, 1, []string{"/nope", "no such file"}},
+		{"start --token-file /nope --socket " + socket, 1, []string{"--token-file", "/nope", "no such file", "name the file"}},
 		{"start --token-file " + file + " --socket " + socket, 1, []string{"chmod 600 " + file}},
 		{"start --token-file " + empty + " --socket " + socket, 1, []string{"empty"}},
 		{"start --token-file " + dir + " --socket " + socket, 1, []string{"not a regular file"}},
@@ -79,18 +90,20 @@ func TestBadCommandLines(t *testing.T) {
 		{"start --socket " + filepath.Join(file, "s"), 1, []string{"not a directory", "--socket"}},
 		{"start --socket " + file, 1, []string{"not a socket", "remove it"}},
 		{"start --trace " + filepath.Join(file, "t") + " --socket " + socket, 1, []string{"--trace"}},
-		{"start --dir " + filepath.Join(file, "d") + " --socket " + socket, 1, []string{"store", "not a directory"}},
+		{"start --dir " + filepath.Join(file, "d") + " --socket " + socket, 1, []string{"--dir " + file, "store", "not a directory", "name a directory"}},
+		{"start --dir /proc/x --socket " + socket, 1, []string{"--dir /proc/x", "name a directory"}},
 		{"trace bogus", 2, []string{`no command "bogus"`, "momenode trace --help"}},
 		{"trace check", 2, []string{"FILE or DIR is missing", "--trace"}},
 		{"trace check " + dir, 1, []string{"no history", dir}},
-		{"trace check /nope", 1, []string{"/nope"}},
+		{"trace check /nope", 1, []string{"/nope", "name a history"}},
+		{"trace validate --workers 0 " + dir, 2, []string{"--workers 0", "1 thread or more"}},
 		{"trace check " + file, 1, []string{file + ":1", "no header"}},
 		{"trace check --search 0 " + file, 2, []string{"--search 0"}},
 		{"trace coverage", 2, []string{"DIR is missing", "--trace"}},
 		{"trace coverage " + dir, 1, []string{"no trace", dir}},
 		{"trace coverage /nope", 1, []string{"/nope"}},
 		{"status extra", 2, []string{`"extra"`}},
-		{"status --hottest -1", 2, []string{"--hottest"}},
+		{"status --hottest -1", 2, []string{`--hottest "-1"`, "from 0 to"}},
 		{"status --socket /nope", 1, []string{"no node at /nope", "--socket", "MOME_SOCKET"}},
 		{"status --socket " + long, 1, []string{"no path of a socket"}},
 		{"segment list extra", 2, []string{`"extra"`}},
@@ -100,6 +113,9 @@ func TestBadCommandLines(t *testing.T) {
 		{"segment create a", 2, []string{"SIZE is missing"}},
 		{"segment create a 1 2", 2, []string{`"2"`}},
 		{"segment create a 12parsec", 2, []string{`"12parsec"`, "64MiB"}},
+		{"segment create a/b 1", 2, []string{`segment name "a/b"`, "128 letters, digits and . _ @ -"}},
+		{"segment create .a 1", 2, []string{`segment name ".a"`, "beginning with a letter"}},
+		{"segment remove a/b", 2, []string{`segment name "a/b"`}},
 		{"segment create a 0", 2, []string{"at least 1 byte"}},
 		{"segment create a 16385GiB", 2, []string{"16 TiB (2^32 pages)"}},
 		{"segment create a 99999999999999999999999999", 2, []string{"16 TiB (2^32 pages)"}},
@@ -115,7 +131,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"trace show x --clock 7:5", 2, []string{"--clock 7:5", "A:B"}},
 		{"trace show x --clock a:5", 2, []string{"--clock a:5", "A:B"}},
 		{"trace show x --time 5:6", 2, []string{"--time 5:6", "A:B"}},
-		{"trace show x --page -1", 2, []string{"--page"}},
+		{"trace show x --page -1", 2, []string{`--page "-1"`, "whole numbers from 0 on"}},
 		{"trace show x --page 4294967296", 2, []string{"--page 4294967296", "4294967295"}},
 		{"trace show x --node 65536", 2, []string{"--node 65536", "65535"}},
 		{"trace show x --page 1 --lock a", 2, []string{"--page", "different clocks"}},
@@ -153,12 +169,20 @@ func TestPortInUse(t *testing.T) {
 
 func TestNothingToJoin(t *testing.T) {
 	needNode(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// A port that nobody else gets, and nobody listens on.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
 	for _, flag := range []string{"--join", "--etcd"} {
 		status, _, stderr := run(t, "start", flag, address, "--socket", filepath.Join(t.TempDir(), "s"))
 		failure(t, status, stderr, 1, address, "check that it runs and can be reached")

@@ -25,11 +25,11 @@ type config struct {
 func parse(args []string) (*config, error) {
 	c := new(config)
 	flags := flag.NewFlagSet("is", flag.ContinueOnError)
-	name := flags.String("class", "S", "problem `class`: S, W, A or B")
+	name := flags.String("class", "S", "problem `CLASS`: S, W, A or B")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
 	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
-	flags.StringVar(&c.segment, "name", "is", "`name` of the segment and the barrier")
+	flags.StringVar(&c.segment, "name", "is", "`NAME` of the segment and the barrier")
 	if err := team.Parse(flags, "NAS Parallel Benchmarks, integer sort, on shared memory.", args); err != nil {
 		return nil, err
 	}
@@ -48,13 +48,23 @@ func run(args []string) error {
 		Program: "is", Size: fmt.Sprintf("class %s, %d keys below %d, %d iterations", c.name, c.keys(), c.maxKey(), iterations),
 	}
 	if c.serial {
+		if err := c.memory(0).CheckSerial(); err != nil {
+			return err
+		}
 		s := runSerial(c.class)
 		report.SetTimes(0, s.took)
 		report.Digest, report.Checks = s.digest, s.checks()
-		report.SetVerified(s.ok())
+		report.Verify(s.digest, s.wrongs("")...)
 		return report.Print(os.Stdout, c.json)
 	}
 	return c.runShared(context.Background(), report)
+}
+
+// memory is what the ranks need with a segment of that many bytes. All of them
+// read all keys.
+func (c *config) memory(segment int64) team.Memory {
+	return team.Memory{Segment: segment, Whole: int64(c.keys()) * 4, Private: int64(c.maxKey()) * 4,
+		Serial: int64(arenaLen(c.class, 1)+c.maxKey()) * 4, Smaller: "--class"}
 }
 
 // outcome is what NPB verifies, and the answer.
@@ -66,6 +76,14 @@ type outcome struct {
 }
 
 func (o *outcome) ok() bool { return o.passed == tests*iterations && o.wrong == 0 }
+
+// wrongs is what does not hold, if anything.
+func (o *outcome) wrongs(where string) []string {
+	if o.ok() {
+		return nil
+	}
+	return []string{where + o.checks()}
+}
 
 func (o *outcome) checks() string {
 	return fmt.Sprintf("%d of %d partial verifications, %d keys out of order", o.passed, tests*iterations, o.wrong)
@@ -95,11 +113,11 @@ func runSerial(c *class) *outcome {
 
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
-	t, err := team.Join(ctx, c.segment, func(ranks int) (int64, error) {
+	t, err := team.Join(ctx, c.segment, func(ranks int) (team.Memory, error) {
 		if most := maxRanks(c.class); ranks > most {
-			return 0, team.UsageError("class %s is for %d ranks at most, not %d", c.name, most, ranks)
+			return team.Memory{}, team.UsageError("class %s is for %d ranks at most, not %d", c.name, most, ranks)
 		}
-		return int64(arenaLen(c.class, ranks)) * 4, nil
+		return c.memory(int64(arenaLen(c.class, ranks)) * 4), nil
 	})
 	if err != nil {
 		return err
@@ -138,7 +156,7 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	o := &outcome{took: took, passed: s.passed, wrong: s.worker.outOfOrder(), digest: s.worker.digest()}
 	serial := runSerial(c.class)
 	report.Ranks, report.Digest, report.Checks = t.Size, o.digest, o.checks()
-	report.SetVerified(o.ok() && serial.ok() && o.digest == serial.digest)
+	report.Verify(serial.digest, append(o.wrongs(""), serial.wrongs("in one process: ")...)...)
 	report.SetTimes(took, serial.took)
 	if err := t.Leave(ctx); err != nil {
 		return err

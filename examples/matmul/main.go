@@ -26,11 +26,11 @@ type config struct {
 func parse(args []string) (*config, error) {
 	c := new(config)
 	flags := flag.NewFlagSet("matmul", flag.ContinueOnError)
-	flags.IntVar(&c.n, "n", 1024, "`rows` and columns of the matrices")
+	flags.IntVar(&c.n, "n", 1024, "matrices of `N` rows and columns")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
 	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
-	flags.StringVar(&c.name, "name", "matmul", "`name` of the segment and the barrier")
+	flags.StringVar(&c.name, "name", "matmul", "`NAME` of the segment and the barrier")
 	if err := team.Parse(flags, "Product of two matrices in shared memory, one band of rows per rank.", args); err != nil {
 		return nil, err
 	}
@@ -47,12 +47,22 @@ func run(args []string) error {
 	}
 	report := &team.Report{Program: "matmul", Size: fmt.Sprintf("%d x %d", c.n, c.n)}
 	if c.serial {
+		if err := c.memory(0).CheckSerial(); err != nil {
+			return err
+		}
 		took, digest := c.runSerial()
 		report.SetTimes(0, took)
 		report.Digest = digest
 		return report.Print(os.Stdout, c.json)
 	}
 	return c.runShared(context.Background(), report)
+}
+
+// memory is what the ranks need with a segment of that many bytes. All of them
+// read the whole of B.
+func (c *config) memory(segment int64) team.Memory {
+	one := int64(c.n) * int64(c.n) * 8
+	return team.Memory{Segment: segment, Whole: one, Serial: 3 * one, Smaller: "--n"}
 }
 
 // runSerial is the program in one process on an ordinary slice.
@@ -73,12 +83,12 @@ func (c *config) runSerial() (time.Duration, string) {
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
-	t, err := team.Join(ctx, c.name, func(ranks int) (int64, error) {
+	t, err := team.Join(ctx, c.name, func(ranks int) (team.Memory, error) {
 		if ranks > c.n {
-			return 0, team.UsageError("%d rows are not enough for %d ranks", c.n, ranks)
+			return team.Memory{}, team.UsageError("%d rows are not enough for %d ranks", c.n, ranks)
 		}
 		l = newLayout(c.n, ranks)
-		return l.size * 8, nil
+		return c.memory(l.size * 8), nil
 	})
 	if err != nil {
 		return err
@@ -136,7 +146,7 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	report.Digest = x.digest()
 	serial, digest := c.runSerial()
 	report.Ranks = t.Size
-	report.SetVerified(report.Digest == digest)
+	report.Verify(digest)
 	report.SetTimes(took, serial)
 	if err := t.Leave(ctx); err != nil {
 		return err

@@ -32,17 +32,17 @@ type config struct {
 func parse(args []string) (*config, error) {
 	c := new(config)
 	flags := flag.NewFlagSet("sor", flag.ContinueOnError)
-	flags.IntVar(&c.rows, "rows", 2048, "`rows` of the grid, boundary included")
-	flags.IntVar(&c.cols, "cols", 1536, "`columns` of the grid, boundary included")
-	flags.IntVar(&c.iterations, "iterations", 1000, "how often all cells are updated")
-	flags.IntVar(&c.phases, "phases", 31, "`phases`, two in an iteration, that go through the rows together; neighbours meet after so many, or after fewer if they have not four times as many rows each")
-	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor, between 0 and 2")
+	flags.IntVar(&c.rows, "rows", 2048, "`N` rows of the grid, boundary included")
+	flags.IntVar(&c.cols, "cols", 1536, "`N` columns of the grid, boundary included")
+	flags.IntVar(&c.iterations, "iterations", 1000, "update all cells `N` times")
+	flags.IntVar(&c.phases, "phases", 31, "`N` phases, two in an iteration, that go through the rows together; neighbours meet after so many, or after fewer if they have not four times as many rows each")
+	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor `X`, between 0 and 2")
 	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
 	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
 	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
 	flags.BoolVar(&c.prefetch, "prefetch", true, "ask for edge rows ahead of their use")
 	flags.BoolVar(&c.ceiling, "ceiling", false, "measure what ranks reach that exchange nothing, in turn with the shared and the serial run")
-	flags.StringVar(&c.name, "name", "sor", "`name` of the segment and the barrier")
+	flags.StringVar(&c.name, "name", "sor", "`NAME` of the segment and the barrier")
 	if err := team.Parse(flags, "Red-black SOR on a shared grid, one band of rows per rank.", args); err != nil {
 		return nil, err
 	}
@@ -68,12 +68,25 @@ func run(args []string) error {
 		Program: "sor", Size: fmt.Sprintf("%d x %d, %d iterations, omega %v", c.rows, c.cols, c.iterations, c.omega),
 	}
 	if c.serial {
+		if err := c.memory(0, 0).CheckSerial(); err != nil {
+			return err
+		}
 		g := c.private(0, c.rows)
 		report.SetTimes(0, c.timeSerial(g, c.iterations))
 		report.Digest = g.digest()
 		return report.Print(os.Stdout, c.json)
 	}
 	return c.runShared(context.Background(), report)
+}
+
+// memory is what the ranks need with a segment of that many bytes.
+func (c *config) memory(segment int64, ranks int) team.Memory {
+	one := int64(c.rows) * int64((c.cols+1)/2) * 2 * 8
+	m := team.Memory{Segment: segment, Serial: one, Smaller: "--rows or --cols"}
+	if c.ceiling && ranks > 0 {
+		m.Private = one / int64(ranks)
+	}
+	return m
 }
 
 // private is a grid on an ordinary slice, with rows [lo, hi) set to the start.
@@ -116,13 +129,13 @@ func passes(iterations, most int) iter.Seq2[int, int] {
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
-	t, err := team.Join(ctx, c.name, func(ranks int) (int64, error) {
+	t, err := team.Join(ctx, c.name, func(ranks int) (team.Memory, error) {
 		edge := edgeOf(c.phases, c.rows, ranks)
 		if edge < 2 {
-			return 0, team.UsageError("--rows %d are not enough for %d ranks: at least eight for each", c.rows, ranks)
+			return team.Memory{}, team.UsageError("--rows %d are not enough for %d ranks: at least eight for each", c.rows, ranks)
 		}
 		l = newLayout(c.rows, c.cols, ranks, edge)
-		return l.size * 8, nil
+		return c.memory(l.size*8, ranks), nil
 	})
 	if err != nil {
 		return err
@@ -161,7 +174,7 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	}
 	report.Ranks = t.Size
 	report.Digest = b.grid.digest()
-	report.SetVerified(report.Digest == serial.digest())
+	report.Verify(serial.digest())
 	report.SetTimes(times.shared, times.serial)
 	if times.alone > 0 {
 		report.Ceiling = times.serial.Seconds() / times.alone.Seconds()

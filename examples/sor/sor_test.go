@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/examples/internal/team"
 	"github.com/mome-dsm/mome/impl/client/clienttest"
 )
@@ -173,6 +174,38 @@ func TestTooManyRanks(t *testing.T) {
 	}
 }
 
+// TestAnotherSize: what a run of another size has left is named, and how it goes.
+func TestAnotherSize(t *testing.T) {
+	daemon := clienttest.Start(t, 1)
+	t.Setenv("MOME_SOCKET", daemon.Socket())
+	node, err := mome.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	if _, err := node.Create(t.Context(), "sor", 4096); err != nil {
+		t.Fatal(err)
+	}
+	status, out := clienttest.RankStatus(t, daemon, 0, 1, "--rows", "100", "--cols", "9", "--iterations", "2")
+	if status != 1 || !strings.Contains(out, "momenode segment remove sor") || !strings.Contains(out, "--name") || strings.Count(out, "\n") != 1 {
+		t.Errorf("status %d, %q", status, out)
+	}
+}
+
+// TestTooMuchMemory checks that ranks without enough memory create nothing.
+func TestTooMuchMemory(t *testing.T) {
+	daemon := clienttest.Start(t, 2)
+	for rank := range 2 {
+		status, out := clienttest.RankStatus(t, daemon, rank, 2, "--rows", "1000000", "--cols", "1000000")
+		if status != 1 || !strings.Contains(out, "make --rows or --cols smaller") || strings.Count(out, "\n") != 1 {
+			t.Errorf("rank %d: status %d, %q", rank, status, out)
+		}
+	}
+	if status, out := clienttest.RankStatus(t, daemon, 0, 1, "--rows", "9", "--cols", "9", "--iterations", "2"); status != 0 || !strings.Contains(out, "verified") {
+		t.Errorf("one rank: status %d, %q", status, out)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		args   string
@@ -192,6 +225,7 @@ func TestCommandLine(t *testing.T) {
 		{"--rows 9", 1, "MOME_SOCKET is not set"},
 		{"--help", 0, "-omega"},
 		{"--serial --rows 9 --cols 9", 0, "digest"},
+		{"--serial --rows 1048576 --cols 1048576", 1, "make --rows or --cols smaller"},
 	} {
 		status, out := clienttest.Status(t, strings.Fields(c.args)...)
 		if status != c.status || !strings.Contains(out, c.says) || status != 0 && strings.Count(out, "\n") != 1 {

@@ -107,6 +107,10 @@ func ThisMachine() Machine {
 // ReportTitle is how a report begins.
 const ReportTitle = "# Benchmarks"
 
+// ReportEnd is the line that ends a report: what follows it in a file is
+// somebody's own.
+const ReportEnd = "<!-- momenode bench ends here: what follows stays -->"
+
 // WriteReport writes the results as a page of Markdown: the machine, the table,
 // and what each case is.
 func WriteReport(w io.Writer, m Machine, command string, results []Result) error {
@@ -117,7 +121,10 @@ func WriteReport(w io.Writer, m Machine, command string, results []Result) error
 Each figure stands beside its floor: a minimal program without a protocol that makes the named round trips
 between as many processes, measured in the same run, block by block in turn with the case. Ratio is p50 over the
 floor's p50: of a latency how many times the floor (less is better), of a rate which part of it (more is better).
-Spread is the range of the middle 80 %% of the blocks' medians over p50.
+Spread is the range of the middle 80 %% of the blocks' medians over p50. p99 is what 99 %% of the samples reach or do
+better: of a latency the longer ones, of a rate the lower ones, so that p99 of a rate lies below its p50. Cpu is the
+microseconds of processor time that all daemons together take for one operation (of scan, for a page), floor cpu what
+the floor's processes take in their place.
 
 | | |
 |---|---|
@@ -140,6 +147,7 @@ Spread is the range of the middle 80 %% of the blocks' medians over p50.
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString("\n" + ReportEnd + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -83,6 +83,8 @@ const wantReport = `| date | 2026-01-02 03:04 UTC |
 
 * **read-fault/threads=1**: what it is. Floor: 1 uffd + 1 tcp.
 * **scan**: how fast. Floor: tcp bulk. It failed: the far side is gone.
+
+<!-- momenode bench ends here: what follows stays -->
 `
 
 func TestWriteReport(t *testing.T) {
@@ -91,6 +93,11 @@ func TestWriteReport(t *testing.T) {
 	var b strings.Builder
 	if err := WriteReport(&b, m, "momenode bench", twoResults); err != nil {
 		t.Fatal(err)
+	}
+	for _, text := range []string{"middle 80 % of", "p99 is what 99 % of", "p99 of a rate lies below its p50", "Cpu is", "floor cpu what"} {
+		if !strings.Contains(b.String(), text) {
+			t.Errorf("nothing says %q in\n%s", text, b.String())
+		}
 	}
 	if !strings.HasPrefix(b.String(), "# Benchmarks\n") || !strings.HasSuffix(b.String(), wantReport) {
 		t.Errorf("got\n%s\nwant at the end\n%s", b.String(), wantReport)

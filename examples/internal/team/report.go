@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -25,12 +26,13 @@ type Report struct {
 	Ceiling  float64  `json:"ceiling,omitempty"`  // the speed-up of ranks that exchange nothing
 	Checks   string   `json:"checks,omitempty"`   // what else was verified
 	Verified *bool    `json:"verified,omitempty"` // nil: there is nothing to compare with
+	Wrong    string   `json:"wrong,omitempty"`    // how the answer differs, if it does
 	Digest   string   `json:"digest"`             // SHA-256 of the answer
 	Nodes    []Growth `json:"nodes,omitempty"`    // what the counters of each node grew by
 }
 
 // ErrWrong says that an answer was not verified.
-var ErrWrong = errors.New("the answer is wrong: NOT verified")
+var ErrWrong = errors.New("the answer is wrong")
 
 // SetTimes fills in the times; shared is zero in a serial run.
 func (r *Report) SetTimes(shared, serial time.Duration) {
@@ -40,10 +42,17 @@ func (r *Report) SetTimes(shared, serial time.Duration) {
 	}
 }
 
-// SetVerified says whether the answer is right.
-func (r *Report) SetVerified(ok bool) { r.Verified = &ok }
+// Verify compares the digest of the answer with that of the serial program. wrong
+// is what else does not hold, if anything.
+func (r *Report) Verify(serial string, wrong ...string) {
+	if r.Digest != serial {
+		wrong = append(wrong, fmt.Sprintf("its digest is %s, and that of one process %s", r.Digest, serial))
+	}
+	ok := len(wrong) == 0
+	r.Verified, r.Wrong = &ok, strings.Join(wrong, "; ")
+}
 
-// Print writes the report. The error is ErrWrong if the answer is.
+// Print writes the report. The error is an ErrWrong if the answer is.
 func (r *Report) Print(w io.Writer, asJSON bool) error {
 	var err error
 	if asJSON {
@@ -52,7 +61,7 @@ func (r *Report) Print(w io.Writer, asJSON bool) error {
 		err = r.table(w)
 	}
 	if err == nil && r.Verified != nil && !*r.Verified {
-		err = ErrWrong
+		err = fmt.Errorf("%w: %s", ErrWrong, r.Wrong)
 	}
 	return err
 }
@@ -65,14 +74,14 @@ func (r *Report) table(w io.Writer) error {
 	row("program", "%s, %s", r.Program, r.Size)
 	if r.Ranks > 0 {
 		row("ranks", "%d", r.Ranks)
-		row("shared memory", "%.3f s", r.Shared)
+		row("shared memory", "%s s", seconds(r.Shared))
 	}
-	row("one process", "%.3f s", r.Serial)
+	row("one process", "%s s", seconds(r.Serial))
 	if r.Ranks > 0 {
-		row("speed-up", "%.2f", r.Speedup)
+		row("speed-up", "%s", ratio(r.Speedup))
 	}
 	if r.Ceiling > 0 {
-		row("ceiling", "%.2f without any exchange", r.Ceiling)
+		row("ceiling", "%s without any exchange", ratio(r.Ceiling))
 	}
 	row("digest", "%s", r.Digest)
 	if r.Checks != "" {
@@ -92,6 +101,23 @@ func (r *Report) table(w io.Writer) error {
 	return r.counters(w)
 }
 
+// seconds is a time to the millisecond, a short one to the microsecond.
+func seconds(v float64) string {
+	if v < 0.1 {
+		return fmt.Sprintf("%.6f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// ratio is a number to two decimals, or two digits if it is small.
+func ratio(v float64) string {
+	decimals := 2
+	if v > 0 && v < 0.1 {
+		decimals = 1 - int(math.Floor(math.Log10(v)))
+	}
+	return fmt.Sprintf("%.*f", decimals, v)
+}
+
 // counters is what moved, by node and in all, beside one process, where nothing
 // moves. Counters that grew nowhere are left out.
 func (r *Report) counters(w io.Writer) error {
@@ -102,7 +128,7 @@ func (r *Report) counters(w io.Writer) error {
 		}
 	}
 	names := []string{"what ", "one process", "all nodes"}
-	first := []any{"seconds", fmt.Sprintf("%.3f", r.Serial), fmt.Sprintf("%.3f", r.Shared)}
+	first := []any{"seconds", seconds(r.Serial), seconds(r.Shared)}
 	for _, n := range r.Nodes {
 		names = append(names, fmt.Sprintf("node %d", n.Node))
 		first = append(first, "")

@@ -82,8 +82,9 @@ type Team struct {
 
 // Join attaches to the node, opens or creates the program's segment, whose size
 // may depend on the number of ranks, and joins its barrier. All ranks call it. If
-// size says that there are too many of them, nothing is created.
-func Join(ctx context.Context, name string, size func(ranks int) (int64, error)) (*Team, error) {
+// size says that there are too many of them, or this machine has not the memory,
+// nothing is created.
+func Join(ctx context.Context, name string, size func(ranks int) (Memory, error)) (*Team, error) {
 	node, err := mome.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -91,9 +92,16 @@ func Join(ctx context.Context, name string, size func(ranks int) (int64, error))
 	t := &Team{Rank: node.Rank(), Size: node.Nodes(), node: node}
 	// Each node is the home of its part of the segment: the programs lay out
 	// the bands of their ranks in that order.
-	bytes, err := size(t.Size)
+	memory, err := size(t.Size)
 	if err == nil {
-		t.Segment, err = node.OpenOrCreate(ctx, name, bytes, mome.WithHome(mome.Block))
+		err = memory.check(memory.needed(t.Rank, t.Size, here(t.Size)))
+	}
+	if err == nil {
+		t.Segment, err = node.OpenOrCreate(ctx, name, memory.Segment, mome.WithHome(mome.Block))
+	}
+	if errors.Is(err, mome.ErrBadSize) {
+		err = fmt.Errorf("segment %q is there with another size than %d bytes, of a run that goes on or was killed: remove it (momenode segment remove %s), or choose another name (--name)",
+			name, memory.Segment, name)
 	}
 	if err == nil {
 		t.barrier, err = node.Barrier(ctx, name, t.Rank, t.Size)
