@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/internal/table"
@@ -148,7 +149,7 @@ func checkPort() finding {
 func checkSocketDirectory() finding {
 	f := finding{For: "the default socket"}
 	f.Name = "socket directory"
-	f.Found = defaultSocket
+	f.Found = mome.DefaultSocket
 	dir := "/run"
 	if _, err := os.Stat("/run/mome"); err == nil {
 		dir = "/run/mome"

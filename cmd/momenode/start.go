@@ -34,9 +34,6 @@ import (
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
-// defaultSocket is where a node has its socket unless told otherwise.
-const defaultSocket = mome.DefaultSocket
-
 // maxSocketPath is the longest path that the kernel binds a socket to.
 const maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
 
@@ -49,11 +46,11 @@ func socketPath(flag string) string {
 	if env := os.Getenv(mome.EnvSocket); env != "" {
 		return env
 	}
-	return defaultSocket
+	return mome.DefaultSocket
 }
 
 func addSocketFlag(flags *pflag.FlagSet, socket *string) {
-	flags.StringVar(socket, "socket", "", "`PATH` of the node's socket (default $MOME_SOCKET, or "+defaultSocket+")")
+	flags.StringVar(socket, "socket", "", "`PATH` of the node's socket (default $MOME_SOCKET, or "+mome.DefaultSocket+")")
 }
 
 // founding are the flags that the node which founds a cluster decides for all.
@@ -337,7 +334,7 @@ func readToken(path string) ([]byte, error) {
 // user alone; others are their owners' business.
 func prepareSocket(socket string) error {
 	dir := filepath.Dir(socket)
-	if socket == defaultSocket {
+	if socket == mome.DefaultSocket {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("directory of the socket: %w; run as root, or name another path with --socket", err)
 		}
