@@ -83,7 +83,8 @@ func (e *attachedError) Unwrap() error { return ErrInvalid }
 // Connect attaches this process to its node. A process has one attachment, which
 // its goroutines share: a segment lies at one address, so that a second one could
 // not map what the first has mapped. The error wraps ErrInvalid where there is one
-// already; after its Close there may be another.
+// already; after its Close there may be another. While the node waits for other
+// nodes of its cluster to come, Connect waits too, until ctx ends.
 func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 	n := newNode()
 	attached.mu.Lock()

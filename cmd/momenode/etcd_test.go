@@ -178,7 +178,7 @@ func TestFounderGone(t *testing.T) {
 	dir := shortTemp(t)
 	founder := startNode(t, "--nodes", "3", "--socket", filepath.Join(dir, "0"))
 	address := founder.await(stateJoined).Address
-	second := startNode(t, "--join", address, "--socket", filepath.Join(dir, "1"), "--repair", "10ms")
+	second := startNode(t, "--join", address, "--socket", filepath.Join(dir, "1"), "--repair", "100ms")
 	second.await(stateJoined)
 	founder.signal(syscall.SIGKILL)
 	founder.end()

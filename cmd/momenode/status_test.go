@@ -282,3 +282,19 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("with few files: status %d, %q, %q", status, stderr, p.seen)
 	}
 }
+
+// TestStatusOfWaiting: a node that waits for the others says how many there are.
+func TestStatusOfWaiting(t *testing.T) {
+	needNode(t)
+	dir := shortTemp(t)
+	founder := startNode(t, "--nodes", "3", "--socket", filepath.Join(dir, "0"))
+	second := startNode(t, "--join", founder.await(stateJoined).Address, "--socket", filepath.Join(dir, "1"))
+	second.await(stateJoined)
+	for _, socket := range []string{"0", "1"} {
+		var s clusterStatus
+		status, stdout, stderr := run(t, "status", "--json", "--socket", filepath.Join(dir, socket))
+		if err := json.Unmarshal([]byte(stdout), &s); status != 0 || err != nil || s.Joined != 2 || s.Expected != 3 {
+			t.Errorf("status %d, %v: %s%s", status, err, stdout, stderr)
+		}
+	}
+}

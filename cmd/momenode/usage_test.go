@@ -79,6 +79,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"start --join 127.0.0.1:0 --socket " + socket, 2, []string{"--join 127.0.0.1:0", "the port"}},
 		{"start --join ::1 --socket " + socket, 2, []string{"--join ::1", "HOST:PORT"}},
 		{"start --listen 0.0.0.0:0 --socket " + socket, 1, []string{"--advertise"}},
+		{"start --join 10.77.255.1:7070 --socket " + socket, 1, []string{"cluster at 10.77.255.1:7070 cannot reach 127.0.0.1", "--listen"}},
 		{"start --listen 127.0.0.1:0 --advertise 10.77.255.1:1 --socket " + socket, 1, []string{"token", "--token-file"}},
 		{"start --listen 0.0.0.0:0 --advertise 127.0.0.1:1 --socket " + socket, 1, []string{"other machines", "token", "--token-file", "--listen"}},
 		{"start --listen [::]:0 --advertise 127.0.0.1:1 --socket " + socket, 1, []string{"other machines", "token", "--token-file", "--listen"}},

@@ -1,12 +1,10 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,18 +115,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.listener, err = wire.Listen(n.cfg.Listen); err != nil {
 		return err
 	}
-	address := n.cfg.Advertise
-	if address == "" {
-		address = n.listener.Addr().String()
-	}
-	if host, _, err := net.SplitHostPort(address); err != nil {
-		return fmt.Errorf("mome: address %q: %w; write HOST:PORT", address, err)
-	} else if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("mome: other nodes cannot reach %s (%s); say with --advertise where they find this node", cmp.Or(n.cfg.Advertise, n.cfg.Listen), address)
-	} else if (ip == nil && host != "localhost" || ip != nil && !ip.IsLoopback()) && len(n.cfg.Token) == 0 {
-		return fmt.Errorf("mome: %s is reachable from other machines: a cluster token is required; give one with --token-file", address)
-	} else if listened := n.listener.Addr().String(); !onThisMachine(listened) && len(n.cfg.Token) == 0 {
-		return fmt.Errorf("mome: the port %s takes connections from other machines: a cluster token is required; give one with --token-file, or --listen on 127.0.0.1", listened)
+	address, err := n.ownAddress()
+	if err != nil {
+		return err
 	}
 	embedded, err := n.openStore(ctx)
 	if err != nil {
@@ -140,11 +129,6 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.id, n.incarnation = me.Node, me.Incarnation
 	cluster := n.config.View().Cluster
-	n.log.Info("joined", "cluster", n.cfg.Cluster, "id", cluster.ID, "node", n.id, "address", address)
-	if n.cfg.Joined != nil {
-		n.cfg.Joined(n.id, address)
-	}
-
 	if err := n.makeMesh(cluster); err != nil {
 		return err
 	}
@@ -164,6 +148,13 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if embedded != nil || n.cfg.Join == "" {
 		n.serve()
 	}
+	if err := n.serveControl(); err != nil {
+		return err
+	}
+	n.log.Info("joined", "cluster", n.cfg.Cluster, "id", cluster.ID, "node", n.id, "address", address)
+	if n.cfg.Joined != nil {
+		n.cfg.Joined(n.id, address)
+	}
 	if !v.Complete() {
 		n.log.Info("waiting for the other nodes", "joined", len(v.Members), "nodes", cluster.Nodes)
 		if v, err = n.config.await(ctx, (*coord.View).Complete); err != nil {
@@ -174,9 +165,6 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.config.formed = true
-	if err := n.serveControl(); err != nil {
-		return err
-	}
 	n.tasks.Add(1)
 	go n.acceptApplications()
 	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)

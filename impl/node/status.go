@@ -88,7 +88,8 @@ func (c control) Node(_ context.Context, r *controlpb.NodeRequest) (*controlpb.N
 	return c.node.status(int(r.Hottest)), nil
 }
 
-// Cluster implements the control service: it asks all nodes at once.
+// Cluster implements the control service: it asks all nodes at once. While the
+// cluster is not complete they cannot answer, and have nothing to say.
 func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*controlpb.ClusterStatus, error) {
 	n := c.node
 	v := n.config.View()
@@ -101,6 +102,10 @@ func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*con
 			defer all.Done()
 			if m.Node == n.id {
 				out.Nodes[i] = n.status(int(r.Hottest))
+				return
+			}
+			if !v.Complete() {
+				out.Nodes[i] = &controlpb.NodeStatus{Node: uint32(m.Node), Incarnation: uint32(m.Incarnation), Address: m.Address}
 				return
 			}
 			s, err := askNode(ctx, m.Address, n.cfg.Token, r)
