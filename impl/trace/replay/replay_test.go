@@ -82,8 +82,17 @@ func TestAgrees(t *testing.T) {
 // recordLocks runs a world of locks and returns the directory with its logs.
 func recordLocks(t testing.TB, seed uint64) string {
 	t.Helper()
+	return recordSyncs(t, sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: seed}))
+}
+
+// recordSyncs runs a world of locks or barriers.
+func recordSyncs(t testing.TB, w interface {
+	Record(dir string) error
+	Run(steps int) error
+	EndRecord() error
+}) string {
+	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: seed})
 	if err := w.Record(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +141,30 @@ func TestLocks(t *testing.T) {
 			wantDifference(t, dir, i+1+c.below, c.what)
 		})
 	}
+}
+
+// So do barriers.
+func TestBarriers(t *testing.T) {
+	dir := recordSyncs(t, sim.NewBarriers(sim.BarriersConfig{Nodes: 3, Barriers: 2, Parties: 3, Seed: 1}))
+	got, err := Run(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Steps < 1000 || got.Actions < 1000 || got.Effects < 1000 || got.Logs != 6 || got.Nodes != 3 {
+		t.Errorf("%+v", got)
+	}
+	path := filepath.Join(dir, "node00001-i1-sync.ndjson")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(whole), "\n")
+	i := find(t, lines, len(lines)/2, `"act":"HomeRecv`, `"arrived":1`)
+	lines[i] = strings.Replace(lines[i], `"arrived":1`, `"arrived":2`, 1)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wantDifference(t, dir, i+1, "state after HomeRec")
 }
 
 // A message that no node sends is refused again, in the same words.

@@ -67,6 +67,8 @@ type lockState struct {
 	Seats  []barrierSeat `json:"seats"` // a barrier
 	Over   *uint64       `json:"over"`
 	Broken bool          `json:"broken"`
+	// Seats of a barrier whose parties have left behind their arrival.
+	Left []uint32 `json:"left"`
 	// Parties of a barrier; none: it is forgotten.
 	Parties int `json:"parties"`
 }
@@ -108,6 +110,9 @@ func lockWords(text []byte) string {
 			}
 		}
 		words = []string{fmt.Sprintf("round %d", *s.Over+1), fmt.Sprintf("%d seats, %d arrived", len(s.Seats), arrived)}
+		if len(s.Left) > 0 {
+			words = append(words, fmt.Sprintf("%d arrived and left", len(s.Left)))
+		}
 		if s.Broken {
 			words = append(words, "broken")
 		}

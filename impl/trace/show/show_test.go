@@ -445,6 +445,8 @@ func TestLockWords(t *testing.T) {
 		{`{"parties":0,"over":0,"broken":false,"seats":[]}`, "nobody has a seat"},
 		{`{"parties":3,"arrived":1,"over":4,"broken":true,"left":[],"seats":[{"index":0,"node":0,"party":1,"arrived":5},{"index":1,"node":0,"party":1,"arrived":4}]}`,
 			"round 5; 2 seats, 1 arrived; broken"},
+		{`{"parties":3,"arrived":1,"over":4,"broken":false,"left":[2],"seats":[{"index":0,"node":0,"party":1,"arrived":4}]}`,
+			"round 5; 1 seats, 0 arrived; 1 arrived and left"},
 		{`{"other":1}`, `{"other":1}`},
 		{``, ``},
 	} {
