@@ -19,6 +19,9 @@ func init() {
 	programs["taker"] = taker
 	programs["party"] = party
 	programs["forked"] = forked
+	programs["early"] = early
+	programs["punctual"] = punctual
+	programs["late"] = late
 }
 
 // The segment of journal: one page of counters, then a page for each rank, in
@@ -294,5 +297,47 @@ func TestBarrierOfTheDead(t *testing.T) {
 			}
 		}
 		c.remove()
+	})
+}
+
+// early arrives and leaves at once, punctual joins before and late after that.
+func early(p *program) {
+	b, err := p.Barrier(p.ctx, p.arg(0), 0, 3)
+	check(err)
+	check(b.Arrive())
+	check(b.Close())
+}
+
+func punctual(p *program) {
+	b, err := p.Barrier(p.ctx, p.arg(0), 1, 3)
+	check(err)
+	p.meet("joined")
+	check(b.Wait(p.ctx))
+	expect(b.Wait(p.ctx), mome.ErrPartyDied)
+	check(b.Close())
+}
+
+func late(p *program) {
+	_, err := p.Barrier(p.ctx, p.arg(0), 0, 3)
+	expect(err, mome.ErrPartyDied) // the seat was left
+	b, err := p.Barrier(p.ctx, p.arg(0), 2, 3)
+	check(err)
+	p.meet("joined")
+	check(b.Wait(p.ctx))
+	expect(b.Wait(p.ctx), mome.ErrPartyDied)
+	check(b.Close())
+}
+
+// A party that has arrived and left is not needed in the round: who comes late
+// may still come, and the round is over. There is no next one.
+func TestBarrierOfTheLate(t *testing.T) {
+	onShared(t, []shape{three}, func(t *testing.T, c *cluster) {
+		punctual := c.rank(1, 1, 3, "punctual")
+		punctual.at("joined")
+		c.rank(0, 0, 3, "early").ok()
+		late := c.rank(2, 2, 3, "late")
+		late.at("joined")
+		allTell([]*app{punctual, late}, "go")
+		allOK([]*app{punctual, late})
 	})
 }

@@ -173,10 +173,11 @@ func TestMalformed(t *testing.T) {
 var kept = map[string]struct {
 	nodes, depth int
 	refused      string // the event; empty: the run is accepted
+	barriers     int
 }{
-	"sor":                  {4, 2, ""},
-	"recreate":             {6, 3, ""},
-	"dropped-invalidation": {3, 1, "RecvReq at root@0"},
+	"sor":                  {4, 2, "", 1},
+	"recreate":             {6, 3, "", 0},
+	"dropped-invalidation": {3, 1, "RecvReq at root@0", 0},
 }
 
 // Runs that were recorded once are judged as they were then.
@@ -210,6 +211,13 @@ func TestKept(t *testing.T) {
 				verdict = "refused at " + refused
 			}
 			t.Logf("validate: traces/%s: %d events of %d pages, %s as before", name, v.Events, v.Objects, verdict)
+			if want.barriers == 0 {
+				return
+			}
+			if v = judgeKind(t, filepath.Join(traces, name), Barriers); !v.Accepted || v.Objects != want.barriers {
+				t.Errorf("barriers: %+v", v)
+			}
+			t.Logf("validate: traces/%s: %d events of its barrier, accepted as before", name, v.Events)
 		})
 	}
 }
