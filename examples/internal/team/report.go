@@ -1,6 +1,7 @@
 package team
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,6 +119,9 @@ func ratio(v float64) string {
 	return fmt.Sprintf("%.*f", decimals, v)
 }
 
+// counterOrder is the counters that come first.
+var counterOrder = []string{"read_faults", "write_faults", "upgrades", "prefetched", "pages_in", "pages_out", "bytes_in", "bytes_out"}
+
 // counters is what moved, by node and in all, beside one process, where nothing
 // moves. Counters that grew nowhere are left out.
 func (r *Report) counters(w io.Writer) error {
@@ -134,7 +138,16 @@ func (r *Report) counters(w io.Writer) error {
 		first = append(first, "")
 	}
 	rows := [][]any{first}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	place := func(name string) int {
+		if i := slices.Index(counterOrder, name); i >= 0 {
+			return i
+		}
+		return len(counterOrder)
+	}
+	counters := slices.SortedFunc(maps.Keys(all), func(a, b string) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b))
+	})
+	for _, name := range counters {
 		row := []any{strings.ReplaceAll(name, "_", " "), 0, all[name]}
 		for _, n := range r.Nodes {
 			row = append(row, n.Counters[name])

@@ -31,8 +31,8 @@ What moved
 what         one process  all nodes  node 0  node 4
 -----------  -----------  ---------  ------  ------
 seconds            3.000      2.000
-pages in               0         10       0      10
 read faults            0          7       3       4
+pages in               0         10       0      10
 `
 	if b.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
