@@ -8,12 +8,12 @@ import (
 
 // fromHome supplies the page from the home: a virgin page is zeros and needs no
 // data.
-// Preconditions: no child is recorded owned or write; an intermediate never
-// comes here.
+// Preconditions: no child is recorded owned or write, so the home is not stale;
+// an intermediate never comes here.
 func (m *manager) fromHome() {
-	if !m.root {
+	if !m.root || m.dir.home == stale && !broken(bugHomeSendsWhileStale) {
 		panic(fmt.Sprintf("mome: %v has no home to supply %v from\n%s", m.at, m.page,
-			appendManager(nil, &m.dir, m.transaction, false)))
+			appendManager(nil, &m.dir, m.transaction, m.root)))
 	}
 	if m.dir.home == virgin {
 		m.busy.source = Zero

@@ -216,12 +216,17 @@ func (l *leafManager) admitLeaf(from addr.Place, msg *Message) error {
 			why = "the page would go where it is"
 		} else if msg.Kind == Grant && msg.Source == Have && msg.Op == OpWrite && l.right == None {
 			why = "the leaf has no copy to keep"
+		} else if msg.Kind == Grant && msg.Source != Sent && l.arrived {
+			why = "its Data has come"
 		} else if msg.Kind == Recall && l.recall.Kind != KindInvalid {
 			why = "a recall waits already"
 		}
 	case Data:
 		if l.arrived || (l.op != OpRead && l.op != OpWrite) || l.grant.Kind != KindInvalid && l.grant.Source != Sent {
 			why = "the leaf expects none"
+		} else if l.right != None {
+			// Who sends the page knows that the leaf has none (SurplusInv).
+			why = "the leaf has the page"
 		} else if from.Tag != addr.Leaf && from != l.tree(l.page).Root() {
 			why = "its sender has no page to send"
 		}

@@ -178,6 +178,9 @@ func (s *Shard) receive(m *Message) error {
 	if m.To.Node != s.self {
 		return fmt.Errorf("%w: %v for node %d, this is node %d", ErrForeign, m.Kind, m.To.Node, s.self)
 	}
+	if m.From.Node == s.self {
+		return fmt.Errorf("%w: %v over a link, and it says that it is from this node", ErrForeign, m.Kind)
+	}
 	s.epoch = max(s.epoch, m.Epoch)
 	behind := m.Epoch > s.conf.Epoch
 	if m.ToIncarnation != s.incarnation {
