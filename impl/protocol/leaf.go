@@ -49,6 +49,9 @@ func (s *Shard) beginLeaf(p addr.PageNum) *leafManager {
 
 // endLeaf puts the leaf back into the tables.
 func (l *leafManager) endLeaf() {
+	if invariantsOn {
+		l.check()
+	}
 	if l.asking.idle() {
 		l.asks.set(l.page, nil)
 		l.freeAsking(l.asking)
