@@ -241,8 +241,14 @@ func (m *manager) decide() {
 // takeReq starts to serve the request that came first.
 func (m *manager) takeReq() {
 	i := 0
-	if broken(bugNewestFirst) {
-		i = len(m.queue) - 1
+	switch { // of the requests, never the recall
+	case broken(bugNewestFirst):
+		for i = len(m.queue) - 1; m.queue[i].recall; i-- {
+		}
+	case broken(bugRequestsFirst):
+		for m.queue[i].recall {
+			i++
+		}
 	}
 	r := m.queue[i]
 	m.queue = append(m.queue[:i], m.queue[i+1:]...)
