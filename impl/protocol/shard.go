@@ -163,7 +163,9 @@ func (s *Shard) Holds(yield func(addr.PageNum) bool) {
 var errDropped = errors.New("mome: message dropped by the receive rule")
 
 // Behind says whether some message carried a newer epoch than the shard's
-// configuration.
+// configuration. No shell asks: members are fixed, and views come by themselves.
+// It is what shows that the receive rule learns a newer epoch first, also from a
+// message that it then drops.
 func (s *Shard) Behind() bool { return s.epoch > s.conf.Epoch }
 
 // receive is the receive rule of every message, in this order: learn a newer

@@ -118,7 +118,8 @@ func (s *SyncNode) Observe(o SyncObserver) { s.observer = o }
 func (s *SyncNode) Configure(conf *Configuration) { s.conf = conf }
 
 // Behind says whether some message carried a newer epoch than the node's
-// configuration.
+// configuration. As of Shard.Behind: no shell asks, and it is what shows that a
+// newer epoch is learnt first.
 func (s *SyncNode) Behind() bool { return s.epoch > s.conf.Epoch }
 
 // Dropped counts the messages that the receive rule dropped.
