@@ -19,27 +19,29 @@ type carried struct {
 // of each message that leaves a node: the transaction, made at the fault and
 // copied onto everything that it causes; the version, which each write grant of
 // the root advances; epoch, term, cut and generation; and the Lamport clock.
-// Node 3 is below mid2@2; the home is node 0.
+// Data carries the cut under which its content was last prepared for a store: that
+// of the node's write grant, wherever the content has gone since. Node 3 is below
+// mid2@2; the home is node 0.
 func TestCarried(t *testing.T) {
 	conf := testConfiguration(4, 2)
 	k := newCluster(conf)
-	for _, s := range k.shards {
-		s.cut = 7
-	}
 	for _, c := range []struct {
 		name  string
 		kind  InputKind
 		node  addr.NodeID
 		count uint64 // of the node's transactions
-		want  []carried
+		// Of Data: node 3 stores under the cut 7, and later under 8.
+		prepared uint64
+		cut      uint64
+		want     []carried
 	}{
-		{"the first write", InWriteFault, 3, 1, []carried{
+		{"the first write", InWriteFault, 3, 1, 0, 7, []carried{
 			{"leaf@3 -> mid2@2: Req(write, 3, none)", 0},
 			{"mid2@2 -> root@0: Req(write, 3, none)", 0},
 			{"root@0 -> mid2@2: Grant(write, zero, 3)", 1},
 			{"mid2@2 -> leaf@3: Grant(write, zero, 3)", 1},
 		}},
-		{"Data from a leaf to a leaf", InReadFault, 1, 1, []carried{
+		{"Data from a leaf to a leaf", InReadFault, 1, 1, 7, 8, []carried{
 			{"leaf@1 -> mid2@0: Req(read, 1, none)", 0},
 			{"root@0 -> mid2@2: Recall(owned, leaf, 1)", 1},
 			{"mid2@2 -> leaf@3: Recall(owned, leaf, 1)", 1},
@@ -48,7 +50,7 @@ func TestCarried(t *testing.T) {
 			{"mid2@2 -> root@0: Ack(owned, true)", 1},
 			{"mid2@0 -> leaf@1: Grant(read, sent, 1)", 1},
 		}},
-		{"an upgrade", InWriteFault, 3, 2, []carried{
+		{"an upgrade", InWriteFault, 3, 2, 0, 8, []carried{
 			{"leaf@3 -> mid2@2: Req(write, 3, owned)", 1},
 			{"mid2@2 -> root@0: Req(write, 3, owned)", 1},
 			{"mid2@0 -> leaf@1: Recall(none, nobody, 3)", 1},
@@ -56,7 +58,7 @@ func TestCarried(t *testing.T) {
 			{"root@0 -> mid2@2: Grant(write, have, 3)", 2},
 			{"mid2@2 -> leaf@3: Grant(write, have, 3)", 2},
 		}},
-		{"Data from a leaf to the home", InWriteback, 3, 3, []carried{
+		{"Data from a leaf to the home", InWriteback, 3, 3, 8, 9, []carried{
 			{"leaf@3 -> mid2@2: Req(writeback, 3, write)", 2},
 			{"mid2@2 -> root@0: Req(writeback, 3, write)", 2},
 			{"root@0 -> mid2@2: Recall(read, home, 3)", 2},
@@ -67,7 +69,7 @@ func TestCarried(t *testing.T) {
 			{"root@0 -> mid2@2: Grant(writeback, have, 3)", 2},
 			{"mid2@2 -> leaf@3: Grant(writeback, have, 3)", 2},
 		}},
-		{"Data from the home", InReadFault, 1, 2, []carried{
+		{"Data from the home", InReadFault, 1, 2, 8, 9, []carried{
 			{"leaf@1 -> mid2@0: Req(read, 1, none)", 0},
 			{"root@0 -> leaf@1: Data", 2},
 			{"mid2@0 -> leaf@1: Grant(read, sent, 1)", 2},
@@ -76,12 +78,18 @@ func TestCarried(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			txn := Txn{Leaf: c.node, Incarnation: 1, Counter: c.count}
 			var got, want []string
+			for _, s := range k.shards {
+				s.cut = c.cut
+			}
 			k.each = func(m, cause *Message, before, after uint64) {
 				got = append(got, fmt.Sprintf("%s version %d", short(m), m.Version))
 				if m.Txn != txn {
 					t.Errorf("%s carries the transaction %+v, want %+v", short(m), m.Txn, txn)
 				}
-				if m.Epoch != 10 || m.Term != 3 || m.Cut != 7 || m.Generation != 5 || m.FromIncarnation != 1 || m.ToIncarnation != 1 {
+				if m.Kind == Data && m.Prepared != c.prepared || m.Kind != Data && m.Prepared != 0 {
+					t.Errorf("%s carries a page prepared under the cut %d, want %d", short(m), m.Prepared, c.prepared)
+				}
+				if m.Epoch != 10 || m.Term != 3 || m.Cut != c.cut || m.Generation != 5 || m.FromIncarnation != 1 || m.ToIncarnation != 1 {
 					t.Errorf("%s carries %+v", short(m), *m)
 				}
 				if m.Lamport <= before || m.Lamport > after || cause != nil && m.Lamport <= cause.Lamport {
@@ -127,5 +135,29 @@ func TestClockAdopts(t *testing.T) {
 	step(Input{Kind: InWriteFault})
 	if m := b.Effects[len(b.Effects)-1].Msg; m.Kind != Req || m.Lamport <= 500 {
 		t.Errorf("after Data of the time 500 it sends %s at %d", short(&m), m.Lamport)
+	}
+}
+
+// TestPreparedIsForgotten: where a content goes, its cut goes too.
+func TestPreparedIsForgotten(t *testing.T) {
+	k := newCluster(testConfiguration(3, 64))
+	for _, s := range k.shards {
+		s.cut = 7
+	}
+	k.fault(InWriteFault, 1, 0)
+	k.fault(InReadFault, 2, 0)
+	k.fault(InWriteback, 1, 0)
+	for i, s := range k.shards {
+		if n := s.prepared.len(); n != 1 {
+			t.Errorf("node %d knows the cut of %d contents, want 1", i, n)
+		}
+	}
+	k.fault(InEvict, 2, 0)
+	k.fault(InEvict, 1, 0)
+	k.fault(InWriteFault, 0, 0)
+	for i, want := range []int{1, 0, 0} {
+		if n := k.shards[i].prepared.len(); n != want {
+			t.Errorf("node %d knows the cut of %d contents, want %d", i, n, want)
+		}
 	}
 }

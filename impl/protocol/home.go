@@ -31,6 +31,7 @@ func (m *manager) homeStale() {
 		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
 	}
 	m.dir.home = stale
+	m.prepare(m.at, m.page, 0)
 	if !broken(bugVersionNotAdvanced) {
 		m.dir.version++
 	}
@@ -38,7 +39,8 @@ func (m *manager) homeStale() {
 
 // HomeRecvData is the spec's HomeRecvData(m): the page comes home.
 // Preconditions: the home's Data is expected.
-func (m *manager) HomeRecvData(local bool) {
+func (m *manager) HomeRecvData(d *Message, local bool) {
+	m.prepare(m.at, m.page, d.Prepared)
 	if !local {
 		m.batch.add(Effect{Kind: HomeFill, Page: m.page})
 	}

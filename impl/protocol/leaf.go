@@ -137,6 +137,7 @@ func (l *leafManager) Evict() bool {
 		return false
 	}
 	l.right = None
+	l.prepare(l.at, l.page, 0)
 	l.lamport++
 	l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	return true
@@ -146,6 +147,7 @@ func (l *leafManager) Evict() bool {
 // Grant.
 func (l *leafManager) RecvData(d *Message, local bool) {
 	l.arrived = true
+	l.prepare(l.at, l.page, d.Prepared)
 	// A leaf may get a page that it did not need: it is the same page.
 	if !local && l.right == None {
 		l.batch.add(Effect{Kind: FrameFill, Page: l.page})
@@ -163,6 +165,7 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 		l.right = Read
 	case OpWrite:
 		l.right = Write
+		l.prepare(l.at, l.page, l.cut)
 	}
 	if g.Source == Sent {
 		l.arrived = false
@@ -194,6 +197,7 @@ func (l *leafManager) LeafRecvRecall(r *Message) {
 		l.sendData(l.at, to, l.page, Message{Version: l.version, Txn: r.Txn})
 	}
 	if l.right != None && keep == None {
+		l.prepare(l.at, l.page, 0)
 		l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	}
 	if !broken(bugKeepsWriteOnDowngrade) || keep != Owned {

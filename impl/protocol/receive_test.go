@@ -35,6 +35,9 @@ func (s *Shard) digest() string {
 	for p, a := range s.asks.all {
 		text += fmt.Sprintf(" %v:%+v", p, *a)
 	}
+	for id, cut := range s.prepared.all {
+		text += fmt.Sprintf(" %v:%d", id, cut)
+	}
 	return text
 }
 
