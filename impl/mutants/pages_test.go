@@ -37,6 +37,7 @@ var worlds = []world{
 	{"root3", sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Processes: 2, Lateral: true}},
 	{"pair3", sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Processes: 2, Lateral: true}},
 	{"deep4", sim.Config{Nodes: 6, Fanout: 2, Pages: 1, Lateral: true}},
+	{"wide6", sim.Config{Nodes: 6, Fanout: 3, Pages: 1, Lateral: true}},
 	{"recreate", sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Recreate: true, Breaks: true}},
 }
 

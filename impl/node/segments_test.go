@@ -10,10 +10,11 @@ import (
 // A message about a segment that came and went between two views waits for the
 // view that tells of it, and no longer.
 func TestEarlyMessageOfSegmentMissed(t *testing.T) {
-	n := startNodes(t, 1, func(*Config) {})[0]
-	missed := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Generation: 3, From: n.leaf(), To: n.root(),
-		FromIncarnation: n.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}
-	links{n}.Deliver(n.id, &wire.Frame{Messages: []protocol.Message{missed}, Pages: [][]byte{nil}})
+	nodes := startNodes(t, 2, func(*Config) {})
+	n, peer := nodes[0], nodes[1]
+	missed := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Generation: 3, From: peer.leaf(), To: n.root(),
+		FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}
+	links{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{missed}, Pages: [][]byte{nil}})
 	if got := n.tables()["early messages"]; got != 1 {
 		t.Fatalf("%d messages wait for the segment of generation 3, want 1", got)
 	}

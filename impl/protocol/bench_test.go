@@ -15,6 +15,9 @@ type cluster struct {
 	queue  []Message
 	batch  Batch
 	msg    Message // being handled
+	// each is told what is sent, upon which message if any, and the sender's
+	// clock before the step and after it, where not nil.
+	each func(m, cause *Message, before, after uint64)
 }
 
 func newCluster(c *Configuration) *cluster {
@@ -27,6 +30,7 @@ func newCluster(c *Configuration) *cluster {
 
 func (k *cluster) step(n addr.NodeID, in Input) {
 	k.batch.Reset()
+	before := k.shards[n].lamport
 	if err := k.shards[n].Step(in, &k.batch); err != nil {
 		panic(err)
 	}
@@ -35,6 +39,9 @@ func (k *cluster) step(n addr.NodeID, in Input) {
 		switch e.Kind {
 		case Send:
 			k.queue = append(k.queue, e.Msg)
+			if k.each != nil {
+				k.each(&e.Msg, in.Msg, before, k.shards[n].lamport)
+			}
 		case Held:
 			// One step deep: the batch of this step is still being read.
 			k.queue = append(k.queue, Message{Page: e.Page, To: addr.Place{Node: n}})

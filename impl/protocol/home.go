@@ -8,12 +8,12 @@ import (
 
 // fromHome supplies the page from the home: a virgin page is zeros and needs no
 // data.
-// Preconditions: no child is recorded owned or write; an intermediate never
-// comes here.
+// Preconditions: no child is recorded owned or write, so the home is not stale;
+// an intermediate never comes here.
 func (m *manager) fromHome() {
-	if !m.root {
+	if !m.root || m.dir.home == stale && !broken(bugHomeSendsWhileStale) {
 		panic(fmt.Sprintf("mome: %v has no home to supply %v from\n%s", m.at, m.page,
-			appendManager(nil, &m.dir, m.transaction, false)))
+			appendManager(nil, &m.dir, m.transaction, m.root)))
 	}
 	if m.dir.home == virgin {
 		m.busy.source = Zero
@@ -31,6 +31,7 @@ func (m *manager) homeStale() {
 		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
 	}
 	m.dir.home = stale
+	m.prepare(m.at, m.page, 0)
 	if !broken(bugVersionNotAdvanced) {
 		m.dir.version++
 	}
@@ -38,7 +39,8 @@ func (m *manager) homeStale() {
 
 // HomeRecvData is the spec's HomeRecvData(m): the page comes home.
 // Preconditions: the home's Data is expected.
-func (m *manager) HomeRecvData(local bool) {
+func (m *manager) HomeRecvData(d *Message, local bool) {
+	m.prepare(m.at, m.page, d.Prepared)
 	if !local {
 		m.batch.add(Effect{Kind: HomeFill, Page: m.page})
 	}

@@ -1,6 +1,10 @@
 package protocol
 
-import "github.com/mome-dsm/mome/impl/addr"
+import (
+	"slices"
+
+	"github.com/mome-dsm/mome/impl/addr"
+)
 
 // ManagerState is the spec's mgr[m] as a value, with what the code adds to it:
 // the version and the transactions. Children are bits, and indices of
@@ -102,6 +106,13 @@ func (s *Shard) Unanswered(p addr.PageNum, at addr.Place) uint64 {
 		}
 	}
 	return children
+}
+
+// RecallWaits says whether a Recall of the parent waits at the manager and was
+// not taken yet.
+func (s *Shard) RecallWaits(p addr.PageNum, at addr.Place) bool {
+	t := s.transactions.get(addr.ID(p, at))
+	return t != nil && slices.ContainsFunc(t.queue, func(w waiting) bool { return w.recall })
 }
 
 // SetManager puts a manager into a state that Manager gave.

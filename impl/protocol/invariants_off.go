@@ -5,3 +5,5 @@ package protocol
 const invariantsOn = false
 
 func (m *manager) check() {}
+
+func (l *leafManager) check() {}

@@ -16,6 +16,12 @@ func (m *manager) check() {
 	m.MarkedOnlyInv()
 	m.SupplierInv()
 	m.LocalGrantInv()
+	m.AskerInv()
+}
+
+// check does so for a leaf.
+func (l *leafManager) check() {
+	l.SurplusInv()
 }
 
 func (m *manager) violated(inv, why string) {
@@ -64,7 +70,8 @@ func (m *manager) SupplierInv() {
 }
 
 // LocalGrantInv: a request climbs only where the subtree's right does not cover
-// it.
+// it. While a recall is being collected the child may have given up more than
+// the manager.
 func (m *manager) LocalGrantInv() {
 	if !m.busy.climbing {
 		return
@@ -75,9 +82,27 @@ func (m *manager) LocalGrantInv() {
 		covered = m.dir.right >= Read
 	case OpWrite:
 		covered = m.dir.right >= Write
+	case OpWriteback:
+		covered = !m.recall.active && m.dir.right >= Owned && m.dir.recorded(int(m.busy.child)) < Owned
 	}
 	if covered {
 		m.violated("LocalGrantInv", "the right of the subtree covers the request")
+	}
+}
+
+// AskerInv: who asks to read is not asked for the page itself (rule 1).
+func (m *manager) AskerInv() {
+	if m.busy.op == OpRead && m.busy.wait&(1<<m.busy.child) != 0 {
+		m.violated("AskerInv", "the child that wants the page is asked for it")
+	}
+}
+
+// SurplusInv: a leaf is never sent a page that it has. What is under way to it
+// is not the leaf's to know.
+func (l *leafManager) SurplusInv() {
+	if l.right >= Read && l.arrived {
+		panic(fmt.Sprintf("mome: SurplusInv violated at %v for %v: Data has arrived, and the leaf has the page\n%+v %+v",
+			l.at, l.page, l.view, *l.asking))
 	}
 }
 

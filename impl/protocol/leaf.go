@@ -49,6 +49,9 @@ func (s *Shard) beginLeaf(p addr.PageNum) *leafManager {
 
 // endLeaf puts the leaf back into the tables.
 func (l *leafManager) endLeaf() {
+	if invariantsOn {
+		l.check()
+	}
 	if l.asking.idle() {
 		l.asks.set(l.page, nil)
 		l.freeAsking(l.asking)
@@ -134,6 +137,7 @@ func (l *leafManager) Evict() bool {
 		return false
 	}
 	l.right = None
+	l.prepare(l.at, l.page, 0)
 	l.lamport++
 	l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	return true
@@ -143,6 +147,7 @@ func (l *leafManager) Evict() bool {
 // Grant.
 func (l *leafManager) RecvData(d *Message, local bool) {
 	l.arrived = true
+	l.prepare(l.at, l.page, d.Prepared)
 	// A leaf may get a page that it did not need: it is the same page.
 	if !local && l.right == None {
 		l.batch.add(Effect{Kind: FrameFill, Page: l.page})
@@ -160,6 +165,7 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 		l.right = Read
 	case OpWrite:
 		l.right = Write
+		l.prepare(l.at, l.page, l.cut)
 	}
 	if g.Source == Sent {
 		l.arrived = false
@@ -191,6 +197,7 @@ func (l *leafManager) LeafRecvRecall(r *Message) {
 		l.sendData(l.at, to, l.page, Message{Version: l.version, Txn: r.Txn})
 	}
 	if l.right != None && keep == None {
+		l.prepare(l.at, l.page, 0)
 		l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	}
 	if !broken(bugKeepsWriteOnDowngrade) || keep != Owned {
@@ -216,12 +223,17 @@ func (l *leafManager) admitLeaf(from addr.Place, msg *Message) error {
 			why = "the page would go where it is"
 		} else if msg.Kind == Grant && msg.Source == Have && msg.Op == OpWrite && l.right == None {
 			why = "the leaf has no copy to keep"
+		} else if msg.Kind == Grant && msg.Source != Sent && l.arrived {
+			why = "its Data has come"
 		} else if msg.Kind == Recall && l.recall.Kind != KindInvalid {
 			why = "a recall waits already"
 		}
 	case Data:
 		if l.arrived || (l.op != OpRead && l.op != OpWrite) || l.grant.Kind != KindInvalid && l.grant.Source != Sent {
 			why = "the leaf expects none"
+		} else if l.right != None {
+			// Who sends the page knows that the leaf has none (SurplusInv).
+			why = "the leaf has the page"
 		} else if from.Tag != addr.Leaf && from != l.tree(l.page).Root() {
 			why = "its sender has no page to send"
 		}

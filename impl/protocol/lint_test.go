@@ -1,6 +1,7 @@
 package protocol_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
@@ -14,10 +15,10 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// TestImports demands that the core stays pure.
-func TestImports(t *testing.T) {
-	forbidden := []string{"net", "time", "os", "sync", "io", "context", "math/rand", "unsafe", "syscall", "golang.org/x/sys"}
-	files, err := filepath.Glob("*.go")
+// coreFiles are the parsed files of the core in a directory, without tests.
+func coreFiles(t *testing.T, set *token.FileSet, dir string) (all []*ast.File) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
@@ -25,10 +26,22 @@ func TestImports(t *testing.T) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		f, err := parser.ParseFile(set, file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// TestImports demands that the core stays pure, and what it imports of this
+// module: addr, which imports nothing of it.
+func TestImports(t *testing.T) {
+	forbidden := []string{"net", "time", "os", "sync", "io", "context", "math/rand", "unsafe", "syscall", "golang.org/x/sys"}
+	set := token.NewFileSet()
+	for _, f := range append(coreFiles(t, set, "."), coreFiles(t, set, "../addr")...) {
+		file := set.File(f.Pos()).Name()
 		for _, imp := range f.Imports {
 			path, _ := strconv.Unquote(imp.Path.Value)
 			for _, bad := range forbidden {
@@ -36,10 +49,44 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s imports %s", file, path)
 				}
 			}
-			if strings.HasPrefix(path, "github.com/mome-dsm/mome/") && path != "github.com/mome-dsm/mome/impl/addr" {
-				t.Errorf("%s imports %s: the core imports addr only", file, path)
+			if strings.HasPrefix(path, "github.com/mome-dsm/mome/") && (strings.HasPrefix(file, "..") || path != "github.com/mome-dsm/mome/impl/addr") {
+				t.Errorf("%s imports %s: the core imports addr only, and that nothing", file, path)
 			}
 		}
+	}
+}
+
+// concurrency is where a file starts goroutines or uses channels.
+func concurrency(f *ast.File) (all []ast.Node) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt, *ast.ChanType, *ast.SelectStmt, *ast.SendStmt:
+			all = append(all, n)
+		case *ast.UnaryExpr:
+			if n.Op == token.ARROW {
+				all = append(all, n)
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// TestNoConcurrency demands that a step runs in the goroutine of its caller:
+// the core has no go statement, no channel and no select.
+func TestNoConcurrency(t *testing.T) {
+	set := token.NewFileSet()
+	for _, f := range append(coreFiles(t, set, "."), coreFiles(t, set, "../addr")...) {
+		for _, n := range concurrency(f) {
+			t.Errorf("%v: %T in the core", set.Position(n.Pos()), n)
+		}
+	}
+	f, err := parser.ParseFile(set, "", "package p; func f(c chan int) { go f(c); select { case c <- 1: }; <-c }", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(concurrency(f)); n != 5 {
+		t.Errorf("%d nodes found where 5 are", n)
 	}
 }
 

@@ -151,7 +151,7 @@ func TestLateRelease(t *testing.T) {
 	n := NewSyncNode(0, 1, conf)
 	var b SyncBatch
 	message := func(m Sync) error {
-		m.From, m.FromIncarnation, m.Tag = 1, 2, addr.Leaf
+		m.From, m.FromIncarnation, m.ToIncarnation, m.Term, m.Tag = 1, 2, 1, 3, addr.Leaf
 		b.Reset()
 		return n.Step(SyncInput{Kind: InSync, Sync: &m}, &b)
 	}

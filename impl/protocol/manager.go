@@ -241,8 +241,14 @@ func (m *manager) decide() {
 // takeReq starts to serve the request that came first.
 func (m *manager) takeReq() {
 	i := 0
-	if broken(bugNewestFirst) {
-		i = len(m.queue) - 1
+	switch { // of the requests, never the recall
+	case broken(bugNewestFirst):
+		for i = len(m.queue) - 1; m.queue[i].recall; i-- {
+		}
+	case broken(bugRequestsFirst):
+		for m.queue[i].recall {
+			i++
+		}
 	}
 	r := m.queue[i]
 	m.queue = append(m.queue[:i], m.queue[i+1:]...)
@@ -336,6 +342,14 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 		if m.busy.op != OpNone && int(m.busy.child) == child {
 			return m.foreign(msg, "the child's request is being served")
 		}
+		recorded := m.dir.recorded(child)
+		if msg.Have > recorded {
+			return m.foreign(msg, "the child has less than it claims")
+		}
+		if recorded >= Owned && msg.Have < Owned {
+			// Owned never leaves silently, and who writes asks for no page.
+			return m.foreign(msg, "the child has more than it claims")
+		}
 	case Grant:
 		if m.busy.op == OpNone || !m.busy.climbing || m.busy.op != msg.Op || m.busy.leaf != msg.Leaf {
 			return m.foreign(msg, "nothing of the kind was asked for")
@@ -343,6 +357,10 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 		if m.recall.active {
 			// The parent grants nothing before the Recall is answered.
 			return m.foreign(msg, "a recall is being collected")
+		}
+		if msg.Op == OpWrite && msg.Source == Have && m.supported() == None && m.dir.owner == 0 {
+			// Rule 5: the Req claimed no copy, or a recall took it since.
+			return m.foreign(msg, "no child has a copy to keep")
 		}
 	case Recall:
 		for i := range m.queue {
@@ -364,6 +382,21 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 		if wait&(1<<child) == 0 {
 			return m.foreign(msg, "nobody waits for it")
 		}
+		keep, dst := m.recalled(child)
+		keep = min(keep, m.dir.recorded(child))
+		if msg.Keep > keep {
+			return m.foreign(msg, "the child keeps more than it was left")
+		}
+		if msg.Hit && dst == ToNobody {
+			return m.foreign(msg, "it was to send the page to nobody")
+		}
+		if !msg.Hit && dst != ToNobody && child == m.dir.ownerChild() {
+			// Rule 7: the owner always hits.
+			return m.foreign(msg, "the owner has not sent the page")
+		}
+		if dst != ToNobody && keep != None && msg.Hit != (msg.Keep == keep) {
+			return m.foreign(msg, "who has the page sends it and keeps what it was left")
+		}
 	case Data:
 		if !m.root || !m.busy.waitHome {
 			return m.foreign(msg, "the home expects none")
@@ -373,6 +406,29 @@ func (m *manager) admit(from addr.Place, msg *Message) error {
 		}
 	}
 	return nil
+}
+
+// recalled is what the Recall said that a child of the wait set has not answered
+// yet: it is still what takeRecall, collect or serve would send it.
+func (m *manager) recalled(child int) (keep Right, dst Dst) {
+	owner := m.dir.ownerChild()
+	switch {
+	case m.recall.active:
+		keep, dst = m.recall.keep, m.recall.dst
+	case m.busy.op == OpRead:
+		keep, dst = Read, ToLeaf
+		if child == owner {
+			keep = Owned
+		}
+	case m.busy.op == OpWriteback:
+		keep, dst = Read, ToHome
+	case m.busy.source == SourceNone && m.supported() == None:
+		dst = ToLeaf
+	}
+	if keep == None && child != owner {
+		dst = ToNobody
+	}
+	return keep, dst
 }
 
 func (m *manager) foreign(msg *Message, why string) error {

@@ -136,12 +136,15 @@ type Message struct {
 	From, To                       addr.Place
 	FromIncarnation, ToIncarnation addr.Incarnation
 
-	Epoch   uint64 // of the configuration that the sender knew
-	Term    uint64 // of the page's slot
-	Cut     uint64 // of the sender's node
-	Lamport uint64
-	Version uint64 // the page's master version, where data is carried or granted
-	Txn     Txn
+	Epoch uint64 // of the configuration that the sender knew
+	Term  uint64 // of the page's slot
+	Cut   uint64 // of the sender's node
+	// Prepared is the cut under which the content that Data carries was last
+	// prepared for a store.
+	Prepared uint64
+	Lamport  uint64
+	Version  uint64 // the page's master version, where data is carried or granted
+	Txn      Txn
 }
 
 // wellFormed says what no node that follows the protocol would send.

@@ -31,6 +31,7 @@ const (
 	bugHitWithoutData
 	bugGenerationIgnored
 	bugNewestFirst
+	bugRequestsFirst
 
 	// Of locks.
 	bugDropFence
@@ -67,7 +68,7 @@ var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "
 	"HavePassedDown", "ServeWhileRecalled", "RecallWhileServing", "RecallNotWhileUp", "AckBeforeCollect", "MissAsHit",
 	"UnmarkMissing", "HomeSendsWhileStale", "WritebackIgnoresData", "WritebackMootMissing", "VersionNotAdvanced",
 	"GrantBeforeData", "RecallOvertakesGrant", "EvictUnderUpgrade", "EvictOwned", "KeepsWriteOnDowngrade",
-	"HitWithoutData", "GenerationIgnored", "NewestFirst",
+	"HitWithoutData", "GenerationIgnored", "NewestFirst", "RequestsFirst",
 	"DropFence", "AnyFence", "GrantWhileHeld", "ForgetWaiter", "LastFirst", "NearForever", "TryWaits", "CancelStaysQueued",
 	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant",
 	"OneTooFew", "ArrivalsStay", "ArriveAgain", "RoundAfterBroken", "DoneToOne", "BrokenUntold", "SeatTwice", "DeadSits",

@@ -20,7 +20,7 @@ func (m *manager) mayTakeRecall() bool {
 		return false
 	}
 	if m.busy.op == OpNone {
-		return i == 0
+		return i == 0 && (len(m.queue) == 1 || !broken(bugRequestsFirst))
 	}
 	if broken(bugRecallWhileServing) {
 		return true

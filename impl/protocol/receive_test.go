@@ -35,6 +35,9 @@ func (s *Shard) digest() string {
 	for p, a := range s.asks.all {
 		text += fmt.Sprintf(" %v:%+v", p, *a)
 	}
+	for id, cut := range s.prepared.all {
+		text += fmt.Sprintf(" %v:%d", id, cut)
+	}
 	return text
 }
 
@@ -55,6 +58,7 @@ func TestReceiveRule(t *testing.T) {
 		{"older epoch", func(m *Message) { m.Epoch = 2 }, nil, false},
 		{"newer epoch", func(m *Message) { m.Epoch = 11 }, nil, true},
 		{"another node", func(m *Message) { m.To.Node = 2 }, ErrForeign, false},
+		{"from this node", func(m *Message) { m.From.Node = 0 }, ErrForeign, false},
 		{"our former incarnation", func(m *Message) { m.ToIncarnation = 0 }, errDropped, false},
 		{"our former incarnation, segment to come", func(m *Message) { m.ToIncarnation, m.Generation = 0, 6 }, errDropped, false},
 		{"former generation", func(m *Message) { m.Generation = 4 }, errDropped, false},

@@ -73,6 +73,9 @@ type Shard struct {
 	transactions table[addr.ManagerID, *transaction]
 	views        table[addr.PageNum, view]
 	asks         table[addr.PageNum, *asking]
+	// prepared is the cut under which the content of a leaf or of the home was
+	// last prepared for a store, where that is not 0: empty while there are no cuts.
+	prepared table[addr.ManagerID, uint64]
 
 	epoch      uint64 // the newest that any message carried
 	generation uint32 // the newest of any configuration
@@ -106,6 +109,7 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 		transactions: newTable[addr.ManagerID, *transaction](32),
 		views:        newTable[addr.PageNum, view](0),
 		asks:         newTable[addr.PageNum, *asking](0),
+		prepared:     newTable[addr.ManagerID, uint64](32),
 	}
 }
 
@@ -133,6 +137,7 @@ func (s *Shard) Configure(conf *Configuration) {
 	s.transactions.forget(goneID)
 	s.views.forget(gone)
 	s.asks.forget(gone)
+	s.prepared.forget(goneID)
 }
 
 // Counters is what was counted so far.
@@ -163,7 +168,9 @@ func (s *Shard) Holds(yield func(addr.PageNum) bool) {
 var errDropped = errors.New("mome: message dropped by the receive rule")
 
 // Behind says whether some message carried a newer epoch than the shard's
-// configuration.
+// configuration. No shell asks: members are fixed, and views come by themselves.
+// It is what shows that the receive rule learns a newer epoch first, also from a
+// message that it then drops.
 func (s *Shard) Behind() bool { return s.epoch > s.conf.Epoch }
 
 // receive is the receive rule of every message, in this order: learn a newer
@@ -177,6 +184,9 @@ func (s *Shard) receive(m *Message) error {
 	}
 	if m.To.Node != s.self {
 		return fmt.Errorf("%w: %v for node %d, this is node %d", ErrForeign, m.Kind, m.To.Node, s.self)
+	}
+	if m.From.Node == s.self {
+		return fmt.Errorf("%w: %v over a link, and it says that it is from this node", ErrForeign, m.Kind)
 	}
 	s.epoch = max(s.epoch, m.Epoch)
 	behind := m.Epoch > s.conf.Epoch
@@ -342,7 +352,7 @@ func (s *Shard) dispatch(msg *Message, local bool) error {
 		m.RecvAck(child, msg)
 	case Data:
 		act = ActHomeRecvData
-		m.HomeRecvData(local)
+		m.HomeRecvData(msg, local)
 	}
 	s.observe(act, msg.To, msg.Page, before, msg)
 	return nil
@@ -428,7 +438,7 @@ func (s *Shard) send(from, to addr.Place, p addr.PageNum, msg Message) {
 
 // sendData sends the page from a leaf's frame or from the home.
 func (s *Shard) sendData(from, to addr.Place, p addr.PageNum, msg Message) {
-	msg.Kind, msg.Data = Data, PageData
+	msg.Kind, msg.Data, msg.Prepared = Data, PageData, s.preparedAt(from, p)
 	if to.Node == s.self {
 		kind := FrameToHome
 		if from.Tag == addr.Root {
@@ -437,6 +447,23 @@ func (s *Shard) sendData(from, to addr.Place, p addr.PageNum, msg Message) {
 		s.batch.add(Effect{Kind: kind, Page: p})
 	}
 	s.send(from, to, p, msg)
+}
+
+// preparedAt is the cut under which the content of a leaf or of the home was last
+// prepared for a store.
+func (s *Shard) preparedAt(at addr.Place, p addr.PageNum) uint64 {
+	if s.prepared.len() == 0 {
+		return 0
+	}
+	return s.prepared.get(addr.ID(p, at))
+}
+
+// prepare says under which cut the content of a leaf or of the home is prepared;
+// of no content it is 0.
+func (s *Shard) prepare(at addr.Place, p addr.PageNum, cut uint64) {
+	if cut != 0 || s.prepared.len() > 0 {
+		s.prepared.set(addr.ID(p, at), cut)
+	}
 }
 
 func (s *Shard) observe(a Action, at addr.Place, p addr.PageNum, before Phase, msg *Message) {

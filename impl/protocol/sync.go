@@ -118,7 +118,8 @@ func (s *SyncNode) Observe(o SyncObserver) { s.observer = o }
 func (s *SyncNode) Configure(conf *Configuration) { s.conf = conf }
 
 // Behind says whether some message carried a newer epoch than the node's
-// configuration.
+// configuration. As of Shard.Behind: no shell asks, and it is what shows that a
+// newer epoch is learnt first.
 func (s *SyncNode) Behind() bool { return s.epoch > s.conf.Epoch }
 
 // Dropped counts the messages that the receive rule dropped.
@@ -144,9 +145,9 @@ func (s *SyncNode) Tables() SyncTables {
 // Home is the node that serves an object.
 //
 // Preconditions: the configuration has slots.
-func (s *SyncNode) Home(object uint64) addr.NodeID {
-	return s.conf.Slots[object%uint64(len(s.conf.Slots))].Home
-}
+func (s *SyncNode) Home(object uint64) addr.NodeID { return s.slot(object).Home }
+
+func (s *SyncNode) slot(object uint64) *Slot { return &s.conf.Slots[object%uint64(len(s.conf.Slots))] }
 
 // Step handles one input and all that it causes within this node, and appends
 // the effects to the batch. After an error nothing has changed but what Behind
@@ -242,7 +243,6 @@ func (s *SyncNode) dispatch(m *Sync) error {
 	if err != nil {
 		return err
 	}
-	s.epoch = max(s.epoch, m.Epoch)
 	s.lamport = max(s.lamport, m.Lamport) + 1
 	s.cut = max(s.cut, m.Cut)
 	switch kind {
@@ -277,21 +277,30 @@ func (s *SyncNode) dispatch(m *Sync) error {
 	return nil
 }
 
-// receive is the receive rule: what is ill-formed is foreign; what only a newer
-// configuration explains comes early; what is from an old incarnation or from
-// nobody is dropped; and requests go to the home, answers come from it.
+// receive is the receive rule, as pages have it (Shard.receive), in this order:
+// learn a newer epoch; drop what is for another incarnation, from a stranger or an
+// old incarnation, or of another term; the cut is adopted by dispatch. Where a
+// newer configuration may be why the message does not fit, it comes early. And
+// requests go to the home, answers come from it.
 func (s *SyncNode) receive(m *Sync) error {
 	if !m.wellFormed() {
 		return fmt.Errorf("%w: ill-formed %+v", ErrForeign, *m)
 	}
-	early := m.Epoch > s.conf.Epoch
-	member := s.conf.Member(m.From)
-	if early && member < m.FromIncarnation {
-		s.epoch = max(s.epoch, m.Epoch)
-		return ErrEarly
+	s.epoch = max(s.epoch, m.Epoch)
+	behind := m.Epoch > s.conf.Epoch
+	if m.ToIncarnation != s.incarnation {
+		return errDropped
 	}
-	if member == 0 || m.FromIncarnation != member {
-		s.epoch = max(s.epoch, m.Epoch)
+	if member := s.conf.Member(m.From); member == 0 || m.FromIncarnation != member {
+		if behind && m.FromIncarnation > member {
+			return ErrEarly
+		}
+		return errDropped
+	}
+	if term := s.slot(m.Object).Term; m.Term != term {
+		if behind && m.Term > term {
+			return ErrEarly
+		}
 		return errDropped
 	}
 	home := s.self
@@ -299,8 +308,7 @@ func (s *SyncNode) receive(m *Sync) error {
 		home = m.From
 	}
 	if s.Home(m.Object) != home {
-		if early {
-			s.epoch = max(s.epoch, m.Epoch)
+		if behind {
 			return ErrEarly
 		}
 		return s.foreign(m, fmt.Sprintf("node %d is not its home", home))
@@ -317,8 +325,8 @@ func (s *SyncNode) foreign(m *Sync, why string) error {
 // this step, to another as an effect.
 func (s *SyncNode) send(to addr.NodeID, tag addr.Tag, kind SyncKind, code SyncCode, m Sync) {
 	m.Kind, m.Code, m.Tag = uint8(kind), uint8(code), tag
-	m.From, m.FromIncarnation = s.self, s.incarnation
-	m.Lamport, m.Epoch, m.Cut = s.lamport, s.conf.Epoch, s.cut
+	m.From, m.FromIncarnation, m.ToIncarnation = s.self, s.incarnation, s.conf.Member(to)
+	m.Lamport, m.Epoch, m.Term, m.Cut = s.lamport, s.conf.Epoch, s.slot(m.Object).Term, s.cut
 	if to == s.self {
 		s.local = append(s.local, m)
 		return

@@ -177,7 +177,8 @@ func TestSyncIsTheWires(t *testing.T) {
 
 // TestSyncReceive is the receive rule.
 func TestSyncReceive(t *testing.T) {
-	base := Sync{Kind: uint8(SyncAcquire), Object: 0, Party: 9, Request: 1, Epoch: 5, From: 1, FromIncarnation: 2, Tag: addr.Leaf}
+	base := Sync{Kind: uint8(SyncAcquire), Object: 0, Party: 9, Request: 1, Epoch: 5, Term: 3, Cut: 7,
+		From: 1, FromIncarnation: 2, ToIncarnation: 1, Tag: addr.Leaf}
 	for _, c := range []struct {
 		name    string
 		change  func(m *Sync)
@@ -200,6 +201,13 @@ func TestSyncReceive(t *testing.T) {
 		{"old incarnation", func(m *Sync) { m.FromIncarnation = 1 }, nil, 1, false},
 		{"new incarnation", func(m *Sync) { m.FromIncarnation, m.Epoch = 3, 6 }, ErrEarly, 0, true},
 		{"stranger", func(m *Sync) { m.From = 7 }, nil, 1, false},
+		{"our former incarnation", func(m *Sync) { m.ToIncarnation = 0 }, nil, 1, false},
+		{"our former incarnation, newer epoch", func(m *Sync) { m.ToIncarnation, m.Epoch = 0, 6 }, nil, 1, true},
+		{"old incarnation, newer epoch", func(m *Sync) { m.FromIncarnation, m.Epoch = 1, 6 }, nil, 1, true},
+		{"another term", func(m *Sync) { m.Term = 2 }, nil, 1, false},
+		{"another term, newer epoch", func(m *Sync) { m.Term, m.Epoch = 2, 6 }, nil, 1, true},
+		{"a later term without its epoch", func(m *Sync) { m.Term = 4 }, nil, 1, false},
+		{"term to come", func(m *Sync) { m.Term, m.Epoch = 4, 6 }, ErrEarly, 0, true},
 		{"newcomer", func(m *Sync) { m.From, m.Epoch = 7, 6 }, ErrEarly, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -216,6 +224,12 @@ func TestSyncReceive(t *testing.T) {
 			}
 			if granted := len(b.Send) == 1; granted != (err == nil && c.dropped == 0) {
 				t.Errorf("sent %+v", b.Send)
+			} else if granted {
+				if g := b.Send[0].Msg; g.Cut != 7 || g.Term != 3 || g.Epoch != 5 || g.FromIncarnation != 1 || g.ToIncarnation != 2 || g.Lamport == 0 {
+					t.Errorf("the answer carries %+v", g)
+				}
+			} else if n.cut != 0 || n.lamport != 0 {
+				t.Errorf("cut %d, clock %d of what was not taken", n.cut, n.lamport)
 			}
 		})
 	}

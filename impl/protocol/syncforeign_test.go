@@ -11,13 +11,17 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
-// forge is a message that may mean anything, or nearly something.
-func (w *syncWorld) forge(choose func(int) int) Sync {
+// forge is a message to an incarnation that may mean anything, or nearly
+// something.
+func (w *syncWorld) forge(to addr.Incarnation, choose func(int) int) Sync {
 	m := Sync{
 		Kind: uint8(choose(int(SyncLeft) + 2)), Code: uint8(choose(3)), Count: uint32(choose(5)),
 		Object: uint64(choose(len(w.objects) + 1)), Party: uint64(choose(len(w.procs) + 2)),
 		Request: uint64(choose(int(w.requests) + 2)), Fence: uint64(choose(6)), Epoch: uint64(choose(7)),
-		From: addr.NodeID(choose(len(w.nodes) + 1)), Tag: addr.Tag(choose(3)),
+		From: addr.NodeID(choose(len(w.nodes) + 1)), Tag: addr.Tag(choose(3)), Term: 3, ToIncarnation: to,
+	}
+	if choose(20) == 0 {
+		m.Term, m.ToIncarnation = uint64(choose(5)), addr.Incarnation(choose(4))
 	}
 	if SyncKind(m.Kind) >= SyncGrant && choose(8) > 0 {
 		m.Tag, m.From = addr.Root, w.conf.Slots[m.Object%uint64(len(w.nodes))].Home
@@ -55,7 +59,7 @@ func foreignProperty(choose func(int) int, steps int, fail func(string)) (refuse
 		victim := cloneSync(w.nodes[choose(3)])
 		for range 4 {
 			before := dumpSync(victim)
-			m := w.forge(choose)
+			m := w.forge(victim.incarnation, choose)
 			var b SyncBatch
 			err := victim.Step(SyncInput{Kind: InSync, Sync: &m}, &b)
 			switch {

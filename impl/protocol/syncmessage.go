@@ -17,8 +17,10 @@ type Sync struct {
 	Lamport         uint64
 	Epoch           uint64
 	Cut             uint64
+	Term            uint64 // of the object's slot
 	From            addr.NodeID
 	FromIncarnation addr.Incarnation
+	ToIncarnation   addr.Incarnation
 	Tag             addr.Tag // of the sender: Leaf for a node's own side, Root for a home
 }
 

@@ -15,7 +15,7 @@ func syncConfiguration(n int) *Configuration {
 	conf := &Configuration{Epoch: 5, Fanout: MaxFanout}
 	for i := range n {
 		conf.Members = append(conf.Members, addr.Incarnation(1+i%2))
-		conf.Slots = append(conf.Slots, Slot{Home: addr.NodeID(i)})
+		conf.Slots = append(conf.Slots, Slot{Home: addr.NodeID(i), Term: 3})
 	}
 	return conf
 }

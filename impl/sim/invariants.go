@@ -307,7 +307,7 @@ func LocalGrantInv(s *Snapshot) string {
 			continue
 		}
 		if m.Busy == protocol.OpRead && m.Right >= protocol.Read || m.Busy == protocol.OpWrite && m.Right >= protocol.Write ||
-			m.Busy == protocol.OpWriteback && !m.Recall && m.Right >= protocol.Write && m.Recorded(m.BusyChild) < protocol.Owned {
+			m.Busy == protocol.OpWriteback && !m.Recall && m.Right >= protocol.Owned && m.Recorded(m.BusyChild) < protocol.Owned {
 			return fmt.Sprintf("%v has %v and climbs to %v", s.Places[i], m.Right, m.Busy)
 		}
 	}

@@ -58,7 +58,7 @@ func newSyncNodes(nodes int, seed uint64, blind bool) syncNodes {
 		links: make(map[pair][]protocol.Sync)}
 	for i := range nodes {
 		w.conf.Members = append(w.conf.Members, 1)
-		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i)})
+		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: 1})
 	}
 	for i := range nodes {
 		w.nodes = append(w.nodes, &syncNode{core: protocol.NewSyncNode(addr.NodeID(i), 1, w.conf)})

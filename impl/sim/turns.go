@@ -10,8 +10,9 @@ import (
 // turns is who waits at a manager, and who was granted a request meanwhile.
 // Children are bits.
 type turns struct {
-	waiting uint64
-	passed  [protocol.MaxFanout]uint64 // by the child that waits
+	waiting  uint64
+	passed   [protocol.MaxFanout]uint64 // by the child that waits
+	recalled uint64                     // granted while the Recall waits that does now
 }
 
 // ask is a request of the child's that has come.
@@ -35,9 +36,23 @@ func (t *turns) grant(waiting uint64) int {
 	return -1
 }
 
+// recall says whether a Recall waits now, after these were granted. It returns a
+// child that was granted two requests while it waited, or -1.
+func (t *turns) recall(waits bool, granted uint64) int {
+	if !waits {
+		t.recalled = 0
+		return -1
+	}
+	if twice := t.recalled & granted; twice != 0 {
+		return bits.TrailingZeros64(twice)
+	}
+	t.recalled |= granted
+	return -1
+}
+
 // takeTurns follows the requests at a manager that has just acted.
 // FaultServedProp, bounded: while a request waits, each other child is granted
-// at most one.
+// at most one. RecallServedProp, bounded: while a Recall waits, each child is.
 func (w *World) takeTurns(n *node, e *protocol.Event) {
 	id := addr.ID(e.Page, e.At)
 	t := w.turns[id]
@@ -50,8 +65,13 @@ func (w *World) takeTurns(n *node, e *protocol.Event) {
 		_, child := tree.Parent(e.Message.From)
 		t.ask(child)
 	}
-	if child := t.grant(n.shard.Unanswered(e.Page, e.At)); child >= 0 {
+	waiting := n.shard.Unanswered(e.Page, e.At)
+	granted := t.waiting &^ waiting
+	if child := t.grant(waiting); child >= 0 {
 		w.fail("FaultServedProp", "%v waits for %v at %v, and another was granted it twice", tree.Child(e.At, child), e.Page, e.At)
+	}
+	if child := t.recall(n.shard.RecallWaits(e.Page, e.At), granted); child >= 0 {
+		w.fail("RecallServedProp", "a Recall of %v waits at %v, and %v was granted it twice", e.Page, e.At, tree.Child(e.At, child))
 	}
 }
 

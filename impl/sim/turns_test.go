@@ -36,3 +36,34 @@ func TestTurns(t *testing.T) {
 		})
 	}
 }
+
+func TestTurnsOfRecall(t *testing.T) {
+	type step struct {
+		waits   bool
+		granted uint64
+	}
+	for _, c := range []struct {
+		name  string
+		steps []step
+		want  int // who was granted too much, or -1
+	}{
+		{"each once", []step{{true, 0}, {true, 1}, {true, 2}, {true, 4}, {false, 0}}, -1},
+		{"two at once", []step{{true, 3}, {true, 4}}, -1},
+		{"once more, and the recall is taken", []step{{true, 1}, {false, 1}, {false, 1}}, -1},
+		{"the next recall", []step{{true, 1}, {false, 0}, {true, 1}}, -1},
+		{"twice", []step{{true, 1}, {true, 2}, {true, 2}}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var s turns
+			got := -1
+			for _, step := range c.steps {
+				if got = s.recall(step.waits, step.granted); got >= 0 {
+					break
+				}
+			}
+			if got != c.want {
+				t.Errorf("child %d was granted too much, want %d", got, c.want)
+			}
+		})
+	}
+}

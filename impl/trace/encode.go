@@ -72,6 +72,7 @@ func appendMessage(b []byte, m *protocol.Message) []byte {
 	b = uintField(b, `,"epoch":`, m.Epoch)
 	b = uintField(b, `,"term":`, m.Term)
 	b = uintField(b, `,"cut":`, m.Cut)
+	b = uintField(b, `,"prepared":`, m.Prepared)
 	b = uintField(b, `,"lc":`, m.Lamport)
 	b = uintField(b, `,"ver":`, m.Version)
 	if m.Txn != (protocol.Txn{}) {

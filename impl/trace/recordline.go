@@ -72,6 +72,7 @@ type rawMessage struct {
 	Epoch           uint64           `json:"epoch"`
 	Term            uint64           `json:"term"`
 	Cut             uint64           `json:"cut"`
+	Prepared        uint64           `json:"prepared"`
 	Lamport         uint64           `json:"lc"`
 	Version         uint64           `json:"ver"`
 	Txn             rawTxn           `json:"txn"`
@@ -143,6 +144,7 @@ func (m *rawMessage) message() (*protocol.Message, error) {
 		Epoch:           m.Epoch,
 		Term:            m.Term,
 		Cut:             m.Cut,
+		Prepared:        m.Prepared,
 		Lamport:         m.Lamport,
 		Version:         m.Version,
 		Txn:             protocol.Txn(m.Txn),

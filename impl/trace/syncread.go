@@ -36,7 +36,9 @@ type rawSyncMessage struct {
 	Count           uint32           `json:"count"`
 	From            rawPlace         `json:"from"`
 	FromIncarnation addr.Incarnation `json:"fi"`
+	ToIncarnation   addr.Incarnation `json:"ti"`
 	Epoch           uint64           `json:"epoch"`
+	Term            uint64           `json:"term"`
 	Cut             uint64           `json:"cut"`
 	Lamport         uint64           `json:"lc"`
 }
@@ -63,7 +65,7 @@ func (m *rawSyncMessage) message() (*protocol.Sync, error) {
 	msg := &protocol.Sync{
 		Kind: uint8(syncKinds.of(m.Kind, &err)), Code: uint8(syncCodes.of(m.Code, &err)), Count: m.Count,
 		Object: m.Object, Party: m.Party, Request: m.Request, Fence: m.Fence, Lamport: m.Lamport, Epoch: m.Epoch, Cut: m.Cut,
-		From: m.From.Node, FromIncarnation: m.FromIncarnation, Tag: m.From.Tag,
+		From: m.From.Node, FromIncarnation: m.FromIncarnation, ToIncarnation: m.ToIncarnation, Term: m.Term, Tag: m.From.Tag,
 	}
 	if err == nil && msg.Kind == uint8(protocol.SyncInvalid) {
 		err = errors.New("a message without a kind")

@@ -188,6 +188,7 @@ func appendMessage(b []byte, m *protocol.Message, e *ends, r *recent) []byte {
 	if m.ToIncarnation != e.receiverIncarnation {
 		b = appendPresent(b, 25, uint64(m.ToIncarnation))
 	}
+	b = appendField(b, 27, m.Prepared)
 	return closeEmbedded(b, start)
 }
 
@@ -213,6 +214,10 @@ func appendSync(b []byte, s *Sync, after int, e *ends) []byte {
 	if s.FromIncarnation != e.senderIncarnation {
 		b = appendPresent(b, 14, uint64(s.FromIncarnation))
 	}
+	if s.ToIncarnation != e.receiverIncarnation {
+		b = appendPresent(b, 15, uint64(s.ToIncarnation))
+	}
+	b = appendField(b, 16, s.Term)
 	return closeEmbedded(b, start)
 }
 
@@ -402,6 +407,8 @@ func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
 			m.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
 		case 26 << 3:
 			like, limit = int(v), maxLike
+		case 27 << 3:
+			m.Prepared = v
 		default:
 			return malformed("unknown tag %d in a page message", tag)
 		}
@@ -446,7 +453,7 @@ func expand(messages []protocol.Message, like int, e *ends) error {
 }
 
 func decodeSync(b []byte, s *Sync, e *ends) (after uint32, err error) {
-	s.From, s.FromIncarnation = e.sender, e.senderIncarnation
+	s.From, s.FromIncarnation, s.ToIncarnation = e.sender, e.senderIncarnation, e.receiverIncarnation
 	for len(b) > 0 {
 		tag, n := uvarint(b)
 		if n == 0 {
@@ -487,6 +494,10 @@ func decodeSync(b []byte, s *Sync, e *ends) (after uint32, err error) {
 			s.From, limit = addr.NodeID(v), math.MaxUint16
 		case 14 << 3:
 			s.FromIncarnation, limit = addr.Incarnation(v), math.MaxUint32
+		case 15 << 3:
+			s.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
+		case 16 << 3:
+			s.Term = v
 		default:
 			return 0, malformed("unknown tag %d in a sync message", tag)
 		}

@@ -47,7 +47,7 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 			ToNode: unless(uint32(m.To.Node), out.Receiver), ToTag: uint32(m.To.Tag),
 			FromIncarnation: unless(uint32(m.FromIncarnation), out.SenderIncarnation),
 			ToIncarnation:   unless(uint32(m.ToIncarnation), out.ReceiverIncarnation),
-			Epoch:           m.Epoch, Term: m.Term, Cut: m.Cut, Lamport: m.Lamport, Version: m.Version,
+			Epoch:           m.Epoch, Term: m.Term, Cut: m.Cut, Prepared: m.Prepared, Lamport: m.Lamport, Version: m.Version,
 			TxnLeaf: uint32(m.Txn.Leaf), TxnCounter: m.Txn.Counter,
 			TxnIncarnation: unless(uint32(m.Txn.Incarnation), out.SenderIncarnation),
 		})
@@ -57,9 +57,10 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 		out.Syncs = append(out.Syncs, &wirepb.SyncMessage{
 			Kind: uint32(s.Kind), Code: uint32(s.Code), Count: s.Count, After: f.After[j],
 			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence,
-			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Tag: uint32(s.Tag),
+			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term, Tag: uint32(s.Tag),
 			From:            unless(uint32(s.From), out.Sender),
 			FromIncarnation: unless(uint32(s.FromIncarnation), out.SenderIncarnation),
+			ToIncarnation:   unless(uint32(s.ToIncarnation), out.ReceiverIncarnation),
 		})
 	}
 	return out
@@ -123,7 +124,7 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 			To:              addr.Place{Node: addr.NodeID(or(m.ToNode, in.Receiver)), Tag: addr.Tag(m.ToTag)},
 			FromIncarnation: addr.Incarnation(or(m.FromIncarnation, in.SenderIncarnation)),
 			ToIncarnation:   addr.Incarnation(or(m.ToIncarnation, in.ReceiverIncarnation)),
-			Epoch:           m.Epoch, Term: m.Term, Cut: m.Cut, Lamport: m.Lamport, Version: m.Version,
+			Epoch:           m.Epoch, Term: m.Term, Cut: m.Cut, Prepared: m.Prepared, Lamport: m.Lamport, Version: m.Version,
 			Txn: protocol.Txn{
 				Leaf: addr.NodeID(m.TxnLeaf), Counter: m.TxnCounter,
 				Incarnation: addr.Incarnation(or(m.TxnIncarnation, in.SenderIncarnation)),
@@ -134,9 +135,10 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 		f.Syncs = append(f.Syncs, Sync{
 			Kind: uint8(s.Kind), Code: uint8(s.Code), Count: s.Count,
 			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence,
-			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Tag: addr.Tag(s.Tag),
+			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term, Tag: addr.Tag(s.Tag),
 			From:            addr.NodeID(or(s.From, in.Sender)),
 			FromIncarnation: addr.Incarnation(or(s.FromIncarnation, in.SenderIncarnation)),
+			ToIncarnation:   addr.Incarnation(or(s.ToIncarnation, in.ReceiverIncarnation)),
 		})
 		f.After = append(f.After, s.After)
 	}
@@ -253,8 +255,8 @@ func drawFrame(t *rapid.T) (header, Frame) {
 		if rapid.Bool().Draw(t, "sync") {
 			f.Syncs = append(f.Syncs, Sync{
 				Kind: upTo(254) + 1, Code: upTo(255), Count: u32(), Object: u64(), Party: u64(), Request: u64(),
-				Fence: u64(), Lamport: u64(), Epoch: u64(), Cut: u64(), From: node(h.sender),
-				FromIncarnation: incarnation(h.senderIncarnation), Tag: addr.Tag(u16()),
+				Fence: u64(), Lamport: u64(), Epoch: u64(), Cut: u64(), Term: u64(), From: node(h.sender),
+				FromIncarnation: incarnation(h.senderIncarnation), ToIncarnation: incarnation(h.receiverIncarnation), Tag: addr.Tag(u16()),
 			})
 			f.After = append(f.After, uint32(len(f.Messages)))
 			continue
@@ -283,7 +285,7 @@ func drawFrame(t *rapid.T) (header, Frame) {
 			From:            addr.Place{Node: node(h.sender), Tag: addr.Tag(u16())},
 			To:              addr.Place{Node: node(h.receiver), Tag: addr.Tag(u16())},
 			FromIncarnation: incarnation(h.senderIncarnation), ToIncarnation: incarnation(h.receiverIncarnation),
-			Epoch: u64(), Term: u64(), Cut: u64(), Lamport: u64(), Version: u64(),
+			Epoch: u64(), Term: u64(), Cut: u64(), Prepared: u64(), Lamport: u64(), Version: u64(),
 			Txn: protocol.Txn{Leaf: addr.NodeID(u16()), Incarnation: incarnation(h.senderIncarnation), Counter: u64()},
 		})
 	}
@@ -339,7 +341,7 @@ func longest() (protocol.Message, ends) {
 		Leaf: math.MaxUint16, Page: math.MaxUint32, Generation: math.MaxUint32,
 		From: addr.Place{Node: math.MaxUint16, Tag: math.MaxUint16}, To: addr.Place{Node: math.MaxUint16, Tag: math.MaxUint16},
 		FromIncarnation: math.MaxUint32, ToIncarnation: math.MaxUint32,
-		Epoch: math.MaxUint64, Term: math.MaxUint64, Cut: math.MaxUint64, Lamport: math.MaxUint64, Version: math.MaxUint64,
+		Epoch: math.MaxUint64, Term: math.MaxUint64, Cut: math.MaxUint64, Prepared: math.MaxUint64, Lamport: math.MaxUint64, Version: math.MaxUint64,
 		Txn: protocol.Txn{Leaf: math.MaxUint16, Incarnation: math.MaxUint32, Counter: math.MaxUint64},
 	}
 	return m, ends{sender: math.MaxUint16 - 1, senderIncarnation: math.MaxUint32 - 1, receiver: math.MaxUint16 - 1, receiverIncarnation: math.MaxUint32 - 1}
@@ -394,7 +396,7 @@ func sample() Frame {
 			Txn: protocol.Txn{Leaf: 2, Incarnation: 1, Counter: 99999},
 		}},
 		Pages: make([][]byte, 1),
-		Syncs: []Sync{{Kind: 1, Object: 5, Party: 1 << 40, Request: 77, Lamport: 1234568, From: 1, FromIncarnation: 1}},
+		Syncs: []Sync{{Kind: 1, Object: 5, Party: 1 << 40, Request: 77, Lamport: 1234568, From: 1, FromIncarnation: 1, ToIncarnation: 1, Term: 1}},
 		After: []uint32{1},
 	}
 }

@@ -32,8 +32,10 @@ type Sync struct {
 	Lamport         uint64
 	Epoch           uint64
 	Cut             uint64
+	Term            uint64
 	From            addr.NodeID
 	FromIncarnation addr.Incarnation
+	ToIncarnation   addr.Incarnation
 	Tag             addr.Tag
 }
 

@@ -147,7 +147,7 @@ func shape(ev *trace.Event, o *page) (string, trace.Moment, error) {
 		w.WriteString("<<>>")
 	case m.Generation != o.generation || m.Page != o.number:
 		// No page of this object has sent it.
-		w.printf(`[kind|->"foreign",page|->%d,generation|->%d]`, m.Page, m.Generation)
+		w.printf(`[kind|->"foreign",to|->"foreign",page|->%d,generation|->%d]`, m.Page, m.Generation)
 	default:
 		w.message(m, o.names)
 	}

@@ -689,6 +689,7 @@ type PageMessage struct {
 	// page and with the next txn_counter. Then there are no other fields but
 	// lamport and version, where they differ.
 	Like          uint32 `protobuf:"varint,26,opt,name=like,proto3" json:"like,omitempty"`
+	Prepared      uint64 `protobuf:"varint,27,opt,name=prepared,proto3" json:"prepared,omitempty"` // of DATA: the cut under which the content was last prepared for a store
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -905,6 +906,13 @@ func (x *PageMessage) GetLike() uint32 {
 	return 0
 }
 
+func (x *PageMessage) GetPrepared() uint64 {
+	if x != nil {
+		return x.Prepared
+	}
+	return 0
+}
+
 // SyncMessage is wire.Sync: locks and barriers.
 type SyncMessage struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -922,6 +930,8 @@ type SyncMessage struct {
 	Cut             uint64                 `protobuf:"varint,12,opt,name=cut,proto3" json:"cut,omitempty"`
 	From            *uint32                `protobuf:"varint,13,opt,name=from,proto3,oneof" json:"from,omitempty"`                                              // absent: the sender
 	FromIncarnation *uint32                `protobuf:"varint,14,opt,name=from_incarnation,json=fromIncarnation,proto3,oneof" json:"from_incarnation,omitempty"` // absent: the sender's
+	ToIncarnation   *uint32                `protobuf:"varint,15,opt,name=to_incarnation,json=toIncarnation,proto3,oneof" json:"to_incarnation,omitempty"`       // absent: the receiver's
+	Term            uint64                 `protobuf:"varint,16,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1050,6 +1060,20 @@ func (x *SyncMessage) GetFrom() uint32 {
 func (x *SyncMessage) GetFromIncarnation() uint32 {
 	if x != nil && x.FromIncarnation != nil {
 		return *x.FromIncarnation
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetToIncarnation() uint32 {
+	if x != nil && x.ToIncarnation != nil {
+		return *x.ToIncarnation
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
 	}
 	return 0
 }
@@ -1238,7 +1262,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x05syncs\x18\t \x03(\v2\x16.mome.wire.SyncMessageR\x05syncs\x12\x14\n" +
 	"\x05cause\x18\n" +
 	" \x01(\rR\x05cause\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"\xff\x06\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\"\x9b\a\n" +
 	"\vPageMessage\x12#\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0f.mome.wire.KindR\x04kind\x12\x1d\n" +
 	"\x02op\x18\x02 \x01(\x0e2\r.mome.wire.OpR\x02op\x12$\n" +
@@ -1269,14 +1293,15 @@ const file_wire_proto_rawDesc = "" +
 	"\ato_node\x18\x17 \x01(\rH\x02R\x06toNode\x88\x01\x01\x12.\n" +
 	"\x10from_incarnation\x18\x18 \x01(\rH\x03R\x0ffromIncarnation\x88\x01\x01\x12*\n" +
 	"\x0eto_incarnation\x18\x19 \x01(\rH\x04R\rtoIncarnation\x88\x01\x01\x12\x12\n" +
-	"\x04like\x18\x1a \x01(\rR\x04likeB\x12\n" +
+	"\x04like\x18\x1a \x01(\rR\x04like\x12\x1a\n" +
+	"\bprepared\x18\x1b \x01(\x04R\bpreparedB\x12\n" +
 	"\x10_txn_incarnationB\f\n" +
 	"\n" +
 	"_from_nodeB\n" +
 	"\n" +
 	"\b_to_nodeB\x13\n" +
 	"\x11_from_incarnationB\x11\n" +
-	"\x0f_to_incarnation\"\xfa\x02\n" +
+	"\x0f_to_incarnation\"\xcd\x03\n" +
 	"\vSyncMessage\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x14\n" +
@@ -1292,9 +1317,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x05epoch\x18\v \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03cut\x18\f \x01(\x04R\x03cut\x12\x17\n" +
 	"\x04from\x18\r \x01(\rH\x00R\x04from\x88\x01\x01\x12.\n" +
-	"\x10from_incarnation\x18\x0e \x01(\rH\x01R\x0ffromIncarnation\x88\x01\x01B\a\n" +
+	"\x10from_incarnation\x18\x0e \x01(\rH\x01R\x0ffromIncarnation\x88\x01\x01\x12*\n" +
+	"\x0eto_incarnation\x18\x0f \x01(\rH\x02R\rtoIncarnation\x88\x01\x01\x12\x12\n" +
+	"\x04term\x18\x10 \x01(\x04R\x04termB\a\n" +
 	"\x05_fromB\x13\n" +
-	"\x11_from_incarnation\"\xd9\x03\n" +
+	"\x11_from_incarnationB\x11\n" +
+	"\x0f_to_incarnation\"\xd9\x03\n" +
 	"\tHandshake\x12\x14\n" +
 	"\x05magic\x18\x01 \x01(\aR\x05magic\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12#\n" +
