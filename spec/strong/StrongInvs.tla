@@ -181,8 +181,11 @@ LiveSpec == Spec /\ Fairness
 
 \* Every fault is served, and every request to write back answered.
 FaultServedProp == \A l \in Leaves : leaf[l].req # NoReq ~> leaf[l].req = NoReq
-\* Every recall is answered.
-RecallServedProp == \A m \in Managers : mgr[m].recall # NoRecall ~> mgr[m].recall = NoRecall
+\* Every recall is answered: whether it is on its way to x, waits there, or is taken.
+RecallUnder(x) ==
+    \/ \E r \in Msgs(down[x]) : r.kind = "Recall"
+    \/ x \in Managers /\ (RecallWaits(mgr[x]) # {} \/ mgr[x].recall # NoRecall)
+RecallServedProp == \A x \in DOMAIN Parent : RecallUnder(x) ~> ~RecallUnder(x)
 \* No manager is busy for ever with one request.  (It may go from one straight to
 \* the next, but never to another one of the same child.)
 ServesChild(m, c) == mgr[m].busy # NoBusy /\ mgr[m].busy.child = c
