@@ -59,6 +59,7 @@
 //	    folder/mutant/NAME, with @MODEL behind it if there are several models.
 //	  - file: the module that is changed, in this folder.
 //	  - model: one or more names of manifest rows; each must kill the mutant.
+//	  - nightly: optional; further ones, which do so in the class nightly only.
 //	  - expect: one or more names of invariants or properties one of which must
 //	    fail, "deadlock", or "any" of these. An error of evaluation kills nothing.
 //	  - class: ci (default) or nightly.

@@ -137,12 +137,17 @@ func plan(root string, manifest *Manifest, class string, only *regexp.Regexp) ([
 			return nil, err
 		}
 		for _, m := range list {
-			for _, on := range m.Models {
+			all := slices.Concat(m.Models, m.Nightly)
+			for i, on := range all {
 				name := folder + "/mutant/" + m.Name
-				if len(m.Models) > 1 {
+				if len(all) > 1 {
 					name += "@" + on
 				}
-				if !wanted(m.Class, name) {
+				of := m.Class
+				if i >= len(m.Models) {
+					of = classNightly
+				}
+				if !wanted(of, name) {
 					continue
 				}
 				row := manifest.find(on)

@@ -18,6 +18,7 @@ type Mutant struct {
 	Folder  string
 	File    string
 	Models  []string
+	Nightly []string // further models, in the class nightly only
 	Expect  []string
 	Class   string
 	Find    string
@@ -103,6 +104,8 @@ func parseMutants(text string) ([]*Mutant, error) {
 			m.File = args[0]
 		case "model":
 			m.Models = append(m.Models, args...)
+		case "nightly":
+			m.Nightly = append(m.Nightly, args...)
 		case "expect":
 			m.Expect = append(m.Expect, args...)
 		case "class":
