@@ -18,6 +18,7 @@ file    Toy.tla
 model   toy/small toy/live
 nightly toy/high
 expect  UpProp RestartsProp
+alone   UpProp
 find
     /\ clock = Max
 
@@ -38,7 +39,7 @@ func TestParseMutants(t *testing.T) {
 	a, b := list[0], list[1]
 	if a.Name != "early-reset" || a.File != "Toy.tla" || a.Class != classCI || a.Line != 2 ||
 		strings.Join(a.Models, " ") != "toy/small toy/live" ||
-		strings.Join(a.Nightly, " ") != "toy/high" || strings.Join(a.Expect, " ") != "UpProp RestartsProp" {
+		strings.Join(a.Nightly, " ") != "toy/high" || strings.Join(a.Alone, " ") != "UpProp" || strings.Join(a.Expect, " ") != "UpProp RestartsProp" {
 		t.Errorf("first mutant %+v", a)
 	}
 	if a.Find != "/\\ clock = Max\n\n  /\\ two" || a.Replace != `/\ TRUE` {
@@ -52,13 +53,13 @@ func TestParseMutants(t *testing.T) {
 func TestParseMutantsErrors(t *testing.T) {
 	tests := []struct{ name, from, to, want string }{
 		{"not closed", "end\n", "", "2: mutant early-reset is not closed"},
-		{"no file", "file    Toy.tla\n", "", "12: mutant early-reset lacks"},
+		{"no file", "file    Toy.tla\n", "", "13: mutant early-reset lacks"},
 		{"no replacement", "replace\n    /\\ TRUE\n", "", "lacks"},
 		{"no text to find", "    /\\ clock = Max\n\n      /\\ two\n", "", "nothing to find"},
 		{"no change", "    /\\ TRUE", "    /\\ clock = Max\n\n      /\\ two", "changes nothing"},
 		{"unknown word", "expect", "expects", "6: unknown word"},
 		{"bad class", "expect  UpProp RestartsProp", "class often", "6: class is ci or nightly"},
-		{"text not indented", "    /\\ TRUE", "  /\\ TRUE", "12: mutant early-reset: a line of replace is not indented"},
+		{"text not indented", "    /\\ TRUE", "  /\\ TRUE", "13: mutant early-reset: a line of replace is not indented"},
 		{"outside", "mutant  early-reset\n", "", "stands outside of a mutant"},
 		{"twice", "# A comment.\n", oneMutant, "there are two mutants"},
 	}
@@ -69,6 +70,16 @@ func TestParseMutantsErrors(t *testing.T) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestWithOnly(t *testing.T) {
+	const cfg = "SPECIFICATION Spec\nCONSTANT Max = 5\nINVARIANTS\n  A B\n\nPROPERTY C\nCHECK_DEADLOCK TRUE\n"
+	for property, kind := range map[string]string{"BInv": "INVARIANT", "CProp": "PROPERTY"} {
+		want := "SPECIFICATION Spec\nCONSTANT Max = 5\nCHECK_DEADLOCK TRUE\n\n" + kind + " " + property + "\n"
+		if got := withOnly(cfg, property); got != want {
+			t.Errorf("with %s alone: %q, want %q", property, got, want)
+		}
 	}
 }
 
@@ -203,22 +214,25 @@ func TestToy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(ci) != 1 || ci[0].name != "toy/mutant/twice@toy/small" {
-		t.Errorf("the class ci has %+v, want toy/mutant/twice@toy/small alone", ci)
+	if len(ci) != 2 || ci[0].name != "toy/mutant/twice@toy/small" || ci[1].name != "toy/mutant/twice@toy/small/UpProp" {
+		t.Errorf("the class ci has %+v, want toy/mutant/twice@toy/small, and UpProp alone", ci)
 	}
 	want := map[string]string{
-		"toy/small":                  "",
-		"toy/reach-high":             "",
-		"toy/changed":                "changed counts: distinct 6, was 9",
-		"toy/unreachable":            "another result",
-		"toy/mutant/overrun":         "",
-		"toy/mutant/stop":            "",
-		"toy/mutant/survivor":        "the mutant survived",
-		"toy/mutant/other":           "died of something else",
-		"toy/mutant/nonsense":        "could not judge",
-		"toy/mutant/ambiguous":       "occurs 3 times",
-		"toy/mutant/twice@toy/small": "",
-		"toy/mutant/twice@toy/high":  "the mutant survived",
+		"toy/small":                         "",
+		"toy/reach-high":                    "",
+		"toy/changed":                       "changed counts: distinct 6, was 9",
+		"toy/unreachable":                   "another result",
+		"toy/mutant/overrun":                "",
+		"toy/mutant/stop":                   "",
+		"toy/mutant/overrun/BoundInv":       "",
+		"toy/mutant/overrun/RestartsProp":   "",
+		"toy/mutant/twice@toy/small/UpProp": "",
+		"toy/mutant/survivor":               "the mutant survived",
+		"toy/mutant/other":                  "died of something else",
+		"toy/mutant/nonsense":               "could not judge",
+		"toy/mutant/ambiguous":              "occurs 3 times",
+		"toy/mutant/twice@toy/small":        "",
+		"toy/mutant/twice@toy/high":         "the mutant survived",
 	}
 	for _, task := range tasks {
 		v := judge(t.Context(), c, task, false)

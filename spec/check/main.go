@@ -147,14 +147,18 @@ func plan(root string, manifest *Manifest, class string, only *regexp.Regexp) ([
 				if i >= len(m.Models) {
 					of = classNightly
 				}
-				if !wanted(of, name) {
-					continue
-				}
 				row := manifest.find(on)
 				if row == nil {
 					return nil, fmt.Errorf("%s/mutants.txt:%d: manifest.json has no model %q", folder, m.Line, on)
 				}
-				mutants = append(mutants, task{name: name, model: row, mutant: m})
+				if wanted(of, name) {
+					mutants = append(mutants, task{name: name, model: row, mutant: m})
+				}
+				for _, p := range m.Alone {
+					if i == 0 && wanted(of, name+"/"+p) {
+						mutants = append(mutants, task{name: name + "/" + p, model: row, mutant: m.aloneWith(p)})
+					}
+				}
 			}
 		}
 	}
