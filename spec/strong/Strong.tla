@@ -100,10 +100,11 @@ Finish(s, right, source) ==
         t == [s EXCEPT !.recorded[b.child] = right, !.busy = NoBusy]
     IN  Down(t, b.child, GrantMsg(b.op, source, b.leaf))
 
-\* The home supplies the page: virgin pages are zeros, and need no data.  An
-\* intermediate never comes here; if it did, TypeInv would know by the source.
+\* The home supplies the page: virgin pages are zeros, and need no data.  Neither an
+\* intermediate nor a root whose home is stale comes here; if one did, TypeInv would
+\* know by the source.
 FromHome(s) ==
-    IF ~IsRoot(s) THEN [s EXCEPT !.busy.source = "nowhere"]
+    IF ~IsRoot(s) \/ s.home.state = "stale" THEN [s EXCEPT !.busy.source = "nowhere"]
     ELSE IF s.home.state = "virgin"
     THEN [s EXCEPT !.busy.source = "zero"]
     ELSE [s EXCEPT !.busy.source = "sent",
