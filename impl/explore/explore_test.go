@@ -72,6 +72,7 @@ func TestCountsDiffer(t *testing.T) {
 		"another tree":         func(m *Model) { m.parents["b"] = "a" },
 		"fewer contents":       func(m *Model) { m.Stores-- },
 		"fewer actions":        func(m *Model) { m.Askers = true },
+		"only writes":          func(m *Model) { m.Writers = true },
 	} {
 		m := named(t, "root2")
 		change(m)

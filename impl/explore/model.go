@@ -21,8 +21,8 @@ type Model struct {
 	// Stores is how many contents a store may write: 1, 2, ... Zeros are 0.
 	Stores int
 	// Askers says that leaves only read and write: they neither store, evict
-	// nor write back.
-	Askers bool
+	// nor write back. Writers only write.
+	Askers, Writers bool
 
 	// What TLC found: states, generated successors (the initial state is one of
 	// them), and the states on the longest of the shortest paths to a state.
@@ -101,6 +101,8 @@ func (m *Model) configure(cfg string, trees map[string]map[string]string) error 
 	case "Spec", "LiveSpec":
 	case "AskersSpec":
 		m.Askers = true
+	case "WritersSpec":
+		m.Writers = true
 	default:
 		return fmt.Errorf("the explorer does not know the specification %s", next[1])
 	}

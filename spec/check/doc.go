@@ -59,8 +59,12 @@
 //	    folder/mutant/NAME, with @MODEL behind it if there are several models.
 //	  - file: the module that is changed, in this folder.
 //	  - model: one or more names of manifest rows; each must kill the mutant.
+//	  - nightly: optional; further ones, which do so in the class nightly only.
 //	  - expect: one or more names of invariants or properties one of which must
 //	    fail, "deadlock", or "any" of these. An error of evaluation kills nothing.
+//	  - alone: optional; properties of which each must fail too, in a run of the
+//	    first model that looks at no other: folder/mutant/NAME/PROPERTY. Else the
+//	    first that fails hides them.
 //	  - class: ci (default) or nightly.
 //	  - find: the text to be replaced, each line indented by four blanks, which
 //	    are taken away; it must occur exactly once in the file.

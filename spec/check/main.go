@@ -137,19 +137,28 @@ func plan(root string, manifest *Manifest, class string, only *regexp.Regexp) ([
 			return nil, err
 		}
 		for _, m := range list {
-			for _, on := range m.Models {
+			all := slices.Concat(m.Models, m.Nightly)
+			for i, on := range all {
 				name := folder + "/mutant/" + m.Name
-				if len(m.Models) > 1 {
+				if len(all) > 1 {
 					name += "@" + on
 				}
-				if !wanted(m.Class, name) {
-					continue
+				of := m.Class
+				if i >= len(m.Models) {
+					of = classNightly
 				}
 				row := manifest.find(on)
 				if row == nil {
 					return nil, fmt.Errorf("%s/mutants.txt:%d: manifest.json has no model %q", folder, m.Line, on)
 				}
-				mutants = append(mutants, task{name: name, model: row, mutant: m})
+				if wanted(of, name) {
+					mutants = append(mutants, task{name: name, model: row, mutant: m})
+				}
+				for _, p := range m.Alone {
+					if i == 0 && wanted(of, name+"/"+p) {
+						mutants = append(mutants, task{name: name + "/" + p, model: row, mutant: m.aloneWith(p)})
+					}
+				}
 			}
 		}
 	}

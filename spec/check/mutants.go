@@ -18,11 +18,15 @@ type Mutant struct {
 	Folder  string
 	File    string
 	Models  []string
+	Nightly []string // further models, in the class nightly only
 	Expect  []string
+	Alone   []string // properties that fall also where no other is looked at
 	Class   string
 	Find    string
 	Replace string
 	Line    int
+
+	only string // the property that is looked at, if it is one alone
 }
 
 // readMutants reads the mutants.txt of a folder; a folder without one has none.
@@ -103,8 +107,12 @@ func parseMutants(text string) ([]*Mutant, error) {
 			m.File = args[0]
 		case "model":
 			m.Models = append(m.Models, args...)
+		case "nightly":
+			m.Nightly = append(m.Nightly, args...)
 		case "expect":
 			m.Expect = append(m.Expect, args...)
+		case "alone":
+			m.Alone = append(m.Alone, args...)
 		case "class":
 			if len(args) != 1 || args[0] != classCI && args[0] != classNightly {
 				return nil, fail("class is ci or nightly")
@@ -164,6 +172,33 @@ func (m *Mutant) apply(dir string) error {
 	}
 	changed := strings.Replace(string(text), m.Find, m.Replace, 1)
 	return os.WriteFile(path, []byte(changed), 0o644)
+}
+
+// aloneWith is the mutant as one that must break a single property, and a cfg
+// that has no other.
+func (m *Mutant) aloneWith(property string) *Mutant {
+	n := *m
+	n.Expect, n.only = []string{property}, property
+	return &n
+}
+
+// withOnly is a cfg with one property in place of those that it has.
+func withOnly(cfg, property string) string {
+	var kept []string
+	drop := false
+	for _, line := range strings.Split(cfg, "\n") {
+		if line != "" && line[0] != ' ' {
+			drop = strings.HasPrefix(line, "INVARIANT") || strings.HasPrefix(line, "PROPERT")
+		}
+		if !drop {
+			kept = append(kept, line)
+		}
+	}
+	kind := "INVARIANT "
+	if strings.HasSuffix(property, "Prop") {
+		kind = "PROPERTY "
+	}
+	return strings.Join(kept, "\n") + "\n" + kind + property + "\n"
 }
 
 // killedBy says whether an outcome is one that the mutant had to cause.

@@ -122,6 +122,10 @@ OwnerDiedProp ==
     [][\A p \in Parties : held[p] = 0 /\ held'[p] # 0 =>
          (Head(down[NodeOf[p]]).code = "OwnerDied") = owed]_<<held, owed>>
 
+\* What is at the head of a channel can be taken: no handler has one guard too many.
+ReadyInv ==
+    \A n \in Nodes : (up[n] # <<>> => ENABLED HomeNext(n)) /\ (down[n] # <<>> => ENABLED NodeNext(n))
+
 \* Where nothing is under way, who waits waits for a living holder.
 QuietInv ==
     (\A n \in Nodes : up[n] = <<>> /\ down[n] = <<>>) =>
@@ -130,8 +134,8 @@ QuietInv ==
 (***************************************************************************)
 (* Liveness: channels are served, each for itself, and a holder gives the  *)
 (* lock up or dies some day.  Written without ENABLED, as in StrongInvs:   *)
-(* it leaves out the behaviours that stop for ever, and where nothing is   *)
-(* possible any more nobody waits (QuietInv).                              *)
+(* it leaves out the behaviours that stop for ever.  They stop where       *)
+(* nothing is under way (ReadyInv), and there nobody waits (QuietInv).     *)
 (***************************************************************************)
 \* No step both takes from a channel and adds to it.
 TakesUp(n)   == up[n] # <<>> => Len(up'[n]) < Len(up[n])

@@ -10,16 +10,18 @@ CONSTANT Tree
 Trees == [
     root2    |-> [a |-> "r", b |-> "r"],
     root3    |-> [a |-> "r", b |-> "r", c |-> "r"],
+    root4    |-> [a |-> "r", b |-> "r", c |-> "r", d |-> "r"],
     chain3   |-> [a |-> "m", b |-> "r", m |-> "r"],
     pair3    |-> [a |-> "m", b |-> "m", m |-> "r"],
     trio3    |-> [a |-> "m", b |-> "m", c |-> "m", m |-> "r"],
+    wide3    |-> [a |-> "m", b |-> "m", c |-> "m", d |-> "r", m |-> "r"],
     deep3    |-> [a |-> "m", b |-> "m", c |-> "r", m |-> "r"],
     deep4    |-> [a |-> "m", b |-> "m", c |-> "r", m |-> "n", n |-> "r"],
     thin4    |-> [a |-> "m", b |-> "r", m |-> "n", n |-> "r"],
     fork4    |-> [a |-> "m", b |-> "m", c |-> "n", m |-> "n", n |-> "r"]
 ]
 MCParent   == Trees[Tree]
-MCLeaves   == DOMAIN MCParent \cap {"a", "b", "c"}
+MCLeaves   == DOMAIN MCParent \cap {"a", "b", "c", "d"}
 MCManagers == (DOMAIN MCParent \cap {"m", "n"}) \cup {"r"}
 
 (***************************************************************************)
@@ -29,6 +31,12 @@ MCManagers == (DOMAIN MCParent \cap {"m", "n"}) \cup {"r"}
 Asker(l)   == ReadFault(l) \/ WriteFault(l) \/ RecvData(l) \/ LeafRecvGrant(l) \/ LeafRecvRecall(l)
 AskersNext == (\E m \in Managers : ManagerNext(m)) \/ (\E l \in Leaves : Asker(l))
 AskersSpec == Init /\ [][AskersNext]_vars /\ Fairness
+
+\* The same with leaves that only want to write: four of them, for the order of
+\* arrival (rule 10).
+Writer(l)   == WriteFault(l) \/ RecvData(l) \/ LeafRecvGrant(l) \/ LeafRecvRecall(l)
+WritersNext == (\E m \in Managers : ManagerNext(m)) \/ (\E l \in Leaves : Writer(l))
+WritersSpec == Init /\ [][WritersNext]_vars /\ Fairness
 
 ----------------------------------------------------------------------------
 (***************************************************************************)

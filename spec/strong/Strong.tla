@@ -100,10 +100,11 @@ Finish(s, right, source) ==
         t == [s EXCEPT !.recorded[b.child] = right, !.busy = NoBusy]
     IN  Down(t, b.child, GrantMsg(b.op, source, b.leaf))
 
-\* The home supplies the page: virgin pages are zeros, and need no data.  An
-\* intermediate never comes here; if it did, TypeInv would know by the source.
+\* The home supplies the page: virgin pages are zeros, and need no data.  Neither an
+\* intermediate nor a root whose home is stale comes here; if one did, TypeInv would
+\* know by the source.
 FromHome(s) ==
-    IF ~IsRoot(s) THEN [s EXCEPT !.busy.source = "nowhere"]
+    IF ~IsRoot(s) \/ s.home.state = "stale" THEN [s EXCEPT !.busy.source = "nowhere"]
     ELSE IF s.home.state = "virgin"
     THEN [s EXCEPT !.busy.source = "zero"]
     ELSE [s EXCEPT !.busy.source = "sent",
@@ -229,10 +230,23 @@ End(m, s, up1, down1, data1) ==
     /\ UNCHANGED leaf
 
 (***************************************************************************)
+(* When a handler may run.  What is at the head of a channel can be taken, *)
+(* but for a Grant: a manager takes it for the request with which it       *)
+(* climbed, and a leaf (rule 6) once its page is there, which comes        *)
+(* another way.                                                            *)
+(***************************************************************************)
+MayRecvReq(c)       == Has(up[c], "Req")
+MayRecvAck(c)       == Has(up[c], "Ack")
+MayRecvRecall(x)    == Has(down[x], "Recall")
+MayRecvGrant(m)     == Has(down[m], "Grant") /\ mgr[m].busy # NoBusy /\ mgr[m].busy.phase = "up"
+MayLeafRecvGrant(l) == Has(down[l], "Grant") /\ (Head(down[l]).source = "sent" => leaf[l].arrived # NoData)
+MayRecvData(x)      == \E d \in data : d.to = x
+
+(***************************************************************************)
 (* The actions of a manager (root and intermediates)                       *)
 (***************************************************************************)
 RecvReq(m, c) ==
-    /\ Has(up[c], "Req")
+    /\ MayRecvReq(c)
     /\ LET r == Head(up[c])
            s == Begin(m)
            t == [s EXCEPT !.queue = Append(@, [kind |-> "Req", child |-> c, op |-> r.op,
@@ -240,8 +254,7 @@ RecvReq(m, c) ==
        IN  End(m, Decide(t), [up EXCEPT ![c] = Tail(@)], down, data)
 
 RecvGrant(m) ==
-    /\ Has(down[m], "Grant")
-    /\ mgr[m].busy # NoBusy /\ mgr[m].busy.phase = "up"
+    /\ MayRecvGrant(m)
     /\ LET g == Head(down[m])
            s == Begin(m)
            t == [s EXCEPT
@@ -255,7 +268,7 @@ RecvGrant(m) ==
        IN  End(m, Decide(t), up, [down EXCEPT ![m] = Tail(@)], data)
 
 RecvRecall(m) ==
-    /\ Has(down[m], "Recall")
+    /\ MayRecvRecall(m)
     /\ LET r == Head(down[m])
            s == Begin(m)
            t == [s EXCEPT !.queue = Append(@, [kind |-> "Recall", keep |-> r.keep,
@@ -263,7 +276,7 @@ RecvRecall(m) ==
        IN  End(m, Decide(t), up, [down EXCEPT ![m] = Tail(@)], data)
 
 RecvAck(m, c) ==
-    /\ Has(up[c], "Ack")
+    /\ MayRecvAck(c)
     /\ LET a == Head(up[c])
            s == Begin(m)
            t == [s EXCEPT !.recorded[c] = Min(@, a.keep)]
@@ -311,10 +324,8 @@ RecvData(l) ==
     /\ UNCHANGED <<mgr, home, up, down>>
 
 LeafRecvGrant(l) ==
-    /\ Has(down[l], "Grant")
+    /\ MayLeafRecvGrant(l)
     /\ LET g == Head(down[l]) IN
-        \* rule 6: the page comes another way, and may come later
-        /\ g.source = "sent" => leaf[l].arrived # NoData
         /\ leaf' = [leaf EXCEPT ![l] =
              [right   |-> CASE g.op = "read"  -> Read
                             [] g.op = "write" -> Write
@@ -328,7 +339,7 @@ LeafRecvGrant(l) ==
     /\ UNCHANGED <<mgr, home, up, data>>
 
 LeafRecvRecall(l) ==
-    /\ Has(down[l], "Recall")
+    /\ MayRecvRecall(l)
     /\ LET r    == Head(down[l])
            keep == Min(leaf[l].right, r.keep)
            hit  == leaf[l].right # None /\ r.dst # "nobody"

@@ -143,18 +143,15 @@ AskerInv ==
     \A m \in Managers : mgr[m].busy # NoBusy /\ mgr[m].busy.op = "read" =>
         mgr[m].busy.child \notin mgr[m].busy.wait
 
+\* What is at the head of the channel to x can be taken.
+DownReady(x) == MayRecvRecall(x) \/ IF x \in Leaves THEN MayLeafRecvGrant(x) ELSE MayRecvGrant(x)
+
 \* Where no protocol step is possible, nobody waits.  (Written out, because ENABLED
-\* of a whole handler is slow: what is at the head of a channel can be taken, but
-\* for a Grant that waits for its Data.)
+\* of a whole handler is slow.  That a handler which may run can is what TLC's look
+\* for deadlocks says: where nobody faults, there is nothing else that it could do.)
 ProtocolStep ==
-    \/ \E x \in DOMAIN Parent : up[x] # <<>>
-    \/ data # {}
-    \/ \E m \in Managers \ {Root} :
-        \/ Has(down[m], "Recall")
-        \/ Has(down[m], "Grant") /\ mgr[m].busy # NoBusy /\ mgr[m].busy.phase = "up"
-    \/ \E l \in Leaves :
-        \/ Has(down[l], "Recall")
-        \/ Has(down[l], "Grant") /\ (Head(down[l]).source = "sent" => leaf[l].arrived # NoData)
+    \/ \E x \in DOMAIN Parent : MayRecvReq(x) \/ MayRecvAck(x) \/ DownReady(x)
+    \/ \E x \in Leaves \cup {Home} : MayRecvData(x)
 QuietInv ==
     ~ProtocolStep => /\ \A l \in Leaves : leaf[l].req = NoReq
                      /\ \A m \in Managers : mgr[m].busy = NoBusy /\ mgr[m].recall = NoRecall /\ mgr[m].queue = <<>>
@@ -166,20 +163,15 @@ QuietInv ==
 (* channel by itself: that is weak fairness of the handlers, since a head  *)
 (* that can be taken stays so until it is.  It is written without ENABLED, *)
 (* which TLC evaluates very slowly on Decide.  So written it leaves out    *)
-(* the behaviours that stop for ever, and only those: weak fairness lets   *)
-(* them stop only where nothing can be taken, and there QuietInv says that *)
-(* nobody waits.                                                           *)
+(* the behaviours that stop for ever.  Weak fairness lets them stop only   *)
+(* where nothing can be taken, and there QuietInv says that nobody waits;  *)
+(* that they stop nowhere else is what the models' look for deadlocks is   *)
+(* for: it finds a handler that may run and cannot.                        *)
 (***************************************************************************)
-DownReady(x) ==
-    /\ down[x] # <<>>
-    /\ IF Head(down[x]).kind = "Recall" THEN TRUE
-       ELSE IF x \in Leaves THEN Head(down[x]).source = "sent" => leaf[x].arrived # NoData
-       ELSE mgr[x].busy # NoBusy /\ mgr[x].busy.phase = "up"
-
 \* No step both takes from a channel and adds to it: who takes never sends on it.
-TakesUp(x)   == up[x] # <<>> => Len(up'[x]) < Len(up[x])
+TakesUp(x)   == MayRecvReq(x) \/ MayRecvAck(x) => Len(up'[x]) < Len(up[x])
 TakesDown(x) == DownReady(x) => Len(down'[x]) < Len(down[x])
-TakesData(x) == DataFor(x) # {} => DataFor(x)' = {}
+TakesData(x) == MayRecvData(x) => DataFor(x)' = {}
 
 Fairness ==
     /\ \A x \in DOMAIN Parent : []<><<TakesUp(x)>>_vars /\ []<><<TakesDown(x)>>_vars
@@ -189,8 +181,11 @@ LiveSpec == Spec /\ Fairness
 
 \* Every fault is served, and every request to write back answered.
 FaultServedProp == \A l \in Leaves : leaf[l].req # NoReq ~> leaf[l].req = NoReq
-\* Every recall is answered.
-RecallServedProp == \A m \in Managers : mgr[m].recall # NoRecall ~> mgr[m].recall = NoRecall
+\* Every recall is answered: whether it is on its way to x, waits there, or is taken.
+RecallUnder(x) ==
+    \/ \E r \in Msgs(down[x]) : r.kind = "Recall"
+    \/ x \in Managers /\ (RecallWaits(mgr[x]) # {} \/ mgr[x].recall # NoRecall)
+RecallServedProp == \A x \in DOMAIN Parent : RecallUnder(x) ~> ~RecallUnder(x)
 \* No manager is busy for ever with one request.  (It may go from one straight to
 \* the next, but never to another one of the same child.)
 ServesChild(m, c) == mgr[m].busy # NoBusy /\ mgr[m].busy.child = c
