@@ -1,0 +1,234 @@
+package coord
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"pgregory.net/rapid"
+)
+
+func testSegments(t *testing.T, b backend) {
+	c := found(t, b.open(t), 1)
+	ctx := testContext(t)
+	for _, name := range []string{"", "a b", "a/b", "-a", ".a", "ä", strings.Repeat("a", 129)} {
+		_, err := c.Create(ctx, name, 1, Attrs{})
+		wantErr(t, err, ErrBadName)
+	}
+	for _, pages := range []uint64{0, uint64(addr.Pages) + 1, math.MaxUint64} {
+		_, err := c.Create(ctx, "a", pages, Attrs{})
+		wantErr(t, err, ErrBadSize)
+	}
+	for _, attrs := range []Attrs{{Model: "sequential"}, {Home: "nowhere"}, {Replicas: 3}, {Replicas: -1}} {
+		_, err := c.Create(ctx, "a", 1, attrs)
+		wantErr(t, err, ErrBadAttrs)
+	}
+	wantErr(t, c.Remove(ctx, "a"), ErrNotFound)
+
+	diff(t, "first", mustCreate(t, c, "a", 10), Segment{"a", 0, 10, 1, Attrs{"strong", "spread", 1}})
+	weak := Attrs{"weak", "first-touch", 2}
+	s, err := c.Create(ctx, "b", 5, weak)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "second", s, Segment{"b", 10, 5, 2, weak})
+	_, err = c.Create(ctx, "b", 1, Attrs{})
+	wantErr(t, err, ErrExists)
+	mustCreate(t, c, "c", 1)
+	mustRemove(t, c, "b")
+	// The first free range that is long enough, with a new generation.
+	for _, want := range []Segment{
+		{"d", 16, 6, 4, Attrs{"strong", "spread", 1}},
+		{"e", 10, 4, 5, Attrs{"strong", "spread", 1}},
+		{"f", 14, 1, 6, Attrs{"strong", "spread", 1}},
+		{"g", 22, uint64(addr.Pages) - 22, 7, Attrs{"strong", "spread", 1}},
+	} {
+		diff(t, "reuse", mustCreate(t, c, want.Name, want.Pages), want)
+	}
+	_, err = c.Create(ctx, "h", 1, Attrs{})
+	wantErr(t, err, ErrNoSpace)
+
+	v := c.View()
+	for page, name := range map[addr.PageNum]string{
+		0: "a", 9: "a", 10: "e", 13: "e", 14: "f", 15: "c", 21: "d", 22: "g", math.MaxUint32: "g",
+	} {
+		if s, ok := v.SegmentAt(page); !ok || s.Name != name {
+			t.Fatalf("%v is in %v, %v, want %s", page, s, ok, name)
+		}
+	}
+	mustRemove(t, c, "f")
+	if s, ok := c.View().SegmentAt(14); ok {
+		t.Fatalf("page 14 is in %v", s)
+	}
+	if _, ok := v.SegmentAt(14); !ok {
+		t.Fatal("a view changed")
+	}
+	for _, s := range c.View().Segments {
+		mustRemove(t, c, s.Name)
+	}
+	whole := mustCreate(t, c, "whole", uint64(addr.Pages))
+	if whole.First != 0 || whole.Generation != 8 {
+		t.Fatalf("the whole space is %v, generation %d", whole, whole.Generation)
+	}
+}
+
+func testConcurrentCreators(t *testing.T, b backend) {
+	const creators, each = 4, 6
+	s := b.open(t)
+	c := found(t, s, 1)
+	twin := b.twin(t, s)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var all []Segment
+	for i := range creators {
+		own := openConfig(t, []Store{s, twin}[i%2])
+		wg.Go(func() {
+			for j := range each {
+				name := fmt.Sprintf("s%d-%d", i, j)
+				seg, err := own.Create(testContext(t), name, uint64(1+(i+j)%3), Attrs{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, ok := own.View().Segment(name); !ok || got != seg {
+					t.Errorf("created %v, the view has %v", seg, got)
+				}
+				mu.Lock()
+				all = append(all, seg)
+				mu.Unlock()
+				if j%3 == 2 {
+					if err := own.Remove(testContext(t), name); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	generations := map[uint32]bool{}
+	for _, s := range all {
+		generations[s.Generation] = true
+	}
+	if len(generations) != creators*each {
+		t.Fatalf("%d generations of %d segments", len(generations), creators*each)
+	}
+	if _, err := c.Wait(testContext(t), func(v *View) bool {
+		return v.head.Generation == creators*each && len(v.Segments) == creators*each*2/3
+	}); err != nil {
+		t.Fatal(err)
+	}
+	checkSegments(t, c.View())
+}
+
+// checkSegments states the invariant of a view's segments.
+func checkSegments(t tb, v *View) {
+	t.Helper()
+	var end uint64
+	for _, s := range v.Segments {
+		if uint64(s.First) < end || s.Pages == 0 || s.end() > uint64(addr.Pages) {
+			t.Fatalf("%v after page %d", s, end)
+		}
+		if s.Generation == 0 || s.Generation > v.head.Generation {
+			t.Fatalf("%v has generation %d of %d", s, s.Generation, v.head.Generation)
+		}
+		end = s.end()
+	}
+}
+
+// firstFitTwin looks at every page.
+func firstFitTwin(segments []Segment, pages, space uint64) (uint64, bool) {
+	used := make([]bool, space)
+	for _, s := range segments {
+		for p := uint64(s.First); p < s.end(); p++ {
+			used[p] = true
+		}
+	}
+	for first := uint64(0); first+pages <= space; first++ {
+		if !slices.Contains(used[first:first+pages], true) {
+			return first, true
+		}
+	}
+	return 0, false
+}
+
+func TestFirstFit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const space = 32
+		var segments []Segment
+		for end := uint64(0); end < space; {
+			s := Segment{
+				First: addr.PageNum(end + rapid.Uint64Range(0, 4).Draw(t, "gap")),
+				Pages: rapid.Uint64Range(1, 8).Draw(t, "pages"),
+			}
+			if s.end() > space {
+				break
+			}
+			segments = append(segments, s)
+			end = s.end()
+		}
+		pages := rapid.Uint64Range(1, space).Draw(t, "wanted")
+		first, ok := firstFit(segments, pages, space)
+		wantFirst, wantOK := firstFitTwin(segments, pages, space)
+		if ok != wantOK || ok && first != wantFirst {
+			t.Fatalf("firstFit(%v, %d) = %d, %v, want %d, %v", segments, pages, first, ok, wantFirst, wantOK)
+		}
+	})
+}
+
+// Two nodes create and remove at random, beside a map of names.
+func TestSegmentsModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := NewMemory()
+		defer s.Close()
+		configs := []*Config{found(t, s, 1), openConfig(t, s)}
+		there := map[string]Segment{}
+		var generation uint32
+		names := rapid.SampledFrom([]string{"a", "b", "c", "d"})
+		config := rapid.SampledFrom(configs)
+		t.Repeat(map[string]func(*rapid.T){
+			"create": func(t *rapid.T) {
+				name := names.Draw(t, "name")
+				pages := rapid.SampledFrom([]uint64{1, 2, 3, uint64(addr.Pages) / 2, uint64(addr.Pages)}).Draw(t, "pages")
+				got, err := config.Draw(t, "node").Create(testContext(t), name, pages, Attrs{})
+				var free []Segment
+				for _, s := range there {
+					free = append(free, s)
+				}
+				slices.SortFunc(free, func(a, b Segment) int { return int(int64(a.First) - int64(b.First)) })
+				first, fits := firstFit(free, pages, uint64(addr.Pages))
+				if _, exists := there[name]; exists {
+					wantErr(t, err, ErrExists)
+				} else if !fits {
+					wantErr(t, err, ErrNoSpace)
+				} else {
+					generation++
+					want := Segment{name, addr.PageNum(first), pages, generation, Attrs{"strong", "spread", 1}}
+					if err != nil {
+						t.Fatal(err)
+					}
+					diff(t, "created", got, want)
+					there[name] = want
+				}
+			},
+			"remove": func(t *rapid.T) {
+				name := names.Draw(t, "name")
+				err := config.Draw(t, "node").Remove(testContext(t), name)
+				if _, exists := there[name]; !exists {
+					wantErr(t, err, ErrNotFound)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				delete(there, name)
+			},
+			"": func(t *rapid.T) {
+				for _, c := range configs {
+					checkSegments(t, c.View())
+				}
+			},
+		})
+	})
+}
