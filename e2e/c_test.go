@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,9 @@ func TestC(t *testing.T) {
 	requireUserfaultfd(t)
 	cc, err := exec.LookPath("cc")
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("CI=true, and there is no C compiler: ", err)
+		}
 		t.Skip("no C compiler: ", err)
 	}
 	binary := filepath.Join(t.TempDir(), "attach")
