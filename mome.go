@@ -32,9 +32,9 @@ const (
 
 // Node is a process's attachment to its node. All methods are safe for
 // concurrent use.
-//
-// Lock order: mapping, then mu.
 type Node struct {
+	// Lock order: mapping, then mu.
+
 	client *client.Client
 	rank   int
 	nodes  int
@@ -222,7 +222,18 @@ func (n *Node) Nodes() int { return n.nodes }
 // Cluster is the cluster's id.
 func (n *Node) Cluster() string { return n.client.Welcome().Cluster }
 
-// Stats is the node's counters by name.
+// Stats is the node's counters by name, over all its processes and all segments
+// that there are, since the node began or the segment was made:
+//
+//	read_faults, write_faults  accesses to pages that were not there
+//	upgrades                   stores to pages that could only be read
+//	prefetched                 pages asked for ahead of their use
+//	pages_in, pages_out        pages received from other nodes, sent to them
+//	bytes_in, bytes_out        the same in bytes
+//	recalls                    pages given up because others wanted them
+//	downgrades                 rights to store given up
+//
+// Later releases may have more.
 func (n *Node) Stats(ctx context.Context) (map[string]uint64, error) {
 	reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}})
 	if err != nil {

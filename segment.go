@@ -16,10 +16,8 @@ import (
 )
 
 // Segment is a named range of shared memory, mapped in this process at the
-// address that it has in every other one.
-//
-// Invariants: the handles of one segment share one mapping, which lives until
-// the last of them is closed.
+// address that it has in every other one. The handles of one segment share one
+// mapping, which lives until the last of them is closed.
 type Segment struct {
 	node    *Node
 	mapping *mapping
