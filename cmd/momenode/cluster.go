@@ -122,6 +122,12 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	if err := f.tuning.check(); err != nil {
 		return err
 	}
+	// All nodes are on this machine.
+	if limit, err := f.limit(); err != nil {
+		return err
+	} else if err := node.CheckMemory(limit * int64(f.nodes)); err != nil {
+		return badUsage("--memory %s for each of %d nodes: %w", f.memory, f.nodes, err)
+	}
 	switch {
 	case f.nodes > 1024:
 		return badUsage("--nodes %d: at most 1024 on one machine", f.nodes)

@@ -134,6 +134,9 @@ func (t *tuning) limit() (int64, error) {
 	case size.Cmp(big.NewInt(leastMemory)) < 0 || size.Cmp(spaceSize) > 0:
 		return 0, badUsage("--memory %s: a node has %s to %s", t.memory, humanize.IBytes(leastMemory), humanize.IBytes(uint64(addr.Space)))
 	}
+	if err := node.CheckMemory(size.Int64()); err != nil {
+		return 0, badUsage("--memory %s: %w", t.memory, err)
+	}
 	return size.Int64(), nil
 }
 

@@ -47,6 +47,8 @@ func TestBadCommandLines(t *testing.T) {
 		{"cluster --residence 3 -- true", 2, []string{`--residence "3"`, "such as 500us"}},
 		{"cluster --memory lots -- true", 2, []string{`--memory "lots"`, "512MiB"}},
 		{"cluster --memory 4096 -- true", 2, []string{"--memory 4096", "1.0 MiB"}},
+		{"start --memory 8TiB", 2, []string{"--memory 8TiB", "8.0 TiB for pages is more than", "give less"}},
+		{"cluster --nodes 1000 --memory 1GiB -- true", 2, []string{"--memory 1GiB for each of 1000 nodes", "more than"}},
 		{"cluster --repair 0s -- true", 2, []string{"--repair 0s"}},
 		{"cluster --repair 1ns -- true", 2, []string{"--repair 1ns", "100ms or more"}},
 		{"cluster --grace -1s -- true", 2, []string{"--grace -1s"}},

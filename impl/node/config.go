@@ -115,6 +115,9 @@ func (c *Config) complete() error {
 	if c.Transport != wire.TCP && c.Transport != wire.GRPC {
 		return fmt.Errorf("mome: transport %q is neither %q nor %q", c.Transport, wire.TCP, wire.GRPC)
 	}
+	if err := CheckMemory(c.Memory); err != nil {
+		return fmt.Errorf("mome: %w", err)
+	}
 	if c.Residence == 0 {
 		c.Residence = DefaultResidence
 	}

@@ -15,6 +15,7 @@
 //	links          what other nodes send                       links.go
 //	residences     recalls held back, on a thread of their own residence.go
 //	limit          pages given up when memory is full          limit.go
+//	               what the machine has                        machine.go
 //	segment        memfds, and the configuration's changes     segments.go
 //	application    the attach protocol                         attach.go
 //	               of segments, and of ranges of them          attach_segments.go, attach_ranges.go
