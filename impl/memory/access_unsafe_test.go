@@ -35,3 +35,9 @@ func plainStore(p *uint64, v uint64) { *p = v }
 //go:norace
 //go:noinline
 func plainLoad(p *uint64) uint64 { return *p }
+
+// mincore says of each page of mem whether it has memory.
+func mincore(mem, present []byte) syscall.Errno {
+	_, _, errno := syscall.Syscall(syscall.SYS_MINCORE, addressOf(mem), uintptr(len(mem)), uintptr(unsafe.Pointer(unsafe.SliceData(present))))
+	return errno
+}

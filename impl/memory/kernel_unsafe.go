@@ -212,6 +212,14 @@ func mmapShared(at uintptr, length int64, prot, fd int) (uintptr, unix.Errno) {
 	return got, errno
 }
 
+// mmapPrivate maps memory that is nobody else's. Nothing is set aside for it, if
+// the machine lets memory be promised beyond what it has.
+func mmapPrivate(length int64) (uintptr, unix.Errno) {
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	start, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(length), unix.PROT_READ|unix.PROT_WRITE, flags, ^uintptr(0), 0)
+	return start, errno
+}
+
 func munmap(start uintptr, length int64) unix.Errno {
 	_, _, errno := unix.Syscall(unix.SYS_MUNMAP, start, uintptr(length), 0)
 	return errno
@@ -234,3 +242,6 @@ func bytesAt(start uintptr, length int64) []byte {
 	// pointer arithmetic on a Go object.
 	return unsafe.Slice(*(**byte)(unsafe.Pointer(&start)), length)
 }
+
+// addressOf is where such memory is.
+func addressOf(mem []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(mem))) }

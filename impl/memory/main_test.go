@@ -28,6 +28,12 @@ func TestMain(m *testing.M) {
 	case "daemon":
 		daemonMain()
 		os.Exit(0)
+	case "masters":
+		if err := mastersWithoutMemory(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	default:
 		fmt.Fprintln(os.Stderr, "unknown role", role)
 		os.Exit(2)

@@ -17,6 +17,7 @@
 //	limit          pages given up when memory is full          limit.go
 //	               what the machine has                        machine.go
 //	segment        memfds, and the configuration's changes     segments.go
+//	masters        the copies that a home has                  masters.go
 //	application    the attach protocol                         attach.go
 //	               of segments, and of ranges of them          attach_segments.go, attach_ranges.go
 //	syncs          locks and barriers                          syncs.go

@@ -270,20 +270,18 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	case protocol.FrameToHome:
 		seg := s.node.segment(p)
 		s.traceSend(p, seg.frame.Page(p))
-		if err := seg.home.Fill(p, seg.frame.Page(p)); err != nil {
-			s.node.failMemory(err)
+		if s.fillMaster(p, seg.frame.Page(p)) {
+			s.log.Content(trace.Take, p, s.node.root(), s.master(p))
 		}
-		s.log.Content(trace.Take, p, s.node.root(), seg.home.Page(p))
 	case protocol.HomeToFrame:
 		seg := s.node.segment(p)
-		s.log.Content(trace.Take, p, s.node.leaf(), seg.home.Page(p))
-		if err := seg.frame.Fill(p, seg.home.Page(p)); err != nil {
+		content := s.master(p)
+		s.log.Content(trace.Take, p, s.node.leaf(), content)
+		if err := seg.frame.Fill(p, content); err != nil {
 			s.node.failMemory(err)
 		}
 	case protocol.HomeDrop:
-		if err := s.node.segment(p).home.Punch(p, 1); err != nil {
-			s.node.fail(fmt.Errorf("node %d cannot free a page: %w", s.node.id, err))
-		}
+		s.dropMaster(p)
 	case protocol.Written:
 		done := s.written[p]
 		delete(s.written, p)
@@ -356,10 +354,10 @@ func (s *shard) sendPage(e *protocol.Effect) {
 	var page []byte
 	if e.Msg.Data == protocol.PageData {
 		seg := s.node.segment(e.Page)
-		page = seg.frame.Page(e.Page)
 		if e.Msg.From.Tag == addr.Root {
-			page = seg.home.Page(e.Page)
+			page = s.master(e.Page)
 		} else {
+			page = seg.frame.Page(e.Page)
 			s.traceSend(e.Page, page)
 		}
 		seg.stats.pagesOut.Add(1)

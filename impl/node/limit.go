@@ -10,8 +10,8 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// The limit of a node's memory. The kernel counts the pages: what the memfds of
-// all segments hold, frames and homes. Beyond the limit the node gives up frames,
+// The limit of a node's memory. What counts is the pages in the memfds of all
+// segments, as the kernel says, and the master copies, as their pools do. Beyond the limit the node gives up frames,
 // in this order:
 //
 //  1. copies that may vanish silently;
@@ -86,15 +86,14 @@ func (n *Node) resident() (int64, error) {
 			continue // it was removed meanwhile
 		}
 		frames, err := s.frame.Resident()
-		if err == nil {
-			var homes int64
-			homes, err = s.home.Resident()
-			sum += frames + homes
-		}
 		s.release()
 		if err != nil {
 			return 0, err
 		}
+		sum += frames
+	}
+	for i := range n.shards {
+		sum += n.shards[i].pool.Pages() << addr.PageShift
 	}
 	return sum, nil
 }

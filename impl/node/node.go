@@ -464,4 +464,7 @@ func (n *Node) close() {
 	for _, s := range *n.segments.Load() {
 		s.release()
 	}
+	for i := range n.shards {
+		_ = n.shards[i].pool.Close()
+	}
 }

@@ -18,7 +18,9 @@ type segment struct {
 	core protocol.Segment
 
 	frame *memory.Segment // the node's frames, which the processes map
-	home  *memory.Segment // master copies of pages whose home is this node; nobody maps it
+	// masters are the copies of pages whose home is this node; each entry is
+	// guarded by the lock of its shard, and lies in that shard's pool.
+	masters [shardCount]memory.Masters
 
 	removed atomic.Bool // changes under the locks of all shards
 	stats   segmentStats
@@ -81,10 +83,6 @@ func newSegment(info coord.Segment) (*segment, error) {
 	if s.frame, err = memory.NewSegment(info.First, int64(info.Pages)); err != nil {
 		return nil, err
 	}
-	if s.home, err = memory.NewSegment(info.First, int64(info.Pages)); err != nil {
-		s.frame.Close()
-		return nil, err
-	}
 	return s, nil
 }
 
@@ -106,7 +104,6 @@ func (s *segment) release() {
 	s.mu.Unlock()
 	if last {
 		_ = s.frame.Close()
-		_ = s.home.Close()
 	}
 }
 
@@ -255,8 +252,8 @@ func (n *Node) removeSegment(s *segment) {
 	if err := s.frame.Punch(s.core.First, s.core.Pages); err != nil {
 		n.fail(fmt.Errorf("segment %q cannot be taken away: %w", s.info.Name, err))
 	}
-	if err := s.home.Punch(s.core.First, s.core.Pages); err != nil {
-		n.fail(fmt.Errorf("segment %q cannot be taken away: %w", s.info.Name, err))
+	for i := range n.shards {
+		n.shards[i].dropMasters(s)
 	}
 	for _, a := range s.empty() {
 		a.mapping.poison(a.page)

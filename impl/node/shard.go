@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -18,7 +19,8 @@ const shardCount = 16
 // for them, and the one lock over both. Whoever holds the lock gives inputs to
 // the core, carries the batch out, and unlocks; links are flushed after that.
 type shard struct {
-	node *Node
+	node  *Node
+	index int
 
 	mu      sync.Mutex // guards all below
 	core    *protocol.Shard
@@ -32,6 +34,7 @@ type shard struct {
 	touched outbox   // appended to
 	fills   arrivals // content that the batch brings, to be put into frames
 	hot     hotPages
+	pool    memory.Pool // of master copies
 
 	inbox   inbox
 	errands []errand // the memory of a list that was done; guarded by mu
@@ -44,7 +47,7 @@ type shard struct {
 func (s *shard) form(n *Node, index int, conf *protocol.Configuration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.node = n
+	s.node, s.index = n, index
 	if s.log = n.trace.Shard(index); s.log == nil {
 		s.core = protocol.NewShard(n.id, n.incarnation, index, conf, nil)
 	} else {
@@ -123,9 +126,7 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 		case protocol.FrameZero:
 			s.fills.add(arrival{page: e.Page})
 		case protocol.HomeFill:
-			if err := s.node.segment(e.Page).home.Fill(e.Page, payload); err != nil {
-				s.node.failMemory(err)
-			}
+			_ = s.fillMaster(e.Page, payload) // else nothing more is done
 			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
 		case protocol.Held:
 			granted, p := e.Stamp, e.Page
