@@ -45,7 +45,7 @@ type shape struct {
 	nodes     int
 	fanout    int           // 0: one root above all nodes
 	repair    time.Duration // 0: long enough for a busy machine
-	residence time.Duration // 0: what nodes have by themselves
+	residence time.Duration // 0: what nodes have by themselves; negative: none
 	proxy     bool          // the nodes reach each other through proxies
 	quiet     bool          // no read-ahead
 	memory    int64         // bytes of pages that a node keeps; 0: no limit
@@ -58,6 +58,9 @@ func (s shape) String() string {
 	if s.fanout > 0 {
 		text += fmt.Sprintf(",fanout=%d", s.fanout)
 	}
+	if s.residence != 0 {
+		text += fmt.Sprintf(",residence=%dus", max(s.residence, 0)/time.Microsecond)
+	}
 	return text
 }
 
@@ -65,6 +68,10 @@ var (
 	two   = shape{nodes: 2}
 	three = shape{nodes: 3}
 	four  = shape{nodes: 4, fanout: 2}
+	// A page may be asked for again before anybody has used it: what is granted
+	// and taken away is one batch.
+	eager = shape{nodes: 4, fanout: 2, residence: -1}
+	brief = shape{nodes: 4, fanout: 2, residence: time.Microsecond}
 )
 
 var transports = []string{wire.TCP, wire.GRPC}

@@ -120,6 +120,14 @@ func TestCoverage(t *testing.T) {
 			}
 		})
 	}
+	// Of these the logs are for TLC alone: whoever gets a page loses it at once.
+	for _, s := range []shape{eager, brief} {
+		s.trace = filepath.Join(dir, s.String())
+		if err := os.RemoveAll(s.trace); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(s.String(), func(t *testing.T) { kept(start(t, wire.TCP, s), 40) })
+	}
 	if t.Failed() || ran < len(runs) {
 		return
 	}

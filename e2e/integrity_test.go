@@ -118,29 +118,31 @@ func integrityFinal(p *program) {
 	p.say("versions", versions)
 }
 
+// kept runs integrity on two processes of each node, and demands that no write is
+// lost.
+func kept(c *cluster, ops int) {
+	t := c.t
+	t.Helper()
+	apps := c.team(c.shape.nodes, 2*c.shape.nodes, "integrity", c.seed, ops)
+	want := 0
+	for _, a := range apps {
+		n, err := strconv.Atoi(a.at("writes")[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want += n
+	}
+	allOK(apps)
+	for i := range c.nodes {
+		if got := c.run(i, "final").at("versions")[0]; got != strconv.Itoa(want) {
+			t.Errorf("node %d finds %s writes, want %d", i, got, want)
+		}
+	}
+	c.remove()
+}
+
 // Whole pages are read, changed and written by all processes of all nodes,
 // while copies are dropped, written back and fetched at random.
 func TestIntegrity(t *testing.T) {
-	onShared(t, []shape{three, four}, func(t *testing.T, c *cluster) {
-		const ops = 250
-		var apps []*app
-		for r := range 2 * c.shape.nodes {
-			apps = append(apps, c.rank(r%c.shape.nodes, r, 2*c.shape.nodes, "integrity", c.seed, ops))
-		}
-		want := 0
-		for _, a := range apps {
-			n, err := strconv.Atoi(a.at("writes")[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			want += n
-		}
-		allOK(apps)
-		for i := range c.nodes {
-			if got := c.run(i, "final").at("versions")[0]; got != strconv.Itoa(want) {
-				t.Errorf("node %d finds %s writes, want %d", i, got, want)
-			}
-		}
-		c.remove()
-	})
+	onShared(t, []shape{three, four, eager, brief}, func(t *testing.T, c *cluster) { kept(c, 250) })
 }

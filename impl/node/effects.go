@@ -17,14 +17,40 @@ type arrival struct {
 	content []byte
 }
 
-// arrivals is those of a batch. They are taken in about the order in which they
-// were added.
+// payloads are the pages that came with the inputs of a batch, in the order of
+// the FrameFill and HomeFill effects that they belong to.
+type payloads struct {
+	list [][]byte
+	next int // of the effect that comes next
+}
+
+func (l *payloads) add(page []byte) { l.list = append(l.list, page) }
+
+func (l *payloads) take() []byte {
+	l.next++
+	return l.list[l.next-1]
+}
+
+func (l *payloads) reset() { l.list, l.next = l.list[:0], 0 }
+
+// arrivals is what frames are to be filled with, one content for each page: the
+// first process that is granted the page gets it by the call that maps the page,
+// and whoever reads the frame before that puts it in first (settle). They are
+// taken in about the order in which they were added.
 type arrivals struct {
 	list []arrival
 	next int // taken are all before it
 }
 
-func (a *arrivals) add(one arrival) { a.list = append(a.list, one) }
+// add takes the place of what is still to be filled into the same page. The
+// effects on a page follow each other, so that could only be the last one.
+func (a *arrivals) add(one arrival) {
+	if last := len(a.list) - 1; last >= a.next && a.list[last].page == one.page {
+		a.list[last] = one
+		return
+	}
+	a.list = append(a.list, one)
+}
 
 // take takes the content that this batch has brought for a page.
 func (a *arrivals) take(p addr.PageNum) (arrival, bool) {
@@ -56,6 +82,14 @@ func (s *shard) keep(a arrival) {
 	}
 	if err := s.node.segment(a.page).frame.Fill(a.page, a.content); err != nil {
 		s.node.failMemory(err)
+	}
+}
+
+// settle puts the content that the page is to be filled with into the frame, for
+// an effect that reads the frame.
+func (s *shard) settle(p addr.PageNum) {
+	if a, ok := s.fills.take(p); ok {
+		s.keep(a)
 	}
 }
 
@@ -144,6 +178,7 @@ func (s *shard) carryOut() {
 		}
 	}
 	s.batch.Reset()
+	s.payloads.reset()
 	s.inputs = 0
 }
 
@@ -259,22 +294,32 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	case protocol.FrameProtect, protocol.FrameDrop:
 		seg := s.node.segment(p)
 		if e.Kind == protocol.FrameDrop {
+			s.fills.take(p) // nobody reads it any more
 			s.hot.count(p)
 			seg.stats.recalls.Add(1)
 		} else {
+			s.settle(p) // what is given up is recorded as it is then
 			seg.stats.downgrades.Add(1)
 		}
 		s.extend(r, run{kind: e.Kind, seg: seg, first: p})
 	case protocol.FrameGrant:
 		s.grant(e, r)
+	case protocol.FrameFill:
+		s.fills.add(arrival{p, s.payloads.take()})
+	case protocol.FrameZero:
+		s.fills.add(arrival{page: p})
+	case protocol.HomeFill:
+		_ = s.fillMaster(p, s.payloads.take()) // else nothing more is done
 	case protocol.FrameToHome:
 		seg := s.node.segment(p)
+		s.settle(p)
 		s.traceSend(p, seg.frame.Page(p))
 		if s.fillMaster(p, seg.frame.Page(p)) {
 			s.log.Content(trace.Take, p, s.node.root(), s.master(p))
 		}
 	case protocol.HomeToFrame:
 		seg := s.node.segment(p)
+		s.fills.take(p) // the home's content takes its place
 		content := s.master(p)
 		s.log.Content(trace.Take, p, s.node.leaf(), content)
 		if err := seg.frame.Fill(p, content); err != nil {
@@ -289,8 +334,8 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 			f()
 		}
 		s.askAgain(p)
-	case protocol.FrameFill, protocol.FrameZero, protocol.HomeFill, protocol.Held:
-		// input has seen to them.
+	case protocol.Held:
+		// input has seen to it.
 	}
 }
 
@@ -357,6 +402,7 @@ func (s *shard) sendPage(e *protocol.Effect) {
 		if e.Msg.From.Tag == addr.Root {
 			page = s.master(e.Page)
 		} else {
+			s.settle(e.Page)
 			page = seg.frame.Page(e.Page)
 			s.traceSend(e.Page, page)
 		}

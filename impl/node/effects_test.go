@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -72,5 +73,69 @@ func TestInPasses(t *testing.T) {
 		if got := s.inPasses(); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+// Whatever reads a frame, or a home, finds what the batch has filled before, and
+// nothing that it fills later, whether or not a process took the content.
+func TestFillsInOrder(t *testing.T) {
+	const page = addr.PageNum(5)
+	fill, drop := protocol.FrameFill, protocol.FrameDrop
+	toHome, fromHome := protocol.FrameToHome, protocol.HomeToFrame
+	fillHome, dropHome, zero, protect := protocol.HomeFill, protocol.HomeDrop, protocol.FrameZero, protocol.FrameProtect
+	for _, c := range []struct {
+		name        string
+		list        []protocol.EffectKind
+		frame, home byte // what is there afterwards: the number of the payload, or zero
+	}{
+		{"filled, and nobody takes it", []protocol.EffectKind{fill}, 1, 0},
+		{"filled, then read", []protocol.EffectKind{fill, protect, toHome}, 1, 1},
+		{"filled, read and dropped", []protocol.EffectKind{fill, protect, toHome, drop}, 0, 1},
+		{"filled and dropped", []protocol.EffectKind{fill, drop}, 0, 0},
+		{"dropped, then filled", []protocol.EffectKind{fill, drop, fill}, 2, 0},
+		{"read between two fills", []protocol.EffectKind{fill, toHome, fill}, 2, 1},
+		{"zeros, then read", []protocol.EffectKind{fillHome, zero, toHome}, 0, 0},
+		{"filled from the home", []protocol.EffectKind{fill, fillHome, fromHome}, 2, 2},
+		{"the home is filled behind a reader", []protocol.EffectKind{fillHome, fromHome, fillHome}, 1, 2},
+		{"the home is dropped, then filled", []protocol.EffectKind{fillHome, dropHome, fillHome}, 0, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			seg, err := newSegment(coord.Segment{Pages: 8})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer seg.release()
+			n := &Node{}
+			n.segments.Store(&segmentTable{seg})
+			for _, inputs := range []int{1, len(c.list)} { // one by one, and perhaps in passes
+				s := shard{node: n, inputs: inputs}
+				for _, k := range c.list {
+					s.batch.Effects = append(s.batch.Effects, protocol.Effect{Kind: k, Page: page})
+					if k == fill || k == fillHome {
+						content := make([]byte, addr.PageSize)
+						content[0] = byte(len(s.payloads.list) + 1)
+						s.payloads.add(content)
+					}
+				}
+				s.carryOut()
+				if got := seg.frame.Page(page)[0]; got != c.frame {
+					t.Errorf("%d inputs: the frame has %d, want %d", inputs, got, c.frame)
+				}
+				home := byte(0)
+				if seg.masters[0].Len() > 0 {
+					home = s.master(page)[0]
+					s.dropMaster(page)
+				}
+				if home != c.home {
+					t.Errorf("%d inputs: the home has %d, want %d", inputs, home, c.home)
+				}
+				if err := seg.frame.Punch(page, 1); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.pool.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }

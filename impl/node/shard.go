@@ -33,8 +33,10 @@ type shard struct {
 	early   []earlyMessage
 	touched outbox   // appended to
 	fills   arrivals // content that the batch brings, to be put into frames
-	hot     hotPages
-	pool    memory.Pool // of master copies
+	// payloads are the pages that came with the batch's inputs.
+	payloads payloads
+	hot      hotPages
+	pool     memory.Pool // of master copies
 
 	inbox   inbox
 	errands []errand // the memory of a list that was done; guarded by mu
@@ -121,12 +123,10 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	for i := from; i < len(s.batch.Effects); i++ {
 		switch e := &s.batch.Effects[i]; e.Kind {
 		case protocol.FrameFill:
-			s.fills.add(arrival{e.Page, payload})
+			s.payloads.add(payload)
 			s.log.Content(trace.Take, e.Page, s.node.leaf(), payload)
-		case protocol.FrameZero:
-			s.fills.add(arrival{page: e.Page})
 		case protocol.HomeFill:
-			_ = s.fillMaster(e.Page, payload) // else nothing more is done
+			s.payloads.add(payload)
 			s.log.Content(trace.Take, e.Page, s.node.root(), payload)
 		case protocol.Held:
 			granted, p := e.Stamp, e.Page
