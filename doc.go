@@ -16,9 +16,9 @@
 //
 //	segment, err := node.OpenOrCreate(ctx, "sums", 1<<20)
 //	...
-//	sums, err := mome.SliceOf[int64](segment, 0, node.Nodes())
+//	sums, err := mome.SliceOf[int64](segment, 0, node.Size())
 //	...
-//	barrier, err := node.Barrier(ctx, "sums", node.Rank(), node.Nodes())
+//	barrier, err := node.Barrier(ctx, "sums", node.Rank(), node.Size())
 //	...
 //	sums[node.Rank()] = mySum // a plain store to shared memory
 //	err = barrier.Wait(ctx)   // now every process sees every sum

@@ -22,11 +22,11 @@ func Example() {
 
 	// One page per process: nobody stores to a page that another one stores to.
 	const page = 4096
-	segment, err := node.OpenOrCreate(ctx, "sums", int64(node.Nodes())*page)
+	segment, err := node.OpenOrCreate(ctx, "sums", int64(node.Size())*page)
 	if err != nil {
 		log.Fatal(err)
 	}
-	barrier, err := node.Barrier(ctx, "sums", node.Rank(), node.Nodes())
+	barrier, err := node.Barrier(ctx, "sums", node.Rank(), node.Size())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,14 +34,14 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for i := node.Rank(); i < 1000; i += node.Nodes() {
+	for i := node.Rank(); i < 1000; i += node.Size() {
 		*mine += int64(i)
 	}
 	if err := barrier.Wait(ctx); err != nil {
 		log.Fatal(err)
 	}
 	var total int64
-	for r := range node.Nodes() {
+	for r := range node.Size() {
 		sum, err := mome.ValueOf[int64](segment, int64(r)*page)
 		if err != nil {
 			log.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -21,23 +20,13 @@ import (
 // DefaultSocket is the path of a node's socket where nothing else is said.
 const DefaultSocket = "/run/mome/mome.sock"
 
-// Environment variables that Connect and Record read. "momenode cluster" sets
-// them.
-const (
-	EnvSocket  = "MOME_SOCKET"  // path of the node's socket
-	EnvRank    = "MOME_RANK"    // number of this process among the program's, from 0
-	EnvNodes   = "MOME_NODES"   // how many processes the program has
-	EnvHistory = "MOME_HISTORY" // directory of the histories that Record writes, or unset
-)
-
 // Node is a process's attachment to its node. All methods are safe for
 // concurrent use.
 type Node struct {
 	// Lock order: mapping, then mu.
 
 	client *client.Client
-	rank   int
-	nodes  int
+	place  place
 
 	// mapping is held while a segment is mapped or unmapped, requests included.
 	mapping sync.Mutex
@@ -134,21 +123,14 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 		}
 		o.socket = DefaultSocket
 	}
-	rank, haveRank, err := envInt(EnvRank)
+	place, err := placeOf()
 	if err != nil {
 		return err
-	}
-	nodes, haveNodes, err := envInt(EnvNodes)
-	if err != nil {
-		return err
-	}
-	if haveNodes && nodes < 1 || haveRank && haveNodes && rank >= nodes {
-		return fmt.Errorf("mome: connect: %s=%d and %s=%d do not fit: ranks go from 0 to the number of processes - 1", EnvRank, rank, EnvNodes, nodes)
 	}
 
 	hello := &attachpb.Hello{Program: filepath.Base(os.Args[0]), Pid: int64(os.Getpid())}
-	if haveRank {
-		r := uint32(rank)
+	if place.haveRank {
+		r := uint32(place.rank)
 		hello.Rank = &r
 	}
 	// A handler may close the node, which the reading goroutine cannot wait for.
@@ -176,31 +158,11 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 		return fmt.Errorf("mome: connect: %w: the node's memory starts at %#x in pages of %d bytes, this program's at %#x in pages of %d",
 			ErrVersion, w.Base, w.PageSize, addr.Base, addr.PageSize)
 	}
-	n.rank, n.nodes = int(w.Node), int(w.Nodes)
-	if haveRank {
-		n.rank = rank
-	}
-	if haveNodes {
-		n.nodes = nodes
-	}
-	if (haveRank || haveNodes) && n.rank >= n.nodes {
+	if n.place, err = place.in(int(w.Node), int(w.Nodes)); err != nil {
 		n.client.Close()
-		return fmt.Errorf("mome: connect: rank %d of %d: ranks go from 0 to the number of processes - 1: set both %s and %s, or neither (then they are the node's number and the number of nodes)",
-			n.rank, n.nodes, EnvRank, EnvNodes)
+		return err
 	}
 	return nil
-}
-
-func envInt(name string) (value int, set bool, err error) {
-	text := os.Getenv(name)
-	if text == "" {
-		return 0, false, nil
-	}
-	v, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
-		return 0, false, fmt.Errorf("mome: connect: %s=%q is not a number", name, text)
-	}
-	return int(v), true, nil
 }
 
 func exitOnFailure(err error) {
@@ -211,13 +173,19 @@ func exitOnFailure(err error) {
 // ID is the node's number in the cluster.
 func (n *Node) ID() int { return int(n.client.Welcome().Node) }
 
-// Rank is the number of this process among those of the program, from 0:
-// MOME_RANK, or else the node's number.
-func (n *Node) Rank() int { return n.rank }
+// Nodes is how many nodes the cluster has.
+func (n *Node) Nodes() int { return int(n.client.Welcome().Nodes) }
 
-// Nodes is how many processes the program has: MOME_NODES, or else the number
-// of nodes in the cluster when this process attached.
-func (n *Node) Nodes() int { return n.nodes }
+// Rank is the number of this process among those of the program, from 0 to Size -
+// 1: MOME_RANK, which "momenode cluster" sets; else what a launcher says of it, the
+// first of OMPI_COMM_WORLD_RANK (Open MPI), PMIX_RANK and SLURM_PROCID (Slurm) that
+// is set; else the node's number.
+func (n *Node) Rank() int { return n.place.rank }
+
+// Size is how many processes the program has: MOME_SIZE, or OMPI_COMM_WORLD_SIZE,
+// PMIX_SIZE or SLURM_NTASKS of the launcher that says the rank; else the number of
+// nodes.
+func (n *Node) Size() int { return n.place.size }
 
 // Cluster is the cluster's id.
 func (n *Node) Cluster() string { return n.client.Welcome().Cluster }

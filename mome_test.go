@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	os.Unsetenv(EnvSocket)
 	os.Unsetenv(EnvRank)
-	os.Unsetenv(EnvNodes)
+	os.Unsetenv(EnvSize)
 	os.Unsetenv(EnvHistory)
 	goleak.VerifyTestMain(m)
 }
@@ -78,42 +78,42 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ socket, rank, nodes, want string }{
+	for _, c := range []struct{ socket, rank, size, want string }{
 		{"", "", "", "MOME_SOCKET is not set"},
 		{file + ".none", "", "", "is the node running?"},
 		{file, "", "", "is not a socket"},
 		{file, "x", "", `MOME_RANK="x" is not a number`},
-		{file, "", "-1", `MOME_NODES="-1" is not a number`},
+		{file, "", "-1", `MOME_SIZE="-1" is not a number`},
 		{file, "2", "2", "do not fit"},
 		{file, "", "0", "do not fit"},
 	} {
 		t.Setenv(EnvSocket, c.socket)
 		t.Setenv(EnvRank, c.rank)
-		t.Setenv(EnvNodes, c.nodes)
+		t.Setenv(EnvSize, c.size)
 		if _, err := Connect(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Connect with %+v: %v", c, err)
 		}
 	}
 }
 
-func TestRankAndNodes(t *testing.T) {
+func TestRankAndSize(t *testing.T) {
 	n, daemon := connect(t)
-	if n.ID() != 0 || n.Rank() != 0 || n.Nodes() != 3 || n.Cluster() != "test" {
-		t.Errorf("node %d, rank %d of %d in %q", n.ID(), n.Rank(), n.Nodes(), n.Cluster())
+	if n.ID() != 0 || n.Rank() != 0 || n.Size() != 3 || n.Nodes() != 3 || n.Cluster() != "test" {
+		t.Errorf("node %d of %d, rank %d of %d in %q", n.ID(), n.Nodes(), n.Rank(), n.Size(), n.Cluster())
 	}
 	for _, c := range []struct {
-		env         [2]string
-		rank, nodes int
-		want        string // of the error
+		env        [2]string
+		rank, size int
+		want       string // of the error
 	}{
 		{[2]string{"4", "7"}, 4, 7, ""},
 		{[2]string{"2", ""}, 2, 3, ""},
 		{[2]string{"", "1"}, 0, 1, ""},
 		{[2]string{"3", ""}, 0, 0, "rank 3 of 3"},
-		{[2]string{"5", ""}, 0, 0, "set both MOME_RANK and MOME_NODES"},
+		{[2]string{"5", ""}, 0, 0, "set both MOME_RANK and MOME_SIZE"},
 	} {
 		t.Setenv(EnvRank, c.env[0])
-		t.Setenv(EnvNodes, c.env[1])
+		t.Setenv(EnvSize, c.env[1])
 		n, err := attachTo(t, daemon)
 		if c.want != "" {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -121,8 +121,8 @@ func TestRankAndNodes(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || n.ID() != 0 || n.Rank() != c.rank || n.Nodes() != c.nodes {
-			t.Errorf("%q: node %d, rank %d of %d, %v; want rank %d of %d", c.env, n.ID(), n.Rank(), n.Nodes(), err, c.rank, c.nodes)
+		if err != nil || n.ID() != 0 || n.Rank() != c.rank || n.Size() != c.size || n.Nodes() != 3 {
+			t.Errorf("%q: node %d, rank %d of %d, %v; want rank %d of %d", c.env, n.ID(), n.Rank(), n.Size(), err, c.rank, c.size)
 		}
 		if err := n.Close(); err != nil {
 			t.Error(err)

@@ -26,7 +26,7 @@ func record(t *testing.T) (n *Node, r *Recorder, dir string) {
 	dir = filepath.Join(t.TempDir(), "histories")
 	t.Setenv(EnvHistory, dir)
 	t.Setenv(EnvRank, "0")
-	t.Setenv(EnvNodes, "1")
+	t.Setenv(EnvSize, "1")
 	n, _ = connect(t)
 	r, err := Record(n)
 	if err != nil || r == nil {

@@ -403,7 +403,7 @@ func (c *cluster) binary(node, rank, ranks int, path string, args ...string) *ap
 
 // environment is what tells a program its node and its rank.
 func (c *cluster) environment(node, rank, ranks int) []string {
-	return []string{mome.EnvSocket + "=" + c.node(node), fmt.Sprintf("%s=%d", mome.EnvRank, rank), fmt.Sprintf("%s=%d", mome.EnvNodes, ranks)}
+	return []string{mome.EnvSocket + "=" + c.node(node), fmt.Sprintf("%s=%d", mome.EnvRank, rank), fmt.Sprintf("%s=%d", mome.EnvSize, ranks)}
 }
 
 // adopt makes a process that has been started a program of the test.

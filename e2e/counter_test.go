@@ -21,7 +21,7 @@ func counter(p *program) {
 	w := &words(p.open(pageSize))[0]
 	times := p.number(2)
 	lock := p.Lock(p.arg(0))
-	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Size())
 	check(err)
 	p.meet("ready")
 	turns, last := 0, int64(0)

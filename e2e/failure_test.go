@@ -22,7 +22,7 @@ const watchPages = 12 // per rank
 // the versions that it sees never go back within a page, nor by more than one
 // from one reading to the next. It does so until it is ended.
 func watch(p *program) {
-	ranks := p.Nodes()
+	ranks := p.Size()
 	w := words(p.open(int64(ranks) * watchPages * pageSize))
 	own := p.Rank() * watchPages
 	at := func(page, word int) *int64 { return &w[page*pageWords+word] }

@@ -38,7 +38,7 @@ func recorded(p *program) {
 	s := p.open(historySegment)
 	lock := p.Lock(p.arg(0))
 	times := p.number(1)
-	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Size())
 	check(err)
 	var clients []func(from, to int)
 	for c := range historyClients {

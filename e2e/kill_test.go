@@ -242,7 +242,7 @@ func TestLockOfADeadParent(t *testing.T) {
 
 // party waits at a barrier until it fails.
 func party(p *program) {
-	b, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	b, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Size())
 	check(err)
 	w := words(p.open(journalRanks * pageSize))
 	for round := 1; ; round++ {
@@ -252,7 +252,7 @@ func party(p *program) {
 			p.say("died", round)
 			break
 		}
-		for r := range p.Nodes() {
+		for r := range p.Size() {
 			if got := atomic.LoadInt64(&w[r*pageWords]); got != int64(round) && got != int64(round)+1 {
 				fatalf("after round %d rank %d is in round %d", round, r, got)
 			}

@@ -260,7 +260,7 @@ func init() { programs["pingpong"] = pingpong }
 // modulo their number. Each stores to a word of its own beside it.
 func pingpong(p *program) {
 	w := words(p.open(pageSize, mome.WithHome(mome.Spread)))
-	ranks := p.Nodes()
+	ranks := p.Size()
 	for i := range p.number(1) {
 		mine := int64(i*ranks + p.Rank())
 		for atomic.LoadInt64(&w[0]) != mine {

@@ -19,7 +19,7 @@ const (
 func steady(p *program) {
 	w := words(p.open(steadyPages * pageSize))
 	lock := p.Lock(p.arg(0))
-	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Nodes())
+	barrier, err := p.Barrier(p.ctx, p.arg(0), p.Rank(), p.Size())
 	check(err)
 	p.say("ready")
 	page := 1 // fresh for each order: all of its accesses fault
@@ -33,7 +33,7 @@ func steady(p *program) {
 				w[0]++
 				check(lock.Release())
 				check(barrier.Wait(p.ctx))
-				if p.Rank() == i%p.Nodes() {
+				if p.Rank() == i%p.Size() {
 					w[page*pageWords]++
 				}
 				check(barrier.Wait(p.ctx))

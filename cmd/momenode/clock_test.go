@@ -42,7 +42,7 @@ func TestClocks(t *testing.T) {
 	beside := []string{"nsenter", "--time", "--target", fmt.Sprint(second.cmd.Process.Pid), self}
 	for i, line := range [][]string{{self}, beside} {
 		cmd := exec.Command(line[0], line[1:]...)
-		cmd.Env = append(os.Environ(), mome.EnvSocket+"="+socket(i), fmt.Sprintf("%s=%d", mome.EnvRank, i), mome.EnvNodes+"=2")
+		cmd.Env = append(os.Environ(), mome.EnvSocket+"="+socket(i), fmt.Sprintf("%s=%d", mome.EnvRank, i), mome.EnvSize+"=2")
 		if status, stderr := startCmd(t, cmd).end(); status != 0 {
 			t.Fatalf("rank %d: status %d: %s", i, status, stderr)
 		}
@@ -86,7 +86,7 @@ func TestClocks(t *testing.T) {
 	}
 
 	cmd := exec.Command("unshare", "--time", "--monotonic", "7000", self)
-	cmd.Env = append(os.Environ(), mome.EnvSocket+"="+socket(0), mome.EnvRank+"=0", mome.EnvNodes+"=1")
+	cmd.Env = append(os.Environ(), mome.EnvSocket+"="+socket(0), mome.EnvRank+"=0", mome.EnvSize+"=1")
 	if status, stderr := startCmd(t, cmd).end(); status != 0 {
 		t.Fatalf("status %d: %s", status, stderr)
 	}

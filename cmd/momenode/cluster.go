@@ -41,7 +41,7 @@ func clusterCommand() *cobra.Command {
 		Long: `Cluster runs N nodes on this machine, one process each, on loopback.
 
 With PROGRAM it runs one copy of it per node, with MOME_SOCKET, MOME_RANK,
-MOME_NODES and MOME_LOCAL (how many of the copies run on this machine: all) set,
+MOME_SIZE and MOME_LOCAL (how many of the copies run on this machine: all) set,
 and ends when all copies have. Each line that they print is marked with the rank:
 standard output goes to standard output, standard error to standard error. Their
 standard input is empty. If a copy fails, the others are ended after --grace: they
@@ -454,14 +454,14 @@ func (c *cluster) describe(w io.Writer) error {
 	var all []described
 	for i, m := range c.nodes {
 		all = append(all, described{i, m.report.Address, m.socket, map[string]string{
-			mome.EnvSocket: m.socket, mome.EnvRank: strconv.Itoa(i), mome.EnvNodes: strconv.Itoa(n), envLocal: strconv.Itoa(n)}})
+			mome.EnvSocket: m.socket, mome.EnvRank: strconv.Itoa(i), mome.EnvSize: strconv.Itoa(n), envLocal: strconv.Itoa(n)}})
 	}
 	if c.json {
 		return json.NewEncoder(w).Encode(map[string]any{"nodes": all, "directory": c.dir})
 	}
 	fmt.Fprintf(w, "A cluster of %s is up. Start one copy of a program per node, each with its environment:\n\n", plural(n, "node"))
 	for _, d := range all {
-		fmt.Fprintf(w, "  env %s=%s %s=%d %s=%d %s=%d PROGRAM   # %s\n", mome.EnvSocket, d.Socket, mome.EnvRank, d.Rank, mome.EnvNodes, n, envLocal, n, d.Address)
+		fmt.Fprintf(w, "  env %s=%s %s=%d %s=%d %s=%d PROGRAM   # %s\n", mome.EnvSocket, d.Socket, mome.EnvRank, d.Rank, mome.EnvSize, n, envLocal, n, d.Address)
 	}
 	_, err := fmt.Fprintf(w, "\n  momenode status --socket %s\n\n^C ends it.\n", all[0].Socket)
 	return err

@@ -108,7 +108,7 @@ func TestClusterStatus(t *testing.T) {
 func TestClusterEnvironment(t *testing.T) {
 	needNode(t)
 	status, stdout, stderr := run(t, "cluster", "--nodes", "2", "--", "sh", "-c",
-		`test -S $MOME_SOCKET && echo $MOME_RANK of $MOME_NODES, $0 $1; cat`, "a b", "--flag")
+		`test -S $MOME_SOCKET && echo $MOME_RANK of $MOME_SIZE, $0 $1; cat`, "a b", "--flag")
 	lines := strings.Split(stdout, "\n")
 	slices.Sort(lines)
 	if want := []string{"0| 0 of 2, a b --flag", "1| 1 of 2, a b --flag"}; status != 0 || stderr != "" || !slices.Equal(lines, want) {
@@ -320,8 +320,8 @@ func TestClusterWithoutProgram(t *testing.T) {
 	p := momenode(t, "cluster", "--nodes", "2", "--dir", dir)
 	p.expect("^C ends it")
 	text := strings.Join(p.seen, "\n")
-	for _, want := range []string{"A cluster of 2 nodes is up", "MOME_SOCKET=" + dir + "/node0.sock MOME_RANK=0 MOME_NODES=2",
-		"MOME_SOCKET=" + dir + "/node1.sock MOME_RANK=1 MOME_NODES=2", "momenode status --socket " + dir + "/node0.sock"} {
+	for _, want := range []string{"A cluster of 2 nodes is up", "MOME_SOCKET=" + dir + "/node0.sock MOME_RANK=0 MOME_SIZE=2",
+		"MOME_SOCKET=" + dir + "/node1.sock MOME_RANK=1 MOME_SIZE=2", "momenode status --socket " + dir + "/node0.sock"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %q", want, text)
 		}
@@ -356,7 +356,7 @@ func TestClusterJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got.Nodes) != 2 || got.Nodes[1].Rank != 1 || got.Nodes[1].Env["MOME_SOCKET"] != got.Nodes[1].Socket ||
-		got.Nodes[1].Env["MOME_RANK"] != "1" || got.Nodes[1].Env["MOME_NODES"] != "2" || got.Nodes[1].Env["MOME_LOCAL"] != "2" || filepath.Dir(got.Nodes[0].Socket) != got.Directory {
+		got.Nodes[1].Env["MOME_RANK"] != "1" || got.Nodes[1].Env["MOME_SIZE"] != "2" || got.Nodes[1].Env["MOME_LOCAL"] != "2" || filepath.Dir(got.Nodes[0].Socket) != got.Directory {
 		t.Errorf("%+v", got)
 	}
 	// Programs that are started by hand.

@@ -99,7 +99,7 @@ func (c *cluster) startCopy(i int, m *member, path string, args []string, out, e
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Args[0] = args[0]
 	cmd.Env = append(os.Environ(),
-		mome.EnvSocket+"="+m.socket, mome.EnvRank+"="+strconv.Itoa(i), mome.EnvNodes+"="+strconv.Itoa(len(c.nodes)), envLocal+"="+strconv.Itoa(len(c.nodes)))
+		mome.EnvSocket+"="+m.socket, mome.EnvRank+"="+strconv.Itoa(i), mome.EnvSize+"="+strconv.Itoa(len(c.nodes)), envLocal+"="+strconv.Itoa(len(c.nodes)))
 	if c.trace != "" {
 		dir, err := filepath.Abs(c.trace)
 		if err != nil {

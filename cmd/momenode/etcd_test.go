@@ -62,7 +62,7 @@ func (r *runOn) sor() {
 	var ranks []*process
 	for i := range r.ports {
 		cmd := exec.Command(sorPath, "--rows", "128", "--cols", "96", "--iterations", "10")
-		cmd.Env = append(os.Environ(), "MOME_SOCKET="+r.socket(i), fmt.Sprint("MOME_RANK=", i), fmt.Sprint("MOME_NODES=", len(r.ports)))
+		cmd.Env = append(os.Environ(), "MOME_SOCKET="+r.socket(i), fmt.Sprint("MOME_RANK=", i), fmt.Sprint("MOME_SIZE=", len(r.ports)))
 		ranks = append(ranks, startCmd(r.t, cmd))
 	}
 	for i, p := range ranks {

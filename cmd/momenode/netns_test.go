@@ -119,7 +119,7 @@ func testHosts(t *testing.T, transport string) {
 	programs := func(name string, args ...string) (list []*process) {
 		for i := range count {
 			cmd := exec.Command(name, args...)
-			cmd.Env = append(os.Environ(), "MOME_SOCKET="+socket(i), fmt.Sprintf("MOME_RANK=%d", i), fmt.Sprintf("MOME_NODES=%d", count))
+			cmd.Env = append(os.Environ(), "MOME_SOCKET="+socket(i), fmt.Sprintf("MOME_RANK=%d", i), fmt.Sprintf("MOME_SIZE=%d", count))
 			list = append(list, startCmd(t, cmd))
 		}
 		return list

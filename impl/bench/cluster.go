@@ -77,7 +77,7 @@ func start(ctx context.Context, cfg *Config) (b *bed, err error) {
 	for i := range cfg.Nodes {
 		cmd := cfg.Process(roleApplication)
 		cmd.Env = append(cmd.Environ(), mome.EnvSocket+"="+b.socket(i), mome.EnvRank+"="+strconv.Itoa(i),
-			mome.EnvNodes+"="+strconv.Itoa(cfg.Nodes))
+			mome.EnvSize+"="+strconv.Itoa(cfg.Nodes))
 		p, err := startProcess(fmt.Sprintf("the application of node %d", i), cmd)
 		if err != nil {
 			return b, err

@@ -89,7 +89,7 @@ func Join(ctx context.Context, name string, size func(ranks int) (Memory, error)
 	if err != nil {
 		return nil, err
 	}
-	t := &Team{Rank: node.Rank(), Size: node.Nodes(), node: node}
+	t := &Team{Rank: node.Rank(), Size: node.Size(), node: node}
 	// Each node is the home of its part of the segment: the programs lay out
 	// the bands of their ranks in that order.
 	memory, err := size(t.Size)

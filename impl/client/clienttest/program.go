@@ -71,7 +71,7 @@ func RankStatus(t *testing.T, daemon *Node, rank, ranks int, args ...string) (in
 
 // environment makes a process the rank of a program on this node.
 func (n *Node) environment(rank, ranks int) []string {
-	return []string{"MOME_SOCKET=" + n.Socket(), fmt.Sprintf("MOME_RANK=%d", rank), fmt.Sprintf("MOME_NODES=%d", ranks)}
+	return []string{"MOME_SOCKET=" + n.Socket(), fmt.Sprintf("MOME_RANK=%d", rank), fmt.Sprintf("MOME_SIZE=%d", ranks)}
 }
 
 func command(t *testing.T, env, args []string) *exec.Cmd {
