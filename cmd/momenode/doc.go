@@ -8,7 +8,7 @@
 //
 // Each node is a process of its own, "momenode start", and each copy of the
 // program attaches to one of them: MOME_SOCKET names its socket, MOME_RANK and
-// MOME_NODES say which copy it is of how many, MOME_LOCAL how many of them run on
+// MOME_SIZE say which copy it is of how many, MOME_LOCAL how many of them run on
 // this machine. Rank i is attached to node i. The lines that the copies print
 // carry their rank:
 //
@@ -77,7 +77,9 @@
 // Programs find their node by MOME_SOCKET, and so do status and segment, whose
 // default is /run/mome/mome.sock. Root and the node's user may attach. A program is
 // started on every machine; its rank is the number of its node, of as many as there
-// are nodes, unless MOME_RANK and MOME_NODES say something else:
+// are nodes, unless MOME_RANK and MOME_SIZE say something else, or a launcher does:
+// the first of OMPI_COMM_WORLD_RANK, PMIX_RANK and SLURM_PROCID that is set is the
+// rank, and OMPI_COMM_WORLD_SIZE, PMIX_SIZE or SLURM_NTASKS beside it the size.
 //
 //	a$ MOME_SOCKET=/run/mome/mome.sock ./app
 //
@@ -107,6 +109,11 @@
 // Of the managers: requests by level. In a tree (--fanout less than the number
 // of nodes) what a subtree serves itself is not among the root's. Of the nodes:
 // the pages held and the daemon's heap.
+//
+// A program that does not go on waits for somebody: "momenode status --locks
+// --barriers" says who has each lock, since when, and who waits for it, and which
+// parties of each barrier have come, have not come, or have not even joined, with
+// their nodes and processes.
 //
 // --json of every command prints the same for programs: numbers are numbers,
 // and fields that are zero are there.

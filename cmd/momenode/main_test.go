@@ -46,7 +46,7 @@ func testMain(m *testing.M) int {
 			return m.Run() // a fuzz target runs no program
 		}
 	}
-	for _, name := range []string{mome.EnvSocket, mome.EnvRank, mome.EnvNodes, mome.EnvHistory} {
+	for _, name := range []string{mome.EnvSocket, mome.EnvRank, mome.EnvSize, mome.EnvHistory} {
 		os.Unsetenv(name)
 	}
 	// Not below TMPDIR: the paths of sockets are short.
@@ -137,19 +137,20 @@ var children = map[string]func(){
 		check(err)
 		s, err := n.OpenOrCreate(ctx, "shared", 1<<20)
 		check(err)
-		b, err := n.Barrier(ctx, "shared", n.Rank(), n.Nodes())
+		b, err := n.Barrier(ctx, "shared", n.Rank(), n.Size())
 		check(err)
 		words := s.Bytes()
 		words[n.Rank()] = byte(n.Rank() + 1)
 		check(b.Wait(ctx))
 		sum := 0
-		for _, w := range words[:n.Nodes()] {
+		for _, w := range words[:n.Size()] {
 			sum += int(w)
 		}
 		fmt.Println("sum", sum)
 		select {}
 	},
 	"tuned": tuned,
+	"meet":  meet,
 }
 
 // childProgram is the command line of a program above; the environment names it.

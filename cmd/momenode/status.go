@@ -41,12 +41,13 @@ type statusFlags struct {
 	json    bool
 	hottest uint32
 	perNode bool
+	syncsFlags
 }
 
 func statusCommand() *cobra.Command {
 	var f statusFlags
 	cmd := &cobra.Command{
-		Use:   "status [--socket PATH] [--hottest K] [--per-node]",
+		Use:   "status [--socket PATH] [--hottest K] [--per-node] [--locks] [--barriers]",
 		Short: "Show what the nodes of a cluster are doing",
 		Long: `Status asks the node of this machine, which asks all others. The counters count
 since a node began.
@@ -54,9 +55,14 @@ since a node began.
 "Managers" are the messages that managers have handled, by level: a request that
 is served within a subtree is counted below the root, and not at the root.
 
+With --locks and --barriers it shows these instead: who has each lock, since when
+and under which fence, and who waits for it, in order; which parties of each
+barrier have come, which have not, and which have not joined.
+
 The status is 1 if a node does not answer; the others are shown.`,
 		Example: `  momenode status
   momenode status --hottest 10
+  momenode status --locks --barriers
   momenode status --json | jq '.segments[] | {name, write_faults}'`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
@@ -65,6 +71,7 @@ The status is 1 if a node does not answer; the others are shown.`,
 	addSocketFlag(flags, &f.socket)
 	flags.Uint32Var(&f.hottest, "hottest", 5, "show up to `K` pages of each segment that left their nodes most often")
 	flags.BoolVar(&f.perNode, "per-node", false, "show segments, managers and links of each node too")
+	f.syncsFlags.add(flags)
 	flags.BoolVar(&f.json, "json", false, "print everything as JSON, per node too")
 	return cmd
 }
@@ -72,6 +79,9 @@ The status is 1 if a node does not answer; the others are shown.`,
 func (f *statusFlags) run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
+	if f.locks || f.barriers {
+		return f.syncsFlags.run(ctx, socketPath(f.socket), f.json, out)
+	}
 	// Of each node all that it counts: what is among the hottest of the cluster need
 	// not be among those of a node.
 	answer, err := askCluster(ctx, socketPath(f.socket), math.MaxUint16)
@@ -96,27 +106,35 @@ func (f *statusFlags) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// askCluster asks the node that has the attach socket.
-func askCluster(ctx context.Context, attach string, hottest uint32) (*controlpb.ClusterStatus, error) {
+// askCluster asks the node that has the attach socket how all are.
+func askCluster(ctx context.Context, attach string, hottest uint32) (answer *controlpb.ClusterStatus, err error) {
+	err = askControl(ctx, attach, func(c controlpb.ControlClient) (err error) {
+		answer, err = c.Cluster(ctx, &controlpb.ClusterRequest{Hottest: hottest})
+		return err
+	})
+	return answer, err
+}
+
+// askControl asks the node that has the attach socket something.
+func askControl(ctx context.Context, attach string, ask func(controlpb.ControlClient) error) error {
 	path := node.ControlSocket(attach)
 	// The dialer's first failure says more than what grpc makes of it.
 	var dialer net.Dialer
 	probe, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
-		return nil, socketError(attach, err)
+		return socketError(attach, err)
 	}
 	probe.Close()
 	conn, err := grpc.NewClient("passthrough:///"+path, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, path string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
-	answer, err := controlpb.NewControlClient(conn).Cluster(ctx, &controlpb.ClusterRequest{Hottest: hottest})
-	if err != nil {
-		return nil, fmt.Errorf("the node at %s does not answer: %s", attach, status.Convert(err).Message())
+	if err := ask(controlpb.NewControlClient(conn)); err != nil {
+		return fmt.Errorf("the node at %s does not answer: %s", attach, status.Convert(err).Message())
 	}
-	return answer, nil
+	return nil
 }
 
 // socketError says why a node cannot be asked, and what to do.
@@ -249,15 +267,17 @@ func newClusterStatus(c *controlpb.ClusterStatus) *clusterStatus {
 }
 
 // silence says why there is nothing of a node but its address.
-func (n *nodeStatus) silence() string {
-	if strings.Contains(n.Error, codes.DeadlineExceeded.String()) {
-		return fmt.Sprintf("node %d at %s does not answer within %v", n.Node, n.Address, answerTime)
+func (n *nodeStatus) silence() string { return silence(n.Node, n.Address, n.Error) }
+
+func silence(node uint32, address, err string) string {
+	if strings.Contains(err, codes.DeadlineExceeded.String()) {
+		return fmt.Sprintf("node %d at %s does not answer within %v", node, address, answerTime)
 	}
-	_, words, ok := strings.Cut(n.Error, " desc = ") // of an error of gRPC
+	_, words, ok := strings.Cut(err, " desc = ") // of an error of gRPC
 	if !ok {
-		words = n.Error
+		words = err
 	}
-	return fmt.Sprintf("node %d at %s does not answer: %s", n.Node, n.Address, words)
+	return fmt.Sprintf("node %d at %s does not answer: %s", node, address, words)
 }
 
 // keepHottest leaves the first k of the hottest pages of each segment.

@@ -34,7 +34,8 @@ type application struct {
 	hints atomic.Int32 // prefetches that wait
 
 	mu          sync.Mutex // guards the fields below
-	name        string
+	name        string     // for people
+	program     string
 	watch       *os.File            // the process is killed when it is closed
 	killed      bool                // by that
 	mapped      map[uint64]*segment // by generation: Map was answered
@@ -364,6 +365,7 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	if h.Program != "" {
 		a.mu.Lock()
 		a.name = fmt.Sprintf("%s (process %d)", h.Program, a.conn.Peer().PID)
+		a.program = h.Program
 		a.mu.Unlock()
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -21,6 +21,7 @@
 //	application    the attach protocol                         attach.go
 //	               of segments, and of ranges of them          attach_segments.go, attach_ranges.go
 //	syncs          locks and barriers                          syncs.go
+//	               who has them, for operators                 syncseen.go, syncstatus.go
 //	control        status, for operators                       status.go
 //	observer       the trace                                   trace.go
 //

@@ -29,6 +29,7 @@ type syncs struct {
 	parties map[uint64]*application
 	timers  map[request]*time.Timer // of acquires with a timeout
 	expired map[request]bool        // acquires that were taken back by their timer
+	seen    seen
 }
 
 // request names a request of a process.
@@ -41,6 +42,8 @@ type opened struct {
 }
 
 func (n *Node) startSyncs() {
+	n.syncs.mu.Lock() // who asks for its state may be early
+	defer n.syncs.mu.Unlock()
 	n.syncs.core = protocol.NewSyncNode(n.id, n.incarnation, n.conf)
 	if log := n.syncs.log; log != nil {
 		n.syncs.core.Observe(&syncObserver{log, n.syncs.core})
@@ -49,6 +52,7 @@ func (n *Node) startSyncs() {
 	n.syncs.parties = make(map[uint64]*application)
 	n.syncs.timers = make(map[request]*time.Timer)
 	n.syncs.expired = make(map[request]bool)
+	n.syncs.seen = newSeen()
 }
 
 // Object is the number of a named lock or barrier.
@@ -139,6 +143,7 @@ func (n *Node) answer(app *application, a *protocol.Answer) {
 	app.finished()
 	if a.Code == protocol.CodeOK {
 		if a.Kind == protocol.InLockAcquire {
+			n.syncs.seen.granted(r)
 			_ = app.conn.WriteReply(&attachpb.Reply{Id: a.Request, Body: &attachpb.Reply_Lock{
 				Lock: &attachpb.Lock{Fence: a.Fence, OwnerDied: a.OwnerDied}}})
 			return
@@ -255,6 +260,9 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 	}
 	n.syncs.mu.Lock()
 	n.syncs.parties[a.party] = a
+	if in.Kind == protocol.InLockAcquire || in.Kind == protocol.InBarrierJoin {
+		n.syncs.seen.note(n.syncs.core, &in, name)
+	}
 	if ahead != nil {
 		n.syncs.ahead[request{a.party, req.Id}] = ahead
 	}

@@ -25,6 +25,575 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type SyncsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Locks         bool                   `protobuf:"varint,1,opt,name=locks,proto3" json:"locks,omitempty"`
+	Barriers      bool                   `protobuf:"varint,2,opt,name=barriers,proto3" json:"barriers,omitempty"`
+	Object        uint64                 `protobuf:"fixed64,3,opt,name=object,proto3" json:"object,omitempty"` // this one only; zero: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SyncsRequest) Reset() {
+	*x = SyncsRequest{}
+	mi := &file_control_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SyncsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SyncsRequest) ProtoMessage() {}
+
+func (x *SyncsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SyncsRequest.ProtoReflect.Descriptor instead.
+func (*SyncsRequest) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *SyncsRequest) GetLocks() bool {
+	if x != nil {
+		return x.Locks
+	}
+	return false
+}
+
+func (x *SyncsRequest) GetBarriers() bool {
+	if x != nil {
+		return x.Barriers
+	}
+	return false
+}
+
+func (x *SyncsRequest) GetObject() uint64 {
+	if x != nil {
+		return x.Object
+	}
+	return 0
+}
+
+// NodeSyncs is the answer of one node. Names and processes are its own.
+type NodeSyncs struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Node     uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	Address  string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Error    string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                                                                             // why nothing else is known
+	Locks    []*LockStatus          `protobuf:"bytes,4,rep,name=locks,proto3" json:"locks,omitempty"`                                                                             // that this node is the home of
+	Barriers []*BarrierStatus       `protobuf:"bytes,5,rep,name=barriers,proto3" json:"barriers,omitempty"`                                                                       // the same
+	Names    map[uint64]string      `protobuf:"bytes,6,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"fixed64,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of what this node's processes use
+	// One entry without a request for each process, and one with it for each lock
+	// that it has or waits for.
+	Processes     []*Process `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeSyncs) Reset() {
+	*x = NodeSyncs{}
+	mi := &file_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeSyncs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeSyncs) ProtoMessage() {}
+
+func (x *NodeSyncs) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeSyncs.ProtoReflect.Descriptor instead.
+func (*NodeSyncs) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *NodeSyncs) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *NodeSyncs) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *NodeSyncs) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *NodeSyncs) GetLocks() []*LockStatus {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+func (x *NodeSyncs) GetBarriers() []*BarrierStatus {
+	if x != nil {
+		return x.Barriers
+	}
+	return nil
+}
+
+func (x *NodeSyncs) GetNames() map[uint64]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *NodeSyncs) GetProcesses() []*Process {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+type ClusterSyncsStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Expected      uint32                 `protobuf:"varint,2,opt,name=expected,proto3" json:"expected,omitempty"` // nodes
+	Nodes         []*NodeSyncs           `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`        // by node id, without what is below
+	Locks         []*LockStatus          `protobuf:"bytes,4,rep,name=locks,proto3" json:"locks,omitempty"`
+	Barriers      []*BarrierStatus       `protobuf:"bytes,5,rep,name=barriers,proto3" json:"barriers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterSyncsStatus) Reset() {
+	*x = ClusterSyncsStatus{}
+	mi := &file_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterSyncsStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterSyncsStatus) ProtoMessage() {}
+
+func (x *ClusterSyncsStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterSyncsStatus.ProtoReflect.Descriptor instead.
+func (*ClusterSyncsStatus) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ClusterSyncsStatus) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ClusterSyncsStatus) GetExpected() uint32 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *ClusterSyncsStatus) GetNodes() []*NodeSyncs {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *ClusterSyncsStatus) GetLocks() []*LockStatus {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+func (x *ClusterSyncsStatus) GetBarriers() []*BarrierStatus {
+	if x != nil {
+		return x.Barriers
+	}
+	return nil
+}
+
+// LockStatus is a lock that somebody has, or whose last holder died.
+type LockStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Object        uint64                 `protobuf:"fixed64,1,opt,name=object,proto3" json:"object,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // empty: no node that answered knows it
+	Home          uint32                 `protobuf:"varint,3,opt,name=home,proto3" json:"home,omitempty"`
+	Fence         uint64                 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`                          // of the holder
+	Holder        *Process               `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`                         // none: nobody has it
+	OwnerDied     bool                   `protobuf:"varint,6,opt,name=owner_died,json=ownerDied,proto3" json:"owner_died,omitempty"` // the next one will be told
+	Waiters       []*Process             `protobuf:"bytes,7,rep,name=waiters,proto3" json:"waiters,omitempty"`                       // in the order of the queue
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockStatus) Reset() {
+	*x = LockStatus{}
+	mi := &file_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockStatus) ProtoMessage() {}
+
+func (x *LockStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockStatus.ProtoReflect.Descriptor instead.
+func (*LockStatus) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LockStatus) GetObject() uint64 {
+	if x != nil {
+		return x.Object
+	}
+	return 0
+}
+
+func (x *LockStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LockStatus) GetHome() uint32 {
+	if x != nil {
+		return x.Home
+	}
+	return 0
+}
+
+func (x *LockStatus) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *LockStatus) GetHolder() *Process {
+	if x != nil {
+		return x.Holder
+	}
+	return nil
+}
+
+func (x *LockStatus) GetOwnerDied() bool {
+	if x != nil {
+		return x.OwnerDied
+	}
+	return false
+}
+
+func (x *LockStatus) GetWaiters() []*Process {
+	if x != nil {
+		return x.Waiters
+	}
+	return nil
+}
+
+// BarrierStatus is a barrier that a party has joined.
+type BarrierStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Object        uint64                 `protobuf:"fixed64,1,opt,name=object,proto3" json:"object,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Home          uint32                 `protobuf:"varint,3,opt,name=home,proto3" json:"home,omitempty"`
+	Parties       uint32                 `protobuf:"varint,4,opt,name=parties,proto3" json:"parties,omitempty"`
+	Round         uint64                 `protobuf:"varint,5,opt,name=round,proto3" json:"round,omitempty"`      // that goes on, from 1
+	Broken        bool                   `protobuf:"varint,6,opt,name=broken,proto3" json:"broken,omitempty"`    // a party died or left that the round needed
+	Seats         []*SeatStatus          `protobuf:"bytes,7,rep,name=seats,proto3" json:"seats,omitempty"`       // by party
+	Left          []uint32               `protobuf:"varint,8,rep,packed,name=left,proto3" json:"left,omitempty"` // parties that have left after they had come
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BarrierStatus) Reset() {
+	*x = BarrierStatus{}
+	mi := &file_control_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BarrierStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BarrierStatus) ProtoMessage() {}
+
+func (x *BarrierStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BarrierStatus.ProtoReflect.Descriptor instead.
+func (*BarrierStatus) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BarrierStatus) GetObject() uint64 {
+	if x != nil {
+		return x.Object
+	}
+	return 0
+}
+
+func (x *BarrierStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BarrierStatus) GetHome() uint32 {
+	if x != nil {
+		return x.Home
+	}
+	return 0
+}
+
+func (x *BarrierStatus) GetParties() uint32 {
+	if x != nil {
+		return x.Parties
+	}
+	return 0
+}
+
+func (x *BarrierStatus) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *BarrierStatus) GetBroken() bool {
+	if x != nil {
+		return x.Broken
+	}
+	return false
+}
+
+func (x *BarrierStatus) GetSeats() []*SeatStatus {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+func (x *BarrierStatus) GetLeft() []uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+type SeatStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Party         uint32                 `protobuf:"varint,1,opt,name=party,proto3" json:"party,omitempty"`
+	Process       *Process               `protobuf:"bytes,2,opt,name=process,proto3" json:"process,omitempty"`
+	Come          bool                   `protobuf:"varint,3,opt,name=come,proto3" json:"come,omitempty"` // in the round
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatStatus) Reset() {
+	*x = SeatStatus{}
+	mi := &file_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatStatus) ProtoMessage() {}
+
+func (x *SeatStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatStatus.ProtoReflect.Descriptor instead.
+func (*SeatStatus) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SeatStatus) GetParty() uint32 {
+	if x != nil {
+		return x.Party
+	}
+	return 0
+}
+
+func (x *SeatStatus) GetProcess() *Process {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *SeatStatus) GetCome() bool {
+	if x != nil {
+		return x.Come
+	}
+	return false
+}
+
+type Process struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	Party         uint64                 `protobuf:"varint,2,opt,name=party,proto3" json:"party,omitempty"`     // the node's number of the process
+	Request       uint64                 `protobuf:"varint,3,opt,name=request,proto3" json:"request,omitempty"` // of its acquire
+	Pid           int64                  `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`         // zero: its node has not said
+	Program       string                 `protobuf:"bytes,5,opt,name=program,proto3" json:"program,omitempty"`
+	Seconds       float64                `protobuf:"fixed64,6,opt,name=seconds,proto3" json:"seconds,omitempty"` // for how long it has the lock, or waits for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Process) Reset() {
+	*x = Process{}
+	mi := &file_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Process) ProtoMessage() {}
+
+func (x *Process) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Process.ProtoReflect.Descriptor instead.
+func (*Process) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Process) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *Process) GetParty() uint64 {
+	if x != nil {
+		return x.Party
+	}
+	return 0
+}
+
+func (x *Process) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *Process) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Process) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+func (x *Process) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
 type ClockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -33,7 +602,7 @@ type ClockRequest struct {
 
 func (x *ClockRequest) Reset() {
 	*x = ClockRequest{}
-	mi := &file_control_proto_msgTypes[0]
+	mi := &file_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -45,7 +614,7 @@ func (x *ClockRequest) String() string {
 func (*ClockRequest) ProtoMessage() {}
 
 func (x *ClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[0]
+	mi := &file_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -58,7 +627,7 @@ func (x *ClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockRequest.ProtoReflect.Descriptor instead.
 func (*ClockRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{0}
+	return file_control_proto_rawDescGZIP(), []int{7}
 }
 
 // ClockReading is the monotonic clock that histories are timed by.
@@ -73,7 +642,7 @@ type ClockReading struct {
 
 func (x *ClockReading) Reset() {
 	*x = ClockReading{}
-	mi := &file_control_proto_msgTypes[1]
+	mi := &file_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -85,7 +654,7 @@ func (x *ClockReading) String() string {
 func (*ClockReading) ProtoMessage() {}
 
 func (x *ClockReading) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[1]
+	mi := &file_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -98,7 +667,7 @@ func (x *ClockReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockReading.ProtoReflect.Descriptor instead.
 func (*ClockReading) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{1}
+	return file_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClockReading) GetClock() string {
@@ -131,7 +700,7 @@ type NodeRequest struct {
 
 func (x *NodeRequest) Reset() {
 	*x = NodeRequest{}
-	mi := &file_control_proto_msgTypes[2]
+	mi := &file_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -143,7 +712,7 @@ func (x *NodeRequest) String() string {
 func (*NodeRequest) ProtoMessage() {}
 
 func (x *NodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[2]
+	mi := &file_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -156,7 +725,7 @@ func (x *NodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRequest.ProtoReflect.Descriptor instead.
 func (*NodeRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{2}
+	return file_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NodeRequest) GetHottest() uint32 {
@@ -175,7 +744,7 @@ type ClusterRequest struct {
 
 func (x *ClusterRequest) Reset() {
 	*x = ClusterRequest{}
-	mi := &file_control_proto_msgTypes[3]
+	mi := &file_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +756,7 @@ func (x *ClusterRequest) String() string {
 func (*ClusterRequest) ProtoMessage() {}
 
 func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[3]
+	mi := &file_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,7 +769,7 @@ func (x *ClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRequest.ProtoReflect.Descriptor instead.
 func (*ClusterRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{3}
+	return file_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClusterRequest) GetHottest() uint32 {
@@ -224,7 +793,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_control_proto_msgTypes[4]
+	mi := &file_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +805,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[4]
+	mi := &file_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +818,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{4}
+	return file_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClusterStatus) GetCluster() string {
@@ -312,7 +881,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +893,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +906,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{5}
+	return file_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NodeStatus) GetNode() uint32 {
@@ -436,7 +1005,7 @@ type SegmentStatus struct {
 
 func (x *SegmentStatus) Reset() {
 	*x = SegmentStatus{}
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +1017,7 @@ func (x *SegmentStatus) String() string {
 func (*SegmentStatus) ProtoMessage() {}
 
 func (x *SegmentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +1030,7 @@ func (x *SegmentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentStatus.ProtoReflect.Descriptor instead.
 func (*SegmentStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{6}
+	return file_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SegmentStatus) GetName() string {
@@ -594,7 +1163,7 @@ type HotPage struct {
 
 func (x *HotPage) Reset() {
 	*x = HotPage{}
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +1175,7 @@ func (x *HotPage) String() string {
 func (*HotPage) ProtoMessage() {}
 
 func (x *HotPage) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +1188,7 @@ func (x *HotPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HotPage.ProtoReflect.Descriptor instead.
 func (*HotPage) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{7}
+	return file_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HotPage) GetPage() uint32 {
@@ -659,7 +1228,7 @@ type ManagerStatus struct {
 
 func (x *ManagerStatus) Reset() {
 	*x = ManagerStatus{}
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1240,7 @@ func (x *ManagerStatus) String() string {
 func (*ManagerStatus) ProtoMessage() {}
 
 func (x *ManagerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1253,7 @@ func (x *ManagerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ManagerStatus.ProtoReflect.Descriptor instead.
 func (*ManagerStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{8}
+	return file_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ManagerStatus) GetLevel() string {
@@ -744,7 +1313,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +1325,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +1338,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{9}
+	return file_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LinkStatus) GetPeer() uint32 {
@@ -836,7 +1405,7 @@ type MemoryStatus struct {
 
 func (x *MemoryStatus) Reset() {
 	*x = MemoryStatus{}
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +1417,7 @@ func (x *MemoryStatus) String() string {
 func (*MemoryStatus) ProtoMessage() {}
 
 func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +1430,7 @@ func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatus.ProtoReflect.Descriptor instead.
 func (*MemoryStatus) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{10}
+	return file_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MemoryStatus) GetHeldPages() uint64 {
@@ -903,7 +1472,60 @@ var File_control_proto protoreflect.FileDescriptor
 
 const file_control_proto_rawDesc = "" +
 	"\n" +
-	"\rcontrol.proto\x12\x0fmome.control.v1\"\x0e\n" +
+	"\rcontrol.proto\x12\x0fmome.control.v1\"X\n" +
+	"\fSyncsRequest\x12\x14\n" +
+	"\x05locks\x18\x01 \x01(\bR\x05locks\x12\x1a\n" +
+	"\bbarriers\x18\x02 \x01(\bR\bbarriers\x12\x16\n" +
+	"\x06object\x18\x03 \x01(\x06R\x06object\"\xed\x02\n" +
+	"\tNodeSyncs\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x121\n" +
+	"\x05locks\x18\x04 \x03(\v2\x1b.mome.control.v1.LockStatusR\x05locks\x12:\n" +
+	"\bbarriers\x18\x05 \x03(\v2\x1e.mome.control.v1.BarrierStatusR\bbarriers\x12;\n" +
+	"\x05names\x18\x06 \x03(\v2%.mome.control.v1.NodeSyncs.NamesEntryR\x05names\x126\n" +
+	"\tprocesses\x18\a \x03(\v2\x18.mome.control.v1.ProcessR\tprocesses\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x06R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xeb\x01\n" +
+	"\x12ClusterSyncsStatus\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1a\n" +
+	"\bexpected\x18\x02 \x01(\rR\bexpected\x120\n" +
+	"\x05nodes\x18\x03 \x03(\v2\x1a.mome.control.v1.NodeSyncsR\x05nodes\x121\n" +
+	"\x05locks\x18\x04 \x03(\v2\x1b.mome.control.v1.LockStatusR\x05locks\x12:\n" +
+	"\bbarriers\x18\x05 \x03(\v2\x1e.mome.control.v1.BarrierStatusR\bbarriers\"\xe7\x01\n" +
+	"\n" +
+	"LockStatus\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\x06R\x06object\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04home\x18\x03 \x01(\rR\x04home\x12\x14\n" +
+	"\x05fence\x18\x04 \x01(\x04R\x05fence\x120\n" +
+	"\x06holder\x18\x05 \x01(\v2\x18.mome.control.v1.ProcessR\x06holder\x12\x1d\n" +
+	"\n" +
+	"owner_died\x18\x06 \x01(\bR\townerDied\x122\n" +
+	"\awaiters\x18\a \x03(\v2\x18.mome.control.v1.ProcessR\awaiters\"\xde\x01\n" +
+	"\rBarrierStatus\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\x06R\x06object\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04home\x18\x03 \x01(\rR\x04home\x12\x18\n" +
+	"\aparties\x18\x04 \x01(\rR\aparties\x12\x14\n" +
+	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x16\n" +
+	"\x06broken\x18\x06 \x01(\bR\x06broken\x121\n" +
+	"\x05seats\x18\a \x03(\v2\x1b.mome.control.v1.SeatStatusR\x05seats\x12\x12\n" +
+	"\x04left\x18\b \x03(\rR\x04left\"j\n" +
+	"\n" +
+	"SeatStatus\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\rR\x05party\x122\n" +
+	"\aprocess\x18\x02 \x01(\v2\x18.mome.control.v1.ProcessR\aprocess\x12\x12\n" +
+	"\x04come\x18\x03 \x01(\bR\x04come\"\x93\x01\n" +
+	"\aProcess\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12\x14\n" +
+	"\x05party\x18\x02 \x01(\x04R\x05party\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\x04R\arequest\x12\x10\n" +
+	"\x03pid\x18\x04 \x01(\x03R\x03pid\x12\x18\n" +
+	"\aprogram\x18\x05 \x01(\tR\aprogram\x12\x18\n" +
+	"\aseconds\x18\x06 \x01(\x01R\aseconds\"\x0e\n" +
 	"\fClockRequest\"V\n" +
 	"\fClockReading\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\tR\x05clock\x12\x15\n" +
@@ -990,11 +1612,13 @@ const file_control_proto_rawDesc = "" +
 	"\n" +
 	"page_bytes\x18\x04 \x01(\x04R\tpageBytes\x12\x1f\n" +
 	"\vlimit_bytes\x18\x05 \x01(\x04R\n" +
-	"limitBytes2\xdf\x01\n" +
+	"limitBytes2\xf7\x02\n" +
 	"\aControl\x12A\n" +
 	"\x04Node\x12\x1c.mome.control.v1.NodeRequest\x1a\x1b.mome.control.v1.NodeStatus\x12J\n" +
 	"\aCluster\x12\x1f.mome.control.v1.ClusterRequest\x1a\x1e.mome.control.v1.ClusterStatus\x12E\n" +
-	"\x05Clock\x12\x1d.mome.control.v1.ClockRequest\x1a\x1d.mome.control.v1.ClockReadingB.Z,github.com/mome-dsm/mome/impl/node/controlpbb\x06proto3"
+	"\x05Clock\x12\x1d.mome.control.v1.ClockRequest\x1a\x1d.mome.control.v1.ClockReading\x12B\n" +
+	"\x05Syncs\x12\x1d.mome.control.v1.SyncsRequest\x1a\x1a.mome.control.v1.NodeSyncs\x12R\n" +
+	"\fClusterSyncs\x12\x1d.mome.control.v1.SyncsRequest\x1a#.mome.control.v1.ClusterSyncsStatusB.Z,github.com/mome-dsm/mome/impl/node/controlpbb\x06proto3"
 
 var (
 	file_control_proto_rawDescOnce sync.Once
@@ -1008,38 +1632,61 @@ func file_control_proto_rawDescGZIP() []byte {
 	return file_control_proto_rawDescData
 }
 
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_control_proto_goTypes = []any{
-	(*ClockRequest)(nil),   // 0: mome.control.v1.ClockRequest
-	(*ClockReading)(nil),   // 1: mome.control.v1.ClockReading
-	(*NodeRequest)(nil),    // 2: mome.control.v1.NodeRequest
-	(*ClusterRequest)(nil), // 3: mome.control.v1.ClusterRequest
-	(*ClusterStatus)(nil),  // 4: mome.control.v1.ClusterStatus
-	(*NodeStatus)(nil),     // 5: mome.control.v1.NodeStatus
-	(*SegmentStatus)(nil),  // 6: mome.control.v1.SegmentStatus
-	(*HotPage)(nil),        // 7: mome.control.v1.HotPage
-	(*ManagerStatus)(nil),  // 8: mome.control.v1.ManagerStatus
-	(*LinkStatus)(nil),     // 9: mome.control.v1.LinkStatus
-	(*MemoryStatus)(nil),   // 10: mome.control.v1.MemoryStatus
+	(*SyncsRequest)(nil),       // 0: mome.control.v1.SyncsRequest
+	(*NodeSyncs)(nil),          // 1: mome.control.v1.NodeSyncs
+	(*ClusterSyncsStatus)(nil), // 2: mome.control.v1.ClusterSyncsStatus
+	(*LockStatus)(nil),         // 3: mome.control.v1.LockStatus
+	(*BarrierStatus)(nil),      // 4: mome.control.v1.BarrierStatus
+	(*SeatStatus)(nil),         // 5: mome.control.v1.SeatStatus
+	(*Process)(nil),            // 6: mome.control.v1.Process
+	(*ClockRequest)(nil),       // 7: mome.control.v1.ClockRequest
+	(*ClockReading)(nil),       // 8: mome.control.v1.ClockReading
+	(*NodeRequest)(nil),        // 9: mome.control.v1.NodeRequest
+	(*ClusterRequest)(nil),     // 10: mome.control.v1.ClusterRequest
+	(*ClusterStatus)(nil),      // 11: mome.control.v1.ClusterStatus
+	(*NodeStatus)(nil),         // 12: mome.control.v1.NodeStatus
+	(*SegmentStatus)(nil),      // 13: mome.control.v1.SegmentStatus
+	(*HotPage)(nil),            // 14: mome.control.v1.HotPage
+	(*ManagerStatus)(nil),      // 15: mome.control.v1.ManagerStatus
+	(*LinkStatus)(nil),         // 16: mome.control.v1.LinkStatus
+	(*MemoryStatus)(nil),       // 17: mome.control.v1.MemoryStatus
+	nil,                        // 18: mome.control.v1.NodeSyncs.NamesEntry
 }
 var file_control_proto_depIdxs = []int32{
-	5,  // 0: mome.control.v1.ClusterStatus.nodes:type_name -> mome.control.v1.NodeStatus
-	6,  // 1: mome.control.v1.NodeStatus.segments:type_name -> mome.control.v1.SegmentStatus
-	8,  // 2: mome.control.v1.NodeStatus.managers:type_name -> mome.control.v1.ManagerStatus
-	9,  // 3: mome.control.v1.NodeStatus.links:type_name -> mome.control.v1.LinkStatus
-	10, // 4: mome.control.v1.NodeStatus.memory:type_name -> mome.control.v1.MemoryStatus
-	7,  // 5: mome.control.v1.SegmentStatus.hottest:type_name -> mome.control.v1.HotPage
-	2,  // 6: mome.control.v1.Control.Node:input_type -> mome.control.v1.NodeRequest
-	3,  // 7: mome.control.v1.Control.Cluster:input_type -> mome.control.v1.ClusterRequest
-	0,  // 8: mome.control.v1.Control.Clock:input_type -> mome.control.v1.ClockRequest
-	5,  // 9: mome.control.v1.Control.Node:output_type -> mome.control.v1.NodeStatus
-	4,  // 10: mome.control.v1.Control.Cluster:output_type -> mome.control.v1.ClusterStatus
-	1,  // 11: mome.control.v1.Control.Clock:output_type -> mome.control.v1.ClockReading
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	3,  // 0: mome.control.v1.NodeSyncs.locks:type_name -> mome.control.v1.LockStatus
+	4,  // 1: mome.control.v1.NodeSyncs.barriers:type_name -> mome.control.v1.BarrierStatus
+	18, // 2: mome.control.v1.NodeSyncs.names:type_name -> mome.control.v1.NodeSyncs.NamesEntry
+	6,  // 3: mome.control.v1.NodeSyncs.processes:type_name -> mome.control.v1.Process
+	1,  // 4: mome.control.v1.ClusterSyncsStatus.nodes:type_name -> mome.control.v1.NodeSyncs
+	3,  // 5: mome.control.v1.ClusterSyncsStatus.locks:type_name -> mome.control.v1.LockStatus
+	4,  // 6: mome.control.v1.ClusterSyncsStatus.barriers:type_name -> mome.control.v1.BarrierStatus
+	6,  // 7: mome.control.v1.LockStatus.holder:type_name -> mome.control.v1.Process
+	6,  // 8: mome.control.v1.LockStatus.waiters:type_name -> mome.control.v1.Process
+	5,  // 9: mome.control.v1.BarrierStatus.seats:type_name -> mome.control.v1.SeatStatus
+	6,  // 10: mome.control.v1.SeatStatus.process:type_name -> mome.control.v1.Process
+	12, // 11: mome.control.v1.ClusterStatus.nodes:type_name -> mome.control.v1.NodeStatus
+	13, // 12: mome.control.v1.NodeStatus.segments:type_name -> mome.control.v1.SegmentStatus
+	15, // 13: mome.control.v1.NodeStatus.managers:type_name -> mome.control.v1.ManagerStatus
+	16, // 14: mome.control.v1.NodeStatus.links:type_name -> mome.control.v1.LinkStatus
+	17, // 15: mome.control.v1.NodeStatus.memory:type_name -> mome.control.v1.MemoryStatus
+	14, // 16: mome.control.v1.SegmentStatus.hottest:type_name -> mome.control.v1.HotPage
+	9,  // 17: mome.control.v1.Control.Node:input_type -> mome.control.v1.NodeRequest
+	10, // 18: mome.control.v1.Control.Cluster:input_type -> mome.control.v1.ClusterRequest
+	7,  // 19: mome.control.v1.Control.Clock:input_type -> mome.control.v1.ClockRequest
+	0,  // 20: mome.control.v1.Control.Syncs:input_type -> mome.control.v1.SyncsRequest
+	0,  // 21: mome.control.v1.Control.ClusterSyncs:input_type -> mome.control.v1.SyncsRequest
+	12, // 22: mome.control.v1.Control.Node:output_type -> mome.control.v1.NodeStatus
+	11, // 23: mome.control.v1.Control.Cluster:output_type -> mome.control.v1.ClusterStatus
+	8,  // 24: mome.control.v1.Control.Clock:output_type -> mome.control.v1.ClockReading
+	1,  // 25: mome.control.v1.Control.Syncs:output_type -> mome.control.v1.NodeSyncs
+	2,  // 26: mome.control.v1.Control.ClusterSyncs:output_type -> mome.control.v1.ClusterSyncsStatus
+	22, // [22:27] is the sub-list for method output_type
+	17, // [17:22] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -1053,7 +1700,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

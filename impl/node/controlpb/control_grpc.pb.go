@@ -23,9 +23,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Control_Node_FullMethodName    = "/mome.control.v1.Control/Node"
-	Control_Cluster_FullMethodName = "/mome.control.v1.Control/Cluster"
-	Control_Clock_FullMethodName   = "/mome.control.v1.Control/Clock"
+	Control_Node_FullMethodName         = "/mome.control.v1.Control/Node"
+	Control_Cluster_FullMethodName      = "/mome.control.v1.Control/Cluster"
+	Control_Clock_FullMethodName        = "/mome.control.v1.Control/Clock"
+	Control_Syncs_FullMethodName        = "/mome.control.v1.Control/Syncs"
+	Control_ClusterSyncs_FullMethodName = "/mome.control.v1.Control/ClusterSyncs"
 )
 
 // ControlClient is the client API for Control service.
@@ -39,6 +41,12 @@ type ControlClient interface {
 	Cluster(ctx context.Context, in *ClusterRequest, opts ...grpc.CallOption) (*ClusterStatus, error)
 	// Clock is what this node's clock shows.
 	Clock(ctx context.Context, in *ClockRequest, opts ...grpc.CallOption) (*ClockReading, error)
+	// Syncs is what this node knows of locks and barriers: who is at those that it
+	// is the home of, and which of its own processes have to do with which.
+	Syncs(ctx context.Context, in *SyncsRequest, opts ...grpc.CallOption) (*NodeSyncs, error)
+	// ClusterSyncs is what all nodes know, put together; those that do not answer
+	// in time are there with an error.
+	ClusterSyncs(ctx context.Context, in *SyncsRequest, opts ...grpc.CallOption) (*ClusterSyncsStatus, error)
 }
 
 type controlClient struct {
@@ -79,6 +87,26 @@ func (c *controlClient) Clock(ctx context.Context, in *ClockRequest, opts ...grp
 	return out, nil
 }
 
+func (c *controlClient) Syncs(ctx context.Context, in *SyncsRequest, opts ...grpc.CallOption) (*NodeSyncs, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NodeSyncs)
+	err := c.cc.Invoke(ctx, Control_Syncs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ClusterSyncs(ctx context.Context, in *SyncsRequest, opts ...grpc.CallOption) (*ClusterSyncsStatus, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClusterSyncsStatus)
+	err := c.cc.Invoke(ctx, Control_ClusterSyncs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -90,6 +118,12 @@ type ControlServer interface {
 	Cluster(context.Context, *ClusterRequest) (*ClusterStatus, error)
 	// Clock is what this node's clock shows.
 	Clock(context.Context, *ClockRequest) (*ClockReading, error)
+	// Syncs is what this node knows of locks and barriers: who is at those that it
+	// is the home of, and which of its own processes have to do with which.
+	Syncs(context.Context, *SyncsRequest) (*NodeSyncs, error)
+	// ClusterSyncs is what all nodes know, put together; those that do not answer
+	// in time are there with an error.
+	ClusterSyncs(context.Context, *SyncsRequest) (*ClusterSyncsStatus, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -108,6 +142,12 @@ func (UnimplementedControlServer) Cluster(context.Context, *ClusterRequest) (*Cl
 }
 func (UnimplementedControlServer) Clock(context.Context, *ClockRequest) (*ClockReading, error) {
 	return nil, status.Error(codes.Unimplemented, "method Clock not implemented")
+}
+func (UnimplementedControlServer) Syncs(context.Context, *SyncsRequest) (*NodeSyncs, error) {
+	return nil, status.Error(codes.Unimplemented, "method Syncs not implemented")
+}
+func (UnimplementedControlServer) ClusterSyncs(context.Context, *SyncsRequest) (*ClusterSyncsStatus, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClusterSyncs not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -184,6 +224,42 @@ func _Control_Clock_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Syncs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SyncsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Syncs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Syncs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Syncs(ctx, req.(*SyncsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ClusterSyncs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SyncsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ClusterSyncs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ClusterSyncs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ClusterSyncs(ctx, req.(*SyncsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +278,14 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Clock",
 			Handler:    _Control_Clock_Handler,
+		},
+		{
+			MethodName: "Syncs",
+			Handler:    _Control_Syncs_Handler,
+		},
+		{
+			MethodName: "ClusterSyncs",
+			Handler:    _Control_ClusterSyncs_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

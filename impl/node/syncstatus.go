@@ -1,0 +1,205 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/node/controlpb"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// maxSyncsAnswer bounds the answer of a node about locks and barriers: a barrier
+// may have a million parties, and a lock 65,536 that wait for it.
+const maxSyncsAnswer = 256 << 20
+
+// Syncs implements the control service.
+func (c control) Syncs(_ context.Context, r *controlpb.SyncsRequest) (*controlpb.NodeSyncs, error) {
+	return c.node.ownSyncs(r), nil
+}
+
+// ClusterSyncs implements the control service: it asks all nodes at once. While
+// the cluster is not complete there are neither locks nor barriers.
+func (c control) ClusterSyncs(ctx context.Context, r *controlpb.SyncsRequest) (*controlpb.ClusterSyncsStatus, error) {
+	n := c.node
+	v := n.config.View()
+	var members []addr.NodeID
+	for _, m := range v.Members {
+		members = append(members, m.Node)
+	}
+	answers := make([]*controlpb.NodeSyncs, len(members))
+	if v.Complete() {
+		answers = n.askSyncs(ctx, v, members, r)
+	}
+	out := putTogether(answers)
+	out.Cluster, out.Expected = v.Cluster.ID, uint32(v.Cluster.Nodes)
+	for i, m := range v.Members {
+		one := &controlpb.NodeSyncs{Node: uint32(m.Node), Address: m.Address, Error: answers[i].GetError()}
+		out.Nodes = append(out.Nodes, one)
+	}
+	return out, nil
+}
+
+// askSyncs asks some of the members at once. Who does not answer has an error.
+func (n *Node) askSyncs(ctx context.Context, v *coord.View, members []addr.NodeID, r *controlpb.SyncsRequest) []*controlpb.NodeSyncs {
+	answers := make([]*controlpb.NodeSyncs, len(members))
+	var all sync.WaitGroup
+	for i, id := range members {
+		all.Go(func() {
+			if id == n.id {
+				answers[i] = n.ownSyncs(r)
+				return
+			}
+			answer, err := n.askNodeSyncs(ctx, v.Members[id].Address, r)
+			if err != nil {
+				answer = &controlpb.NodeSyncs{Node: uint32(id), Error: err.Error()}
+			}
+			answers[i] = answer
+		})
+	}
+	all.Wait()
+	return answers
+}
+
+func (n *Node) askNodeSyncs(ctx context.Context, address string, r *controlpb.SyncsRequest) (*controlpb.NodeSyncs, error) {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{n.cfg.Token}))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	return controlpb.NewControlClient(conn).Syncs(ctx, r, grpc.MaxCallRecvMsgSize(maxSyncsAnswer))
+}
+
+// ownSyncs is what this node knows: as a home, and of its own processes.
+func (n *Node) ownSyncs(r *controlpb.SyncsRequest) *controlpb.NodeSyncs {
+	out := &controlpb.NodeSyncs{Node: uint32(n.id), Names: make(map[uint64]string)}
+	s := &n.syncs
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core == nil {
+		return out // the node is not formed yet
+	}
+	locks, barriers := homeSyncs(s.core, r)
+	for _, l := range locks {
+		out.Locks = append(out.Locks, n.lockStatus(l))
+	}
+	for _, b := range barriers {
+		out.Barriers = append(out.Barriers, n.barrierStatus(b))
+	}
+	for object, name := range s.seen.names {
+		if r.Object == 0 || r.Object == object {
+			out.Names[object] = name
+		}
+	}
+	for party, a := range s.parties {
+		a.mu.Lock()
+		out.Processes = append(out.Processes, &controlpb.Process{Party: party, Pid: int64(a.conn.Peer().PID), Program: a.program})
+		a.mu.Unlock()
+	}
+	now := time.Now()
+	for _, t := range s.core.Turns() {
+		if a := s.parties[t.Party]; a != nil && (r.Object == 0 || r.Object == t.Object) {
+			out.Processes = append(out.Processes, &controlpb.Process{Party: t.Party, Request: t.Request,
+				Seconds: s.seen.since(request{t.Party, t.Request}, now).Seconds()})
+		}
+	}
+	return out
+}
+
+// homeSyncs is what a request asks of a home.
+func homeSyncs(core *protocol.SyncNode, r *controlpb.SyncsRequest) (locks []protocol.LockState, barriers []protocol.BarrierState) {
+	if r.Locks {
+		locks = core.Locks()
+	}
+	if r.Barriers {
+		barriers = core.Barriers()
+	}
+	if r.Object != 0 {
+		locks = slices.DeleteFunc(locks, func(l protocol.LockState) bool { return l.Object != r.Object })
+		barriers = slices.DeleteFunc(barriers, func(b protocol.BarrierState) bool { return b.Object != r.Object })
+	}
+	return locks, barriers
+}
+
+func (n *Node) lockStatus(l protocol.LockState) *controlpb.LockStatus {
+	out := &controlpb.LockStatus{Object: l.Object, Home: uint32(n.id), Fence: l.Fence, OwnerDied: l.Died}
+	process := func(a protocol.Applicant) *controlpb.Process {
+		return &controlpb.Process{Node: uint32(a.Node), Party: a.Party, Request: a.Request}
+	}
+	if l.Fence != 0 {
+		out.Holder = process(l.Holder)
+	}
+	for _, w := range l.Queue {
+		out.Waiters = append(out.Waiters, process(w))
+	}
+	return out
+}
+
+func (n *Node) barrierStatus(b protocol.BarrierState) *controlpb.BarrierStatus {
+	out := &controlpb.BarrierStatus{Object: b.Object, Home: uint32(n.id), Parties: b.Parties, Round: b.Round, Broken: b.Broken, Left: b.Left}
+	for _, s := range b.Seats {
+		out.Seats = append(out.Seats, &controlpb.SeatStatus{Party: s.Index, Come: s.Arrived,
+			Process: &controlpb.Process{Node: uint32(s.Node), Party: s.Party}})
+	}
+	return out
+}
+
+// processKey names a process of the cluster, and one of its requests or none.
+type processKey struct {
+	node           uint32
+	party, request uint64
+}
+
+// putTogether gives locks and barriers the names, and their parties the
+// processes, that other nodes know. Answers may be nil.
+func putTogether(answers []*controlpb.NodeSyncs) *controlpb.ClusterSyncsStatus {
+	out := &controlpb.ClusterSyncsStatus{}
+	names := make(map[uint64]string)
+	processes := make(map[processKey]*controlpb.Process)
+	for _, a := range answers {
+		for object, name := range a.GetNames() {
+			names[object] = name
+		}
+		for _, p := range a.GetProcesses() {
+			processes[processKey{a.Node, p.Party, p.Request}] = p
+		}
+		out.Locks = append(out.Locks, a.GetLocks()...)
+		out.Barriers = append(out.Barriers, a.GetBarriers()...)
+	}
+	complete := func(p *controlpb.Process) {
+		known := processes[processKey{p.Node, p.Party, 0}]
+		p.Pid, p.Program = known.GetPid(), known.GetProgram()
+		p.Seconds = processes[processKey{p.Node, p.Party, p.Request}].GetSeconds()
+	}
+	for _, l := range out.Locks {
+		l.Name = names[l.Object]
+		if l.Holder != nil {
+			complete(l.Holder)
+		}
+		for _, w := range l.Waiters {
+			complete(w)
+		}
+	}
+	for _, b := range out.Barriers {
+		b.Name = names[b.Object]
+		for _, s := range b.Seats {
+			complete(s.Process)
+		}
+	}
+	slices.SortFunc(out.Locks, func(a, b *controlpb.LockStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Object, b.Object))
+	})
+	slices.SortFunc(out.Barriers, func(a, b *controlpb.BarrierStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Object, b.Object))
+	})
+	return out
+}
