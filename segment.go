@@ -11,6 +11,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 )
@@ -49,9 +50,15 @@ type SegmentInfo struct {
 // Create makes a segment of size bytes, in whole pages, zero to begin with, and
 // maps it. The error wraps ErrExists if the name is taken, and ErrBaseTaken if
 // something of this process lies at the segment's addresses: then, and wherever
-// else mapping it fails, the segment is in the cluster all the same.
+// else mapping it fails, the segment is in the cluster all the same. It wraps
+// ErrNoSpace, and the name is free, if a limit of the node or of this process is
+// met: the error says which.
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts)
+	var left *unmappedError
+	if errors.As(err, &left) && errors.Is(err, ErrNoSpace) && n.Remove(ctx, name) == nil {
+		err = left.err
+	}
 	if err != nil {
 		return nil, wrap(err, "mome: create segment %q", name)
 	}
@@ -77,10 +84,19 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 	}
 	s, err := n.mapSegment(ctx, reply.GetSegment())
 	if err != nil && !errors.Is(err, ErrRemoved) {
-		return nil, fmt.Errorf("%w; the new segment is in the cluster all the same: Open maps it, Remove takes it away", err)
+		return nil, &unmappedError{err}
 	}
 	return s, err
 }
+
+// unmappedError says that a segment was created and not mapped.
+type unmappedError struct{ err error }
+
+func (e *unmappedError) Error() string {
+	return e.err.Error() + "; the new segment is in the cluster all the same: Open maps it, Remove takes it away"
+}
+
+func (e *unmappedError) Unwrap() error { return e.err }
 
 // Open maps a segment that exists. The error wraps ErrNotFound if none does, and
 // ErrBaseTaken if something of this process lies at its addresses.
@@ -213,6 +229,9 @@ func (n *Node) attach(ctx context.Context, m *mapping) (err error) {
 		return fmt.Errorf("%w: %T in answer to Map", client.ErrMalformed, reply.Body)
 	}
 	view, err := memory.Map(fds[0], m.first, m.pages)
+	if limits.Short(err) {
+		return fmt.Errorf("%w: this program: %w", ErrNoSpace, limits.Explain(err))
+	}
 	if err != nil {
 		return err
 	}

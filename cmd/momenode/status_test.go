@@ -200,7 +200,7 @@ func TestSegments(t *testing.T) {
 	status, _, stderr = run(t, at(1, "create", "a", "1")...)
 	failure(t, status, stderr, 1, `"a" exists already`, "another name")
 	status, _, stderr = run(t, at(1, "create", "b", "16TiB")...)
-	failure(t, status, stderr, 1, "no room in the global space", "remove segments")
+	failure(t, status, stderr, 1, "no room", "global space", "remove segments")
 	status, _, stderr = run(t, at(1, "create", "no/slash", "1")...)
 	failure(t, status, stderr, 2, "no/slash", "letters, digits")
 	status, stdout, stderr = run(t, at(1, "create", "b", "1.5GB")...)

@@ -126,6 +126,9 @@ func (n *near) setup(address string) error {
 	if n.segment, err = memory.NewSegment(0, floorPages); err != nil {
 		return err
 	}
+	if err := n.segment.Open(); err != nil {
+		return err
+	}
 	if err := sendFile(socketFD, n.segment.FD()); err != nil {
 		return err
 	}

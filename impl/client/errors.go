@@ -20,7 +20,7 @@ var (
 	ErrExists        = errors.New("mome: segment exists")
 	ErrNotFound      = errors.New("mome: no such segment")
 	ErrBadSize       = errors.New("mome: bad segment size")
-	ErrNoSpace       = errors.New("mome: no room in the global space")
+	ErrNoSpace       = errors.New("mome: no room")
 	ErrRemoved       = errors.New("mome: segment was removed")
 	ErrCanceled      = errors.New("mome: canceled")
 	ErrTimeout       = errors.New("mome: timeout")

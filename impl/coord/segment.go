@@ -107,7 +107,7 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 		}
 		first, ok := firstFit(v.Segments, pages, uint64(addr.Pages))
 		if !ok {
-			return nil, fmt.Errorf("%w: segment %s of %d pages: no free range is that long; remove segments",
+			return nil, fmt.Errorf("%w: segment %s of %d pages: no free range of the global space is that long; remove segments",
 				ErrNoSpace, name, pages)
 		}
 		if h.Generation == math.MaxUint32 {

@@ -36,6 +36,7 @@ func daemonMain() {
 	pages, _ := strconv.ParseInt(os.Getenv("MOME_TEST_PAGES"), 10, 64)
 	s, err := NewSegment(testFirst, pages)
 	fatal(err)
+	fatal(s.Open())
 	f := os.NewFile(controlFD, "control")
 	c, err := net.FileConn(f)
 	fatal(err)
@@ -189,6 +190,7 @@ func BenchmarkIoctl(b *testing.B) {
 	requireUserfaultfd(b)
 	s, err := NewSegment(testFirst, 1)
 	ok(b, err)
+	ok(b, s.Open())
 	defer s.Close()
 	v, err := Map(s.FD(), testFirst, 1)
 	ok(b, err)
@@ -212,6 +214,7 @@ func BenchmarkSegment(b *testing.B) {
 	for _, n := range []int64{1, 64, 1024} {
 		s, err := NewSegment(testFirst, n)
 		ok(b, err)
+		ok(b, s.Open())
 		v, err := Map(s.FD(), testFirst, n)
 		ok(b, err)
 		uffd, err := unix.FcntlInt(uintptr(v.Uffd()), unix.F_DUPFD_CLOEXEC, 0)

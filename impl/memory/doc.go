@@ -7,6 +7,7 @@
 // to an application, receives the application's userfaultfd, and attaches it:
 //
 //	segment, err := memory.NewSegment(first, pages)
+//	err = segment.Open()
 //	mapping, err := segment.Attach(uffd, "pid 4711")
 //	go mapping.Serve(func(faults []memory.Fault) { … })
 //

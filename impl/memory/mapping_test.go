@@ -22,9 +22,8 @@ func newSegment(t testing.TB, pages int64) *Segment {
 	t.Helper()
 	requireUserfaultfd(t)
 	s, err := NewSegment(testFirst, pages)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ok(t, err)
+	ok(t, s.Open())
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -713,6 +712,7 @@ func TestWholeSpace(t *testing.T) {
 	requireUserfaultfd(t)
 	s, err := NewSegment(0, addr.Pages)
 	ok(t, err)
+	ok(t, s.Open())
 	defer func() { ok(t, s.Close()) }()
 	// Go 1.26 places its heap at random below 2^46 on amd64: where that reaches
 	// into the space, another process is luckier.

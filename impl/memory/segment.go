@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,6 +17,9 @@ import (
 // application processes map, and the daemon's own mapping of it, by which page
 // contents are read and written. The daemon owns it; it owns the memfd, the
 // mapping, and the list of the Mappings attached to it.
+//
+// The memfd is there from Open on, or from the first page that is filled. Until
+// then every page is a hole, and nothing is needed for the segment.
 //
 // Page contents live in the memfd alone; a Mapping only decides who of the
 // applications sees a page, and whether it can be stored to. The daemon's own
@@ -27,9 +31,7 @@ import (
 type Segment struct {
 	first addr.PageNum
 	pages int64
-	fd    int
-	base  uintptr
-	mem   []byte
+	file  atomic.Pointer[file] // nil: not open; set under mu, read without
 
 	observer func(*Step) // nil: off
 
@@ -38,43 +40,113 @@ type Segment struct {
 	mappings atomic.Pointer[[]*Mapping] // replaced under mu, read without
 }
 
-// NewSegment makes an empty segment of the pages [first, first+pages). It
-// costs nothing until pages are filled: 2^32 pages are as cheap as one. The
-// file cannot be shrunk or grown by anybody who holds it, so that an
-// application cannot make the daemon fault.
+// file is the memfd of a segment, and the daemon's mapping of it.
+type file struct {
+	fd   int
+	base uintptr
+	mem  []byte
+}
+
+// NewSegment makes an empty segment of the pages [first, first+pages), which is
+// not open. It costs nothing until pages are filled: 2^32 pages are as cheap as
+// one.
 func NewSegment(first addr.PageNum, pages int64) (*Segment, error) {
 	if pages <= 0 || int64(first)+pages > addr.Pages {
 		return nil, fmt.Errorf("mome: memory: new segment: %d pages from %v are not within the global space", pages, first)
 	}
-	s := &Segment{first: first, pages: pages, fd: -1}
+	s := &Segment{first: first, pages: pages}
 	s.mappings.Store(new([]*Mapping))
-	if err := s.open(); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("mome: memory: new segment of %d pages: %w", pages, err)
-	}
 	return s, nil
 }
 
-func (s *Segment) open() error {
-	size := s.pages << addr.PageShift
+// Open makes the memfd, unless it is there, by which an application can map the
+// segment. The file cannot be shrunk or grown by anybody who holds it, so that an
+// application cannot make the daemon fault. An error may be a *limits.Shortage;
+// Open may be called again.
+func (s *Segment) Open() error {
+	_, err := s.open()
+	return err
+}
+
+func (s *Segment) open() (*file, error) {
+	if f := s.file.Load(); f != nil {
+		return f, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.file.Load(); f != nil {
+		return f, nil
+	}
+	f, err := newFile(s.pages << addr.PageShift)
+	if err != nil {
+		return nil, fmt.Errorf("mome: memory: file of a segment of %d pages: %w", s.pages, limits.Explain(err))
+	}
+	s.file.Store(f)
+	return f, nil
+}
+
+func newFile(size int64) (*file, error) {
 	fd, err := unix.MemfdCreate("mome", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL) // 3.17, 6.3
 	if err != nil {
-		return fmt.Errorf("memfd_create: %w", err)
+		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	s.fd = fd
-	if err := unix.Ftruncate(fd, size); err != nil {
+	if err := limits.Spare(fd); err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := &file{fd: fd}
+	if err := f.prepare(size); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *file) prepare(size int64) error {
+	if err := unix.Ftruncate(f.fd, size); err != nil {
 		return fmt.Errorf("ftruncate: %w", err)
 	}
 	seals := unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+	if _, err := unix.FcntlInt(uintptr(f.fd), unix.F_ADD_SEALS, seals); err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
-	base, errno := mmapShared(0, size, unix.PROT_READ|unix.PROT_WRITE, fd)
+	base, errno := mmapShared(0, size, unix.PROT_READ|unix.PROT_WRITE, f.fd)
 	if errno != 0 {
 		return fmt.Errorf("mmap: %w", errno)
 	}
-	s.base, s.mem = base, bytesAt(base, size)
+	f.base, f.mem = base, bytesAt(base, size)
 	return adviseMapping(base, size)
+}
+
+func (f *file) close() error {
+	var first error
+	if f.mem != nil {
+		if errno := munmap(f.base, int64(len(f.mem))); errno != 0 {
+			first = errno
+		}
+	}
+	if err := unix.Close(f.fd); err != nil && first == nil {
+		first = err
+	}
+	return first
+}
+
+// CanOpen says whether a segment of so many pages could be opened now, and one
+// more descriptor be received for it; else the error is that of Open.
+func CanOpen(pages int64) error {
+	f, err := newFile(pages << addr.PageShift)
+	if err == nil {
+		var more int
+		if more, err = unix.FcntlInt(uintptr(f.fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			if err = limits.Spare(more); err == nil {
+				unix.Close(more)
+			}
+		}
+		_ = f.close()
+	}
+	if err != nil {
+		return fmt.Errorf("mome: memory: file of a segment of %d pages: %w", pages, limits.Explain(err))
+	}
+	return nil
 }
 
 // adviseMapping sets what every mapping of a segment needs before anything can
@@ -104,24 +176,16 @@ func (s *Segment) Close() error {
 	for _, m := range *s.mappings.Load() {
 		m.Close()
 	}
-	var first error
-	if s.mem != nil {
-		if errno := munmap(s.base, int64(len(s.mem))); errno != 0 {
-			first = errno
-		}
-		s.mem = nil
+	if f := s.file.Swap(nil); f != nil {
+		return f.close()
 	}
-	if s.fd >= 0 {
-		if err := unix.Close(s.fd); err != nil && first == nil {
-			first = err
-		}
-		s.fd = -1
-	}
-	return first
+	return nil
 }
 
 // FD is the memfd, to be sent to an application. The segment keeps owning it.
-func (s *Segment) FD() int { return s.fd }
+//
+// Preconditions: the segment is open.
+func (s *Segment) FD() int { return s.file.Load().fd }
 
 // First is the segment's first page, Len the number of its pages.
 func (s *Segment) First() addr.PageNum { return s.first }
@@ -131,8 +195,8 @@ func (s *Segment) Len() int64 { return s.pages }
 
 // Page is one page in the daemon's own mapping, valid until Close.
 //
-// Preconditions: the slice is read only while the page is present. The
-// daemon's mapping is registered with no userfaultfd: touching a hole puts a
+// Preconditions: the segment is open. The slice is read only while the page is
+// present. The daemon's mapping is registered with no userfaultfd: touching a hole puts a
 // page of zeros into the segment, which then passes for the page's content. A
 // hole is touched only by who is filling it, and who does so calls Install
 // after the last byte: no application sees the page before that.
@@ -143,7 +207,7 @@ func (s *Segment) Page(p addr.PageNum) []byte { return s.Pages(p, 1) }
 func (s *Segment) Pages(p addr.PageNum, n int64) []byte {
 	off := s.offset(p, n)
 	end := off + n<<addr.PageShift
-	return s.mem[off:end:end]
+	return s.file.Load().mem[off:end:end]
 }
 
 // offset is where a page lies in the memfd and in the daemon's mapping. Pages
@@ -166,7 +230,7 @@ func (s *Segment) Populate(p addr.PageNum, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return populate("populate", p, s.base+uintptr(off), n<<addr.PageShift, true)
+	return populate("populate", p, s.file.Load().base+uintptr(off), n<<addr.PageShift, true)
 }
 
 // Protect takes the right to store to pages from every mapping of the segment.
@@ -195,11 +259,12 @@ func (s *Segment) Protect(p addr.PageNum, n int64) error {
 // faults as Missing. It raises no event and wakes nobody. Poison outlives it.
 func (s *Segment) Punch(p addr.PageNum, n int64) error {
 	off := s.offset(p, n)
-	if n == 0 || Broken(BugSkipPunch) {
+	f := s.file.Load()
+	if f == nil || n == 0 || Broken(BugSkipPunch) {
 		return nil
 	}
 	for {
-		err := unix.Fallocate(s.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n<<addr.PageShift)
+		err := unix.Fallocate(f.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n<<addr.PageShift)
 		switch err {
 		case nil:
 			s.observe(OpPunch, p, n, nil, nil)
@@ -214,8 +279,12 @@ func (s *Segment) Punch(p addr.PageNum, n int64) error {
 
 // Resident is how many bytes of pages the segment has, as the kernel counts them.
 func (s *Segment) Resident() (int64, error) {
+	f := s.file.Load()
+	if f == nil {
+		return 0, nil
+	}
 	var st unix.Stat_t
-	if err := unix.Fstat(s.fd, &st); err != nil {
+	if err := unix.Fstat(f.fd, &st); err != nil {
 		return 0, fmt.Errorf("mome: memory: size of a segment: %w", err)
 	}
 	return st.Blocks * 512, nil // the unit of st_blocks
@@ -245,7 +314,11 @@ func (s *Segment) Poison(p addr.PageNum, n int64) error {
 // firstPresent is the first of the pages that is not a hole, if there is one.
 func (s *Segment) firstPresent(p addr.PageNum, n int64) (addr.PageNum, bool) {
 	off := s.offset(p, n)
-	at, err := unix.Seek(s.fd, off, unix.SEEK_DATA) // 3.1; nobody uses the file's position
+	f := s.file.Load()
+	if f == nil {
+		return 0, false
+	}
+	at, err := unix.Seek(f.fd, off, unix.SEEK_DATA) // 3.1; nobody uses the file's position
 	if err != nil || at >= off+n<<addr.PageShift {
 		return 0, false
 	}
@@ -279,8 +352,12 @@ func (s *Segment) Fill(p addr.PageNum, src []byte) error {
 	}
 	n := int64(len(src)) >> addr.PageShift
 	off := s.offset(p, n)
+	f, err := s.open()
+	if err != nil {
+		return &PageError{"fill", p, err}
+	}
 	for rest := src; len(rest) > 0; {
-		done, err := unix.Pwrite(s.fd, rest, off)
+		done, err := unix.Pwrite(f.fd, rest, off)
 		if err == unix.EINTR {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -86,6 +87,9 @@ func arm(uffd int, start uintptr, size int64) error {
 // openUserfaultfd makes a userfaultfd with the features of a segment.
 func openUserfaultfd(flags int, features uint64) (int, error) {
 	fd, sysErr, devErr := uffdOpen(flags | unix.O_CLOEXEC)
+	if limits.Short(sysErr) {
+		return -1, fmt.Errorf("mome: memory: userfaultfd: %w", limits.Explain(sysErr))
+	}
 	if sysErr != nil {
 		return -1, fmt.Errorf("mome: memory: %s", refusal(sysErr, devErr))
 	}

@@ -79,7 +79,7 @@ func TestMapAndClose(t *testing.T) {
 // The daemon's own mapping is advised like those of the applications.
 func TestSegmentIsAdvised(t *testing.T) {
 	s := newSegment(t, 4)
-	wantFlags(t, s.base, advised()...)
+	wantFlags(t, s.file.Load().base, advised()...)
 }
 
 // advised is the flags that the advice of every mapping leaves in smaps. dc: not

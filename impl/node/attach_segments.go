@@ -15,6 +15,7 @@ import (
 	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 func (a *application) reply(id uint64, f func() (*attachpb.Segment, error)) {
@@ -47,9 +48,15 @@ func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
 	if c.Size == 0 || c.Size > uint64(addr.Space) {
 		return nil, fmt.Errorf("%w: segment %q: %d bytes; a segment has 1 to %d (2^32 pages)", client.ErrBadSize, c.Name, c.Size, addr.Space)
 	}
+	pages := (c.Size + addr.PageSize - 1) >> addr.PageShift
+	// Who creates a segment is about to map it. What this node has no room for is
+	// refused while the name is free.
+	if err := memory.CanOpen(int64(pages)); err != nil {
+		return nil, a.node.noRoom(fmt.Errorf("segment %q: %w", c.Name, err))
+	}
 	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
 	defer cancel()
-	s, err := a.node.config.Create(ctx, c.Name, (c.Size+addr.PageSize-1)>>addr.PageShift, attrs)
+	s, err := a.node.config.Create(ctx, c.Name, pages, attrs)
 	if err != nil {
 		return nil, attachError(err)
 	}
@@ -115,8 +122,8 @@ func (a *application) mapSegment(id uint64, m *attachpb.Map) bool {
 	if twice {
 		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, seg.info.Name)) == nil
 	}
-	if !seg.hold() {
-		return a.conn.WriteError(id, fmt.Errorf("%w: %q", client.ErrRemoved, seg.info.Name)) == nil
+	if err := a.node.openFrame(seg); err != nil {
+		return a.conn.WriteError(id, err) == nil
 	}
 	a.mu.Lock()
 	a.mapped[g] = seg
@@ -162,6 +169,9 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 		u, err = seg.frame.Attach(uffd, a.title())
 		return u
 	})
+	if limits.Short(err) {
+		return a.node.noRoom(fmt.Errorf("segment %q: %w", seg.info.Name, err))
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // attachError says a failure of the configuration in the words of the attach
@@ -35,4 +36,9 @@ func attachError(err error) error {
 			client.ErrTimeout, detail)
 	}
 	return fmt.Errorf("%w: %w", client.ErrInternal, err)
+}
+
+// noRoom says that a request failed because this node met a limit.
+func (n *Node) noRoom(err error) error {
+	return fmt.Errorf("%w: node %d: %w", client.ErrNoSpace, n.id, limits.Explain(err))
 }

@@ -20,11 +20,16 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // failGrace is how long applications have to end by themselves when the cluster
 // has failed, before they are killed.
 const failGrace = time.Second
+
+// ownFiles is how many descriptors a node keeps for itself, besides two for each
+// link: for the store, the log, and who asks for its status.
+const ownFiles = 32
 
 // Node is one node of a cluster: the daemon. See the package comment for its
 // threads and locks.
@@ -209,6 +214,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	for _, m := range v.Members {
 		conf.Members = append(conf.Members, m.Incarnation)
 	}
+	limits.Reserve(ownFiles + 2*len(v.Members))
 	conf.Slots = protocol.DealSlots(v.Cluster.Slots, len(conf.Members))
 	n.conf = conf
 	if err := n.startTrace(conf); err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -17,7 +18,10 @@ type segment struct {
 	info coord.Segment
 	core protocol.Segment
 
-	frame *memory.Segment // the node's frames, which the processes map
+	// frame is the node's frames, which the processes map. The first one that
+	// asks for it has it opened: hearing of a segment costs nothing that the node
+	// may be short of.
+	frame *memory.Segment
 	// masters are the copies of pages whose home is this node; each entry is
 	// guarded by the lock of its shard, and lies in that shard's pool.
 	masters [shardCount]memory.Masters
@@ -33,7 +37,7 @@ type segment struct {
 	doomed  []waitingAccess
 	// users are the node's table, until the segment is removed, every
 	// application that was given the memfd, until it unmaps, and whoever uses
-	// the memfds under no lock of a shard. The last one closes them.
+	// the memfd under no lock of a shard. The last one closes it.
 	users int
 }
 
@@ -86,7 +90,7 @@ func newSegment(info coord.Segment) (*segment, error) {
 	return s, nil
 }
 
-// hold keeps the memfds open until release; false if they are closed already.
+// hold keeps the memfd, if it is open, until release; false if nobody had it.
 func (s *segment) hold() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,6 +99,18 @@ func (s *segment) hold() bool {
 	}
 	s.users++
 	return true
+}
+
+// openFrame holds a segment for a process that is to map its memfd.
+func (n *Node) openFrame(s *segment) error {
+	if !s.hold() {
+		return fmt.Errorf("%w: %q", client.ErrRemoved, s.info.Name)
+	}
+	if err := s.frame.Open(); err != nil {
+		s.release()
+		return n.noRoom(fmt.Errorf("segment %q: %w", s.info.Name, err))
+	}
+	return nil
 }
 
 func (s *segment) release() {

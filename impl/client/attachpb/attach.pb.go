@@ -44,7 +44,7 @@ const (
 	Code_CODE_EXISTS         Code = 7  // Create: the name is taken
 	Code_CODE_NOT_FOUND      Code = 8  // no such segment
 	Code_CODE_BAD_SIZE       Code = 9  // Create: the size cannot be
-	Code_CODE_NO_SPACE       Code = 10 // Create: no room in the global space
+	Code_CODE_NO_SPACE       Code = 10 // none in the global space, or a limit of the node is met
 	Code_CODE_REMOVED        Code = 11 // the segment was removed, or its generation is gone
 	Code_CODE_CANCELED       Code = 12 // LockAcquire: taken back by LockCancel
 	Code_CODE_TIMEOUT        Code = 13 // LockAcquire: the timeout passed

@@ -331,6 +331,9 @@ func (n *Node) create(b *attachpb.Create) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.Open(); err != nil {
+		return nil, err
+	}
 	n.generation++
 	s := &segment{memory: m, info: &attachpb.Segment{
 		Ref:       &attachpb.SegmentRef{Name: b.Name, Generation: n.generation},

@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/wire"
+)
+
+func init() { programs["user"] = user }
+
+// user does what it is told, a line at a time, with the segments that are named
+// in it, and answers "ok", "no room" with the error, or "failed" with another one.
+func user(p *program) {
+	segments := make(map[string]*mome.Segment)
+	for p.in.Scan() {
+		f := strings.Fields(p.in.Text())
+		verb, name, size := f[0], "", int64(pageSize)
+		if len(f) > 1 {
+			name = f[1]
+		}
+		if len(f) > 2 {
+			_, err := fmt.Sscan(f[2], &size)
+			check(err)
+		}
+		s, err := segments[name], error(nil)
+		switch verb {
+		case "create":
+			s, err = p.Create(p.ctx, name, size)
+		case "open":
+			s, err = p.Open(p.ctx, name)
+		case "close":
+			err = s.Close()
+			s = nil
+		case "remove":
+			err = p.Remove(p.ctx, name)
+		case "count": // what the others have counted is there
+			before := atomic.AddInt64(&words(s)[0], 1)
+			p.say("ok", before)
+			continue
+		case "limit": // itself
+			check(limitFiles(0, openFilesOf("self")+1))
+		case "unlimit":
+			check(limitFiles(0, 4096))
+		}
+		if s != nil {
+			segments[name] = s
+		}
+		switch {
+		case err == nil:
+			p.say("ok")
+		case errors.Is(err, mome.ErrNoSpace):
+			p.say("no room:", err)
+		default:
+			p.say("failed:", err)
+		}
+	}
+}
+
+// openFilesOf is how many descriptors a process has.
+func openFilesOf(pid any) int {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%v/fd/*", pid))
+	return len(fds)
+}
+
+// limitFiles bounds the descriptors of a process: of this one, if pid is 0.
+func limitFiles(pid, n int) error {
+	var limit unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		return err
+	}
+	limit.Cur = min(uint64(n), limit.Max)
+	return unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil)
+}
+
+// order has the program do something, which succeeds.
+func (a *app) order(format string, args ...any) string {
+	a.c.t.Helper()
+	return a.ordered("ok", format, args...)
+}
+
+// ordered has the program do something, and wants the answer to begin so.
+func (a *app) ordered(want, format string, args ...any) string {
+	a.c.t.Helper()
+	line := fmt.Sprintf(format, args...)
+	a.tell(line)
+	answer := a.line()
+	if !strings.HasPrefix(answer, want) {
+		a.c.t.Fatalf("%s: %s: %q, want %q", a.title, line, answer, want)
+	}
+	return answer
+}
+
+// names wants an answer to have all the words.
+func (a *app) names(answer string, words ...string) {
+	a.c.t.Helper()
+	for _, w := range words {
+		if !strings.Contains(answer, w) {
+			a.c.t.Errorf("%s: %q does not say %q", a.title, answer, w)
+		}
+	}
+}
+
+// A node without descriptors refuses to map one segment more, and says whose
+// limit it was; the name is free, and all else goes on. To hear of segments takes
+// none.
+func TestFilesOfANode(t *testing.T) {
+	requireUserfaultfd(t)
+	c := start(t, wire.TCP, two)
+	here, there := c.run(0, "user"), c.run(1, "user")
+	here.order("create count")
+	there.order("open count")
+	counted := 0
+	count := func() {
+		t.Helper()
+		for _, a := range []*app{here, there} {
+			counted++
+			if got := a.order("count count"); got != fmt.Sprint("ok ", counted) {
+				t.Fatalf("%s has counted %q, want %d", a.title, got, counted)
+			}
+		}
+	}
+	count()
+	limit := openFilesOf(c.nodes[0].cmd.Process.Pid) + 60
+	if err := limitFiles(c.nodes[0].cmd.Process.Pid, limit); err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	var refused string
+	for ; refused == ""; made++ {
+		here.tell(fmt.Sprint("create segment-", made))
+		if answer := here.line(); answer != "ok" {
+			refused = answer
+			break
+		}
+		if made > limit {
+			t.Fatalf("%d segments are mapped with %d descriptors", made, limit)
+		}
+	}
+	if made == 0 {
+		t.Error("no segment could be created")
+	}
+	name := fmt.Sprint("segment-", made)
+	if !strings.HasPrefix(refused, "no room") {
+		t.Fatalf("create %s: %q", name, refused)
+	}
+	here.names(refused, name, "node 0", fmt.Sprintf("RLIMIT_NOFILE is %d", limit), "ulimit -n")
+	count()
+
+	there.order("create %s", name) // the name is free
+	here.names(here.ordered("no room", "open %s", name), "node 0", "RLIMIT_NOFILE")
+	for i := range 2 * limit { // more than descriptors
+		there.order("create heard-%d", i)
+	}
+	count()
+	for _, gone := range []string{"segment-0", "segment-1"} {
+		here.order("close %s", gone)
+		here.order("remove %s", gone)
+	}
+	here.order("open %s", name)
+	there.order("count %s", name)
+	if got := here.order("count %s", name); got != "ok 2" {
+		t.Errorf("the last segment has counted %q", got)
+	}
+	count()
+	allOK([]*app{here.ended(), there.ended()})
+}
+
+// A node whose files are bounded (ulimit -f) refuses to map a segment that is
+// larger, and all else goes on.
+func TestFileSizeOfANode(t *testing.T) {
+	requireUserfaultfd(t)
+	c := start(t, wire.TCP, two)
+	const bound = 1 << 20
+	var limit unix.Rlimit
+	pid := c.nodes[0].cmd.Process.Pid
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, nil, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = bound
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+		t.Fatal(err)
+	}
+	here, there := c.run(0, "user"), c.run(1, "user")
+	here.names(here.ordered("no room", "create large %d", bound+1), "large", "node 0", fmt.Sprintf("RLIMIT_FSIZE is %d bytes", bound), "ulimit -f")
+	there.order("create large %d", bound+1)
+	here.names(here.ordered("no room", "open large"), "node 0", "RLIMIT_FSIZE")
+	here.order("create small %d", bound)
+	there.order("open small")
+	here.order("count small")
+	if got := there.order("count small"); got != "ok 2" {
+		t.Errorf("the segment that fits has counted %q", got)
+	}
+	there.order("count large")
+	allOK([]*app{here.ended(), there.ended()})
+}
+
+// ended closes the standard input of a user, which ends by that.
+func (a *app) ended() *app {
+	a.stdin.Close()
+	return a
+}
