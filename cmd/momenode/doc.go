@@ -50,6 +50,20 @@
 //	b$ momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
 //	c$ momenode start --listen 10.0.0.3:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
 //
+// They may be started in any order, and all at once. A node tries to reach the one
+// that it is to join for up to --wait, five minutes, and its log says what it finds
+// there: nobody listens, there is no route or no answer, what listens is not a node
+// of Mome. A wrong token, a cluster that is complete, or a node that did not found
+// it end the attempt at once. Then each says for whom it waits:
+//
+//	msg="node 0 has joined, waits for 1 of 3 nodes: 2 has not joined" joined="node 1 at 10.0.0.2:7070"
+//
+// with --json as lines {"state":"waiting", …, "waits":"…"}. Nodes are numbered in the
+// order of joining, or as --node-id says, and with them the ranks of programs that
+// are given none:
+//
+//	$ momenode start --listen $ADDRESS:7070 --join 10.0.0.1:7070 --node-id $SLURM_NODEID --token-file /etc/mome/token
+//
 // Nodes talk through one port each. --listen 0.0.0.0:7070 needs --advertise, the
 // address at which the others find the node. Without a token a node stays on
 // loopback. The token proves who belongs to the cluster; it does not encrypt:
@@ -144,5 +158,5 @@
 // root.go has the list of commands; a command is a file of its name. family.go
 // sees to it that no process outlives the command that started it. A child of
 // cluster reports on a descriptor (--ready-fd), one line of JSON per state:
-// joined, when its number is known, ready, and failed.
+// waiting, for whom, joined, when its number is known, ready, and failed.
 package main

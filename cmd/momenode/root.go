@@ -27,6 +27,7 @@ var commands = []func() *cobra.Command{
 // domains are what the values of flags can be, by their types.
 var domains = map[string]string{
 	"int":       "a whole number",
+	"uint16":    "a whole number from 0 to 65535",
 	"uint32":    "a whole number from 0 to 4294967295",
 	"uintSlice": "whole numbers from 0 on, with commas between",
 	"duration":  "a time with its unit, such as 500us, 20ms or 3s",

@@ -156,6 +156,8 @@ type startFlags struct {
 	nodes             int
 	listen, advertise string
 	join, cluster     string
+	wait              time.Duration
+	nodeID            uint16
 	etcd              []string
 	socket, directory string
 	tokenFile         string
@@ -169,8 +171,10 @@ func startCommand() *cobra.Command {
 		Use:   "start --listen ADDR [--join ADDR | --etcd URLS]",
 		Short: "Run one node of a cluster in the foreground",
 		Long: `Start runs one node until SIGINT or SIGTERM. The first node founds the cluster and
-decides how many nodes it has; the others --join it. The cluster works when the
-last of them is there. When a node is lost, the run is over: every other node says
+decides how many nodes it has; the others --join it. They may be started in any
+order: a node waits for the one that it is to join, up to --wait, and then all wait
+for the last of them; the log says for whom. Numbers are given out in the order of
+joining, or chosen by --node-id. When a node is lost, the run is over: every other node says
 so and ends with status 1. Start them all again for another run.
 
 With --etcd, nobody joins anybody: all nodes have the same command line but for
@@ -191,6 +195,9 @@ The log goes to standard error.`,
   momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
   momenode start --listen 10.0.0.3:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
 
+  # the others, where a launcher gives out the numbers
+  momenode start --listen $ADDRESS:7070 --join 10.0.0.1:7070 --node-id $SLURM_NODEID --token-file /etc/mome/token
+
   # the configuration in an etcd that is there already: the same on all machines
   momenode start --listen $ADDRESS:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Flags()) },
@@ -200,6 +207,8 @@ The log goes to standard error.`,
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`ADDR` of the node's port, HOST:PORT; port 0 takes a free one")
 	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` at which the other nodes find this one, if it is another")
 	flags.StringVar(&f.join, "join", "", "`ADDR` of the node that founded the cluster (default: found one)")
+	flags.DurationVar(&f.wait, "wait", node.DefaultWait, "the `DURATION` that the node to join, or the etcd, may take to be there")
+	flags.Uint16Var(&f.nodeID, "node-id", 0, "`N` is this node's number, from 0 to --nodes - 1, and so the rank of its program (default: the lowest that is free)")
 	flags.StringSliceVar(&f.etcd, "etcd", nil, "`URLS` of an external etcd for the cluster's configuration, with commas between")
 	flags.StringVar(&f.cluster, "cluster", coord.DefaultName, "`NAME` of the cluster, the same at all its nodes; in an etcd its keys are below "+coord.PrefixOf("NAME"))
 	flags.IntVar(&f.nodes, "nodes", 1, "the cluster has `N` nodes")
@@ -208,7 +217,7 @@ The log goes to standard error.`,
 	flags.StringVar(&f.directory, "dir", "", "`DIR` of the founder's configuration store, whose content is replaced (default: a temporary one)")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the cluster's token, readable by its owner only")
 	f.tuning.add(flags)
-	flags.BoolVar(&f.json, "json", false, "print a line of JSON when the node has joined, when it is ready, and if it fails")
+	flags.BoolVar(&f.json, "json", false, "print a line of JSON for whom the node waits, when it has joined, when it is ready, and if it fails")
 	flags.IntVar(&f.readyFd, "ready-fd", 0, "descriptor that takes reports, one line of JSON each")
 	_ = flags.MarkHidden("ready-fd")
 	return cmd
@@ -236,6 +245,14 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	if err := f.founding.check(flags, f.nodes); err != nil {
 		return none, err
 	}
+	switch {
+	case f.wait <= 0:
+		return none, badUsage("--wait %v: give a time, such as 10m", f.wait)
+	case flags.Changed("wait") && f.join == "" && len(f.etcd) == 0:
+		return none, badUsage("--wait does not go without --join or --etcd: for the other nodes, a node that founds a cluster waits until they come")
+	case int(f.nodeID) >= f.nodes && (flags.Changed("nodes") || f.join == "" && len(f.etcd) == 0):
+		return none, badUsage("--node-id %d: a cluster of %s has the numbers from 0 to %d", f.nodeID, plural(f.nodes, "node"), f.nodes-1)
+	}
 	if err := f.tuning.check(); err != nil {
 		return none, err
 	}
@@ -260,7 +277,7 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 		return none, err
 	}
 	cfg := node.Config{
-		Listen: f.listen, Advertise: f.advertise, Join: f.join, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
+		Listen: f.listen, Advertise: f.advertise, Join: f.join, Wait: f.wait, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
 		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport,
 		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
 		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
@@ -270,6 +287,10 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	}
 	if !flags.Changed("nodes") {
 		cfg.Nodes = 0 // a cluster that is there already has what it has
+	}
+	if flags.Changed("node-id") {
+		id := addr.NodeID(f.nodeID)
+		cfg.NodeID = &id
 	}
 	if longest := node.ControlSocket(cfg.Socket); len(longest) > maxSocketPath {
 		return none, badUsage("--socket %s: the path is too long by %d bytes; choose a shorter one", cfg.Socket, len(longest)-maxSocketPath)
@@ -372,17 +393,19 @@ func prepareSocket(socket string) error {
 // report is a line that "momenode start" writes with --json, and to its ready
 // descriptor.
 type report struct {
-	State   string `json:"state"` // joined, ready or failed
+	State   string `json:"state"` // waiting, joined, ready or failed
 	Node    int    `json:"node"`
 	Address string `json:"address,omitempty"`
 	Socket  string `json:"socket,omitempty"`
 	Error   string `json:"error,omitempty"` // of failed
+	Waits   string `json:"waits,omitempty"` // of waiting: for whom, in words
 }
 
 const (
-	stateJoined = "joined" // the number is known; others may be missing
-	stateReady  = "ready"  // applications may attach
-	stateFailed = "failed" // the node is about to end
+	stateWaiting = "waiting" // for others, before it is ready
+	stateJoined  = "joined"  // the number is known; others may be missing
+	stateReady   = "ready"   // applications may attach
+	stateFailed  = "failed"  // the node is about to end
 )
 
 func (f *startFlags) run(flags *pflag.FlagSet) error {
@@ -422,6 +445,9 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 		}
 	}
 	now := report{Socket: cfg.Socket}
+	cfg.Waiting = func(waits string) {
+		send(report{State: stateWaiting, Node: now.Node, Socket: cfg.Socket, Waits: waits})
+	}
 	cfg.Joined = func(id addr.NodeID, address string) {
 		now.State, now.Node, now.Address = stateJoined, int(id), address
 		send(now)

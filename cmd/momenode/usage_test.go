@@ -68,6 +68,10 @@ func TestBadCommandLines(t *testing.T) {
 		{"start --join 127.0.0.1:1 --slots 3", 2, []string{"--slots", "--join"}},
 		{"start --join 127.0.0.1:1 --transport tcp", 2, []string{"--transport", "--join"}},
 		{"start --join 127.0.0.1:1 --etcd http://127.0.0.1:1", 2, []string{"--etcd", "--join"}},
+		{"start --join 127.0.0.1:1 --wait -1s", 2, []string{"--wait"}},
+		{"start --nodes 2 --wait 1m", 2, []string{"--wait", "--join"}},
+		{"start --nodes 2 --node-id 2", 2, []string{"--node-id 2", "2 nodes", "from 0 to 1"}},
+		{"start --node-id x", 2, []string{"--node-id", `"x"`, "a whole number from 0 to 65535"}},
 		{"start --etcd foo", 2, []string{"--etcd foo", "http://HOST:PORT"}},
 		{"start --etcd http://127.0.0.1:1,", 2, []string{"--etcd", "http://HOST:PORT"}},
 		{"start --cluster a/b", 2, []string{"--cluster", `"a/b"`}},
@@ -187,8 +191,12 @@ func TestNothingToJoin(t *testing.T) {
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
 	for _, flag := range []string{"--join", "--etcd"} {
-		status, _, stderr := run(t, "start", flag, address, "--socket", filepath.Join(t.TempDir(), "s"))
-		failure(t, status, stderr, 1, address, "check that it runs and can be reached")
+		status, _, stderr := run(t, "start", flag, address, "--wait", "500ms", "--socket", filepath.Join(t.TempDir(), "s"))
+		own := ownLines(stderr)
+		if len(own) != 1 {
+			t.Fatalf("status %d: %s", status, stderr)
+		}
+		failure(t, status, own[0]+"\n", 1, address, "has waited for 500ms (--wait): see that it runs there")
 	}
 }
 

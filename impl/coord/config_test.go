@@ -27,6 +27,7 @@ func TestConfig(t *testing.T) {
 		{"replaced", testReplaced},
 		{"join", testJoin},
 		{"concurrent_joins", testConcurrentJoins},
+		{"join_as", testJoinAs},
 		{"death", testDeath},
 		{"segments", testSegments},
 		{"concurrent_creators", testConcurrentCreators},
@@ -161,6 +162,59 @@ func testConcurrentJoins(t *testing.T, b backend) {
 			t.Fatalf("node %d joined in epoch %d, want %d", node, epoch, node+2)
 		}
 	}
+}
+
+// testJoinAs: nodes may choose their numbers, and those that do not get what is left.
+func testJoinAs(t *testing.T, b backend) {
+	s := b.open(t)
+	found(t, s, 4)
+	ctx := testContext(t)
+	nodes := make([]*Config, 5)
+	for i := range nodes {
+		nodes[i] = openConfig(t, s)
+	}
+	joinAs := func(i int, number addr.NodeID) Member {
+		t.Helper()
+		m, err := nodes[i].JoinAs(ctx, number, fmt.Sprintf("h%d:1", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if m := joinAs(0, 3); m.Node != 3 || m.Incarnation != 1 {
+		t.Fatalf("node 3 is %+v", m)
+	}
+	if m := joinAs(0, 3); m.Node != 3 || m.Joined != 2 {
+		t.Fatalf("again, node 3 is %+v", m)
+	}
+	if v := nodes[0].View(); v.Complete() || fmt.Sprint(v.Missing()) != "[0 1 2]" || len(v.Joined()) != 1 || v.Joined()[0].Node != 3 {
+		t.Fatalf("after one: %v are missing, %v joined", v.Missing(), v.Joined())
+	}
+	// What another one sees, and one that reads all anew.
+	if v := openConfig(t, b.twin(t, s)).View(); fmt.Sprint(v.Missing()) != "[0 1 2]" {
+		t.Fatalf("%v are missing", v.Missing())
+	}
+	_, err := nodes[1].JoinAs(ctx, 3, "h1:1")
+	wantErr(t, err, ErrExists)
+	if want := "node 3 is the one at h0:1"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	_, err = nodes[1].JoinAs(ctx, 4, "h1:1")
+	wantErr(t, err, ErrNotFound)
+	wantErr(t, nodes[1].MarkDead(ctx, 1, 0, "never seen"), ErrNotFound)
+	joinAs(1, 1)
+	if m := mustJoin(t, nodes[2], "h2:1"); m.Node != 0 {
+		t.Fatalf("the lowest number is not %d", m.Node)
+	}
+	if m := mustJoin(t, nodes[3], "h3:1"); m.Node != 2 {
+		t.Fatalf("the lowest number is not %d", m.Node)
+	}
+	v, err := nodes[0].Wait(ctx, (*View).Complete)
+	if err != nil || len(v.Missing()) != 0 || len(v.Members) != 4 {
+		t.Fatalf("complete: %+v, %v", v, err)
+	}
+	_, err = nodes[4].JoinAs(ctx, 2, "h4:1")
+	wantErr(t, err, ErrComplete)
 }
 
 func testDeath(t *testing.T, b backend) {

@@ -70,7 +70,7 @@ func checkView(t *testing.T, v *View) {
 		t.Errorf("the cluster: %v", err)
 	}
 	for i, m := range v.Members {
-		if int(m.Node) != i {
+		if !m.missing() && int(m.Node) != i {
 			t.Errorf("member %d is node %d", i, m.Node)
 		}
 	}
@@ -92,7 +92,7 @@ func checkView(t *testing.T, v *View) {
 // stored is the records of a view as a store lists them.
 func stored(v *View) []Entry {
 	list := []Entry{{Key: keyCluster, Value: encode(v.Cluster)}, {Key: keyHead, Value: encode(v.head), ModRev: v.headRev}}
-	for _, m := range v.Members {
+	for _, m := range v.Joined() {
 		list = append(list, Entry{Key: m.key(), Value: encode(m)})
 	}
 	for _, s := range v.Segments {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
@@ -37,18 +38,33 @@ type Member struct {
 	Instance string `json:"instance"`
 }
 
+// missing says that the node has not joined yet.
+func (m Member) missing() bool { return m.Incarnation == 0 }
+
 func (m Member) key() string { return fmt.Sprintf("%s%05d", prefixMember, m.Node) }
 
-// Join makes this node a member: the next NodeID, incarnation 1, a new epoch.
+// Join makes this node a member: the lowest NodeID that is free, incarnation 1, a
+// new epoch.
 // After an error whose outcome is unknown (ErrUnavailable) it may be called
 // again with the same address: one Config joins at most once.
 //
 // It fails with ErrComplete when all nodes have joined, and with ErrExists when
 // a living member has the address.
 func (c *Config) Join(ctx context.Context, address string) (Member, error) {
+	return c.join(ctx, address, nil)
+}
+
+// JoinAs is Join with a number of the caller's choice. It fails with ErrExists also
+// where another node has it, and with ErrNotFound where the cluster has no such
+// number.
+func (c *Config) JoinAs(ctx context.Context, node addr.NodeID, address string) (Member, error) {
+	return c.join(ctx, address, &node)
+}
+
+func (c *Config) join(ctx context.Context, address string, wanted *addr.NodeID) (Member, error) {
 	var joined Member
 	err := c.update(ctx, "join "+address, func(v *View, h *head) ([]Op, error) {
-		for _, m := range v.Members {
+		for _, m := range v.Joined() {
 			switch {
 			case m.Instance == c.instance && m.Address == address:
 				joined = m
@@ -62,9 +78,22 @@ func (c *Config) Join(ctx context.Context, address string) (Member, error) {
 			return nil, fmt.Errorf("%w: cluster has all its %d nodes: %s is too many; found a cluster for more nodes",
 				ErrComplete, v.Cluster.Nodes, address)
 		}
+		missing := v.Missing()
+		node := missing[0]
+		switch {
+		case wanted == nil:
+		case int(*wanted) >= v.Cluster.Nodes:
+			return nil, fmt.Errorf("%w: node %d of a cluster of %d nodes: its nodes are 0 to %d",
+				ErrNotFound, *wanted, v.Cluster.Nodes, v.Cluster.Nodes-1)
+		case !slices.Contains(missing, *wanted):
+			return nil, fmt.Errorf("%w: node %d is the one at %s: give this node another number",
+				ErrExists, *wanted, v.Members[*wanted].Address)
+		default:
+			node = *wanted
+		}
 		h.Epoch++
 		joined = Member{
-			Node:        addr.NodeID(len(v.Members)),
+			Node:        node,
 			Address:     address,
 			Incarnation: 1,
 			Joined:      h.Epoch,
@@ -82,9 +111,9 @@ func (c *Config) Join(ctx context.Context, address string) (Member, error) {
 func (c *Config) MarkDead(ctx context.Context, node addr.NodeID, life addr.Incarnation, reason string) error {
 	op := fmt.Sprintf("mark node %d dead", node)
 	return c.update(ctx, op, func(v *View, h *head) ([]Op, error) {
-		if int(node) >= len(v.Members) || v.Members[node].Incarnation != life {
+		if int(node) >= len(v.Members) || v.Members[node].missing() || v.Members[node].Incarnation != life {
 			return nil, fmt.Errorf("%w: node %d, incarnation %d, among the %d members",
-				ErrNotFound, node, life, len(v.Members))
+				ErrNotFound, node, life, len(v.Joined()))
 		}
 		m := v.Members[node]
 		if m.State == Dead {

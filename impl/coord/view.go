@@ -23,7 +23,9 @@ type View struct {
 	// Generation is that of the segment created last, whether or not it is still
 	// there; zero before the first.
 	Generation uint32
-	// Members are all nodes that ever joined; the index is the NodeID.
+	// Members are all nodes that ever joined; the index is the NodeID. While the
+	// cluster is not complete there may be gaps, zero values, for nodes that have
+	// joined with a number of their choice.
 	Members []Member
 	// Segments are in the order of their first pages; they never overlap.
 	Segments []Segment
@@ -33,7 +35,26 @@ type View struct {
 }
 
 // Complete reports whether all nodes of the cluster have joined.
-func (v *View) Complete() bool { return len(v.Members) >= v.Cluster.Nodes }
+func (v *View) Complete() bool { return len(v.Joined()) >= v.Cluster.Nodes }
+
+// Joined are the members that there are, by their numbers.
+func (v *View) Joined() []Member {
+	if !slices.ContainsFunc(v.Members, Member.missing) {
+		return v.Members
+	}
+	return slices.DeleteFunc(slices.Clone(v.Members), Member.missing)
+}
+
+// Missing are the numbers of the nodes that have not joined yet.
+func (v *View) Missing() []addr.NodeID {
+	var missing []addr.NodeID
+	for i := range max(v.Cluster.Nodes, len(v.Members)) {
+		if i >= len(v.Members) || v.Members[i].missing() {
+			missing = append(missing, addr.NodeID(i))
+		}
+	}
+	return missing
+}
 
 // Segment finds a segment by its name.
 func (v *View) Segment(name string) (Segment, bool) {
@@ -146,11 +167,12 @@ func (v *View) setMember(op Op) error {
 		return err
 	}
 	switch i := int(m.Node); {
-	case op.Key != m.key() || i > len(v.Members):
-		return fmt.Errorf("%w: record %q says node %d, after %d members", ErrBadConfig, op.Key, i, len(v.Members))
-	case i == len(v.Members):
+	case op.Key != m.key() || m.missing() || v.Cluster.Nodes > 0 && i >= v.Cluster.Nodes:
+		return fmt.Errorf("%w: record %q says node %d, incarnation %d, of %d nodes", ErrBadConfig, op.Key, i, m.Incarnation, v.Cluster.Nodes)
+	case i >= len(v.Members):
 		// Views of one Config follow each other, each is made from the last:
 		// beyond its length, an older view's array belongs to the newer one.
+		v.Members = append(v.Members, make([]Member, i-len(v.Members))...)
 		v.Members = append(v.Members, m)
 	default:
 		v.Members = slices.Clone(v.Members)

@@ -23,6 +23,11 @@ type Config struct {
 	// Join is the address of a node of the cluster. Empty: this node founds one,
 	// or finds it in the store that Store names.
 	Join string
+	// Wait is how long the node tries to reach the node that Join names, or the
+	// etcd that Store names. Default DefaultWait.
+	Wait time.Duration
+	// NodeID is the number that this node is to have. Nil: the lowest that is free.
+	NodeID *addr.NodeID
 	// Cluster is the name of the cluster, which coord.CheckName accepts. In the
 	// store its keys are below it. Default coord.DefaultName.
 	Cluster string
@@ -66,6 +71,9 @@ type Config struct {
 	// Joined is told the node's number and address once it has joined, while
 	// others may be missing. Default: nobody is told.
 	Joined func(id addr.NodeID, address string)
+	// Waiting is told for whom the node waits before it serves, in words, whenever
+	// that changes. It must not wait itself. Default: nobody is told.
+	Waiting func(waits string)
 	// Sleepers is told how many of the node's threads sleep in the kernel most
 	// of their time, whenever there are more. Default: nobody is told.
 	Sleepers func(threads int)
@@ -123,6 +131,12 @@ func (c *Config) complete() error {
 	}
 	if c.Repair == 0 {
 		c.Repair = 3 * time.Second
+	}
+	if c.Wait == 0 {
+		c.Wait = DefaultWait
+	}
+	if c.Waiting == nil {
+		c.Waiting = func(string) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

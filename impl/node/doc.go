@@ -6,6 +6,7 @@
 //	Node           formation, failure, end                     node.go
 //	membership     its place in the configuration store        membership.go
 //	               where the others find it                    address.go
+//	               until it is there, and complete             reach.go, formation.go
 //	shard          core + waiters under one lock               shard.go
 //	errands        what a shard does for who found it locked   errands.go
 //	effects        what a batch does to memory and links       effects.go

@@ -37,6 +37,7 @@ func (n *Node) link(peer addr.NodeID) *wire.Link {
 // Up implements wire.Handler.
 func (n links) Up(peer addr.NodeID) {
 	n.log.Debug("link is up", "peer", peer)
+	n.forming.up(n.id, peer)
 	n.linksUp.Done()
 }
 

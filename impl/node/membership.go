@@ -7,9 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/mome-dsm/mome/impl/coord"
 )
 
@@ -39,22 +36,13 @@ func (n *Node) openStore(ctx context.Context) (*coord.Embedded, error) {
 		Transport: n.cfg.Transport, Created: n.cfg.Version}
 	prefix := coord.PrefixOf(n.cfg.Cluster)
 	if n.cfg.Join != "" {
-		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: []string{n.cfg.Join}, Prefix: prefix,
-			DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithPerRPCCredentials(credentials{n.cfg.Token})}})
-		if err != nil {
-			return nil, fmt.Errorf("cannot join the cluster at %s: %w", n.cfg.Join, err)
-		}
-		n.store = remote
-		return nil, nil
+		return nil, n.reachFounder(ctx)
 	}
 	if len(n.cfg.Store) > 0 {
-		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: n.cfg.Store, Prefix: prefix})
-		if err != nil {
+		if err := n.reachStore(ctx); err != nil {
 			return nil, err
 		}
-		n.store = remote
-		if err := coord.Found(ctx, remote, cluster); err != nil && !errors.Is(err, coord.ErrFounded) {
+		if err := coord.Found(ctx, n.store, cluster); err != nil && !errors.Is(err, coord.ErrFounded) {
 			return nil, err
 		}
 		return nil, nil
@@ -81,11 +69,29 @@ func (n *Node) join(ctx context.Context, address string) (coord.Member, error) {
 	if err := n.checkFounding(n.config.View().Cluster); err != nil {
 		return coord.Member{}, err
 	}
-	me, err := n.config.Join(ctx, address)
+	var me coord.Member
+	if n.cfg.NodeID == nil {
+		me, err = n.config.Join(ctx, address)
+	} else if me, err = n.config.JoinAs(ctx, *n.cfg.NodeID, address); err != nil {
+		err = n.explainNumber(err)
+	}
 	if errors.Is(err, coord.ErrExists) || errors.Is(err, coord.ErrComplete) {
 		err = fmt.Errorf("%w%s", err, n.ifDead())
 	}
 	return me, err
+}
+
+// explainNumber says what is wrong with the number that this node was given, if
+// that is why it cannot join.
+func (n *Node) explainNumber(err error) error {
+	id, v := *n.cfg.NodeID, n.config.View()
+	switch {
+	case errors.Is(err, coord.ErrNotFound):
+		return fmt.Errorf("mome: --node-id %d: the cluster has %d nodes, 0 to %d", id, v.Cluster.Nodes, v.Cluster.Nodes-1)
+	case errors.Is(err, coord.ErrExists) && int(id) < len(v.Members) && v.Members[id].Address != "":
+		return fmt.Errorf("mome: --node-id %d is taken, by the node at %s: give each node a number of its own%s", id, v.Members[id].Address, n.ifDead())
+	}
+	return err
 }
 
 // checkFounding compares what this node was told to found with what is there.

@@ -42,6 +42,7 @@ type Node struct {
 
 	store     coord.Store
 	config    *membership
+	forming   *formation
 	listener  *wire.Listener
 	server    *grpc.Server
 	local     *grpc.Server // on the control socket
@@ -94,6 +95,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), gone: make(chan struct{}, 1), ended: make(chan struct{})}
 	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.forming = newFormation(&n.cfg)
 	n.appliedChanged.L = &n.applying
 	n.fetching.less.L = &n.fetching.mu
 	n.fetched = n.fetching.done
@@ -161,8 +163,10 @@ func (n *Node) start(ctx context.Context) (err error) {
 		n.cfg.Joined(n.id, address)
 	}
 	if !v.Complete() {
-		n.log.Info("waiting for the other nodes", "joined", len(v.Members), "nodes", cluster.Nodes)
-		if v, err = n.config.await(ctx, (*coord.View).Complete); err != nil {
+		if v, err = n.config.await(ctx, func(v *coord.View) bool {
+			n.forming.joined(n.id, v)
+			return v.Complete()
+		}); err != nil {
 			return fmt.Errorf("waiting for %d nodes to join at %s: %w", cluster.Nodes, address, err)
 		}
 	}
@@ -170,6 +174,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.config.formed = true
+	n.forming.serves()
 	n.tasks.Add(1)
 	go n.acceptApplications()
 	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)
@@ -269,6 +274,7 @@ func (n *Node) connect(v *coord.View) error {
 	n.peers = make([]*wire.Link, len(v.Members))
 	n.sleep(len(v.Members) - 1)
 	n.linksUp.Add(len(v.Members) - 1)
+	n.forming.links(n.id, len(v.Members))
 	for _, m := range v.Members {
 		if m.Node == n.id {
 			continue

@@ -93,10 +93,11 @@ func (c control) Node(_ context.Context, r *controlpb.NodeRequest) (*controlpb.N
 func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*controlpb.ClusterStatus, error) {
 	n := c.node
 	v := n.config.View()
+	members := v.Joined()
 	out := &controlpb.ClusterStatus{Cluster: v.Cluster.ID, Epoch: v.Epoch, Expected: uint32(v.Cluster.Nodes),
-		Fanout: uint32(v.Cluster.Fanout), Transport: v.Cluster.Transport, Nodes: make([]*controlpb.NodeStatus, len(v.Members))}
+		Fanout: uint32(v.Cluster.Fanout), Transport: v.Cluster.Transport, Nodes: make([]*controlpb.NodeStatus, len(members))}
 	var all sync.WaitGroup
-	for i, m := range v.Members {
+	for i, m := range members {
 		all.Add(1)
 		go func() {
 			defer all.Done()

@@ -30,17 +30,18 @@ func (c control) Syncs(_ context.Context, r *controlpb.SyncsRequest) (*controlpb
 func (c control) ClusterSyncs(ctx context.Context, r *controlpb.SyncsRequest) (*controlpb.ClusterSyncsStatus, error) {
 	n := c.node
 	v := n.config.View()
-	var members []addr.NodeID
-	for _, m := range v.Members {
-		members = append(members, m.Node)
-	}
-	answers := make([]*controlpb.NodeSyncs, len(members))
+	joined := v.Joined()
+	answers := make([]*controlpb.NodeSyncs, len(joined))
 	if v.Complete() {
+		var members []addr.NodeID
+		for _, m := range joined {
+			members = append(members, m.Node)
+		}
 		answers = n.askSyncs(ctx, v, members, r)
 	}
 	out := putTogether(answers)
 	out.Cluster, out.Expected = v.Cluster.ID, uint32(v.Cluster.Nodes)
-	for i, m := range v.Members {
+	for i, m := range joined {
 		one := &controlpb.NodeSyncs{Node: uint32(m.Node), Address: m.Address, Error: answers[i].GetError()}
 		out.Nodes = append(out.Nodes, one)
 	}
