@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -16,8 +17,8 @@ import (
 )
 
 // Recorder writes a history: what the goroutines of this process have done to
-// words of shared memory and to locks, when they began, when they had the
-// answer, and what it was. "momenode trace check" judges whether the histories of
+// words of shared memory, to locks and to names of segments, when they began, when
+// they had the answer, and what it was. "momenode trace check" judges whether the histories of
 // all processes of a run can have happened under the memory's model.
 //
 //	recorder, err := mome.Record(node)
@@ -32,11 +33,11 @@ import (
 // A nil *Recorder is off, as are its clients: then their operations are those of
 // sync/atomic and of Lock at the cost of one comparison.
 //
-// The checker takes what is recorded for all that happens: a word that is used
-// in any other way as well, by whatever process, is judged wrongly. It expects
-// that words are 0 before the first operation, and it judges histories of any
-// length if no value comes back to a word that had it before (up to 2,000
-// operations of a word otherwise).
+// The checker takes what is recorded for all that happens: a word, or a name, that
+// is used in any other way as well, by whatever process, is judged wrongly. It
+// expects that words are 0, and names free, before the first operation, and it
+// judges histories of any length if no value comes back to a word that had it
+// before (up to 2,000 operations of a word otherwise, and of a name).
 type Recorder struct {
 	node    *Node
 	history *trace.History
@@ -215,6 +216,53 @@ func (c *Client) Release(l *Lock) error {
 	err := l.Release()
 	c.end(err == nil || errors.Is(err, ErrNotOwner), func(o *trace.Operation) { o.Result = truth(err == nil) })
 	return err
+}
+
+// Create is [Node.Create], recorded: what becomes of the name, not of the mapping.
+func (c *Client) Create(ctx context.Context, n *Node, name string, size int64, opts ...SegmentOption) (*Segment, error) {
+	return c.name(trace.OpCreate, name, func() (*Segment, error) { return n.Create(ctx, name, size, opts...) })
+}
+
+// Open is [Node.Open], recorded.
+func (c *Client) Open(ctx context.Context, n *Node, name string) (*Segment, error) {
+	return c.name(trace.OpOpen, name, func() (*Segment, error) { return n.Open(ctx, name) })
+}
+
+// OpenOrCreate is [Node.OpenOrCreate], recorded.
+func (c *Client) OpenOrCreate(ctx context.Context, n *Node, name string, size int64, opts ...SegmentOption) (*Segment, error) {
+	return c.name(trace.OpOpenOrCreate, name, func() (*Segment, error) { return n.OpenOrCreate(ctx, name, size, opts...) })
+}
+
+// Remove is [Node.Remove], recorded.
+func (c *Client) Remove(ctx context.Context, n *Node, name string) error {
+	_, err := c.name(trace.OpRemove, name, func() (*Segment, error) { return nil, n.Remove(ctx, name) })
+	return err
+}
+
+// name records what an operation has learnt of a name. Of one that found a segment
+// which was gone before it was mapped, that is that the name was free for a moment;
+// of a create like that, or one that could not map what it made, it is not known
+// which generation that was.
+func (c *Client) name(op, name string, do func() (*Segment, error)) (*Segment, error) {
+	if c == nil {
+		return do()
+	}
+	c.begin(trace.Operation{Op: op, Object: name})
+	s, err := do()
+	refused := map[string][]error{
+		trace.OpCreate:       {ErrExists},
+		trace.OpOpen:         {ErrNotFound, ErrRemoved},
+		trace.OpOpenOrCreate: {ErrBadSize},
+		trace.OpRemove:       {ErrNotFound},
+	}[op]
+	answered := err == nil || slices.ContainsFunc(refused, func(r error) bool { return errors.Is(err, r) })
+	c.end(answered, func(o *trace.Operation) {
+		if s != nil {
+			o.Value = s.mapping.key.generation
+		}
+		o.Result = truth(err == nil && (s == nil || s.created))
+	})
+	return s, err
 }
 
 // Words is a slice of 64-bit words in a segment, for one client. Its operations

@@ -265,3 +265,67 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// TestRecordNames checks what stands in the history for names of segments.
+func TestRecordNames(t *testing.T) {
+	n, r, dir := record(t)
+	ctx := t.Context()
+	create(t, n, "else", addr.PageSize)
+	c := r.Client()
+	var off *Client // records nothing, and does the same
+	made, err := c.Create(ctx, n, "a", addr.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, taken := c.Create(ctx, n, "a", addr.PageSize)
+	_, found := c.Open(ctx, n, "a")
+	_, none := c.Open(ctx, n, "b")
+	_, ensured := c.OpenOrCreate(ctx, n, "a", addr.PageSize)
+	_, size := c.OpenOrCreate(ctx, n, "a", 2*addr.PageSize)
+	_, second := c.OpenOrCreate(ctx, n, "c", addr.PageSize)
+	_, third := off.OpenOrCreate(ctx, n, "d", addr.PageSize)
+	_, invalid := c.Create(ctx, n, "", addr.PageSize)
+	for _, e := range []struct{ got, want error }{
+		{taken, ErrExists}, {found, nil}, {none, ErrNotFound}, {ensured, nil}, {size, ErrBadSize}, {second, nil}, {third, nil}, {invalid, ErrInvalid},
+		{c.Remove(ctx, n, "a"), nil}, {c.Remove(ctx, n, "a"), ErrNotFound}, {off.Remove(ctx, n, "d"), nil},
+	} {
+		if !errors.Is(e.got, e.want) {
+			t.Errorf("%v, want %v", e.got, e.want)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, ops, err := trace.ReadHistory(theHistory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := made.mapping.key.generation
+	want := []trace.Operation{
+		{Op: "create", Object: "a", Value: a, Result: 1},
+		{Op: "create", Object: "a"},
+		{Op: "open", Object: "a", Value: a},
+		{Op: "open", Object: "b"},
+		{Op: "openOrCreate", Object: "a", Value: a},
+		{Op: "openOrCreate", Object: "a"},
+		{Op: "openOrCreate", Object: "c", Value: a + 1, Result: 1},
+		{Op: "create"}, // without an answer
+		{Op: "remove", Object: "a", Result: 1},
+		{Op: "remove", Object: "a"},
+	}
+	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Call", "Return")); d != "" {
+		t.Error(d)
+	}
+	for i, o := range ops {
+		if open := o.Return == 0; open != (i == 7) {
+			t.Errorf("operation %d returns at %d", i, o.Return)
+		}
+	}
+	h, err := linearizability.Read(theHistory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := linearizability.Check(h.Operations, linearizability.Limits{}); r.Verdict != linearizability.Linearizable {
+		t.Errorf("%v: %+v", r.Verdict, r.Findings)
+	}
+}

@@ -22,6 +22,7 @@ import (
 type Segment struct {
 	node    *Node
 	mapping *mapping
+	created bool
 	closed  atomic.Bool
 }
 
@@ -53,12 +54,14 @@ type SegmentInfo struct {
 // else mapping it fails, the segment is in the cluster all the same. It wraps
 // ErrNoSpace, and the name is free, if a limit of the node or of this process is
 // met: the error says which.
+//
+// Names are decided in one place, the cluster's configuration store. So Create,
+// Open, OpenOrCreate and Remove take effect one after the other, whichever nodes
+// they are called on: who calls Open after a Remove has returned, on whatever
+// node, does not find what was removed. When the store does not answer they fail
+// and say so; segments that are mapped go on.
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts)
-	var left *unmappedError
-	if errors.As(err, &left) && errors.Is(err, ErrNoSpace) && n.Remove(ctx, name) == nil {
-		err = left.err
-	}
 	if err != nil {
 		return nil, wrap(err, "mome: create segment %q", name)
 	}
@@ -83,32 +86,30 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 		return nil, err
 	}
 	s, err := n.mapSegment(ctx, reply.GetSegment())
-	if err != nil && !errors.Is(err, ErrRemoved) {
-		return nil, &unmappedError{err}
+	switch {
+	case err == nil:
+		s.created = true
+		return s, nil
+	case errors.Is(err, ErrRemoved), errors.Is(err, ErrNoSpace) && n.Remove(ctx, name) == nil:
+		return nil, err
 	}
-	return s, err
+	return nil, fmt.Errorf("%w; the new segment is in the cluster all the same: Open maps it, Remove takes it away", err)
 }
 
-// unmappedError says that a segment was created and not mapped.
-type unmappedError struct{ err error }
-
-func (e *unmappedError) Error() string {
-	return e.err.Error() + "; the new segment is in the cluster all the same: Open maps it, Remove takes it away"
-}
-
-func (e *unmappedError) Unwrap() error { return e.err }
-
-// Open maps a segment that exists. The error wraps ErrNotFound if none does, and
-// ErrBaseTaken if something of this process lies at its addresses.
+// Open maps a segment that exists. The error wraps ErrNotFound if none does,
+// ErrRemoved if it was removed before it was mapped, and ErrBaseTaken if something
+// of this process lies at its addresses.
 func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
-	s, err := n.open(ctx, name)
+	s, err := n.open(ctx, name, 0)
 	if err != nil {
 		return nil, wrap(err, "mome: open segment %q", name)
 	}
 	return s, nil
 }
 
-func (n *Node) open(ctx context.Context, name string) (*Segment, error) {
+// open is Open of a segment that must have the size, in whole pages, unless that
+// is zero.
+func (n *Node) open(ctx context.Context, name string, size int64) (*Segment, error) {
 	if err := client.ValidName(name); err != nil {
 		return nil, err
 	}
@@ -116,33 +117,46 @@ func (n *Node) open(ctx context.Context, name string) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	whole := (size + addr.PageSize - 1) &^ (addr.PageSize - 1)
+	if found := int64(reply.GetSegment().GetSize()); size != 0 && found != whole {
+		return nil, fmt.Errorf("%w: it exists with %d bytes, not %d; remove it or choose another name", ErrBadSize, found, size)
+	}
 	return n.mapSegment(ctx, reply.GetSegment())
 }
 
+// maxTurns is how often OpenOrCreate finds that others were faster.
+const maxTurns = 100
+
 // OpenOrCreate opens the segment, or creates it if there is none. All processes
-// of a program may call it at once: one of them creates. The error wraps
-// ErrBadSize if the segment exists with another size, in whole pages.
+// of a program may call it at once: one of them creates it, and [Segment.Created]
+// tells which. The error wraps ErrBadSize if the segment exists with another size,
+// in whole pages.
+//
+// Others may create and remove the segment meanwhile: OpenOrCreate begins again.
+// If they do so a hundred times, it gives up, and the error wraps ErrExists or
+// ErrRemoved, whichever it met last.
 func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
-	for {
-		s, err := n.open(ctx, name)
+	s, err := n.openOrCreate(ctx, name, size, opts)
+	if err != nil {
+		return nil, wrap(err, "mome: open or create segment %q", name)
+	}
+	return s, nil
+}
+
+func (n *Node) openOrCreate(ctx context.Context, name string, size int64, opts []SegmentOption) (s *Segment, err error) {
+	if size < 1 || size > addr.Space {
+		return nil, fmt.Errorf("%w: %d bytes; a segment has 1 to %d", ErrBadSize, size, addr.Space)
+	}
+	for range maxTurns {
+		s, err = n.open(ctx, name, size)
 		if errors.Is(err, ErrNotFound) {
 			s, err = n.create(ctx, name, size, opts)
-			if errors.Is(err, ErrExists) {
-				continue // somebody was faster
-			}
 		}
-		if errors.Is(err, ErrRemoved) {
-			continue // between finding it and mapping it
+		if !errors.Is(err, ErrExists) && !errors.Is(err, ErrRemoved) {
+			return s, err
 		}
-		if whole := (size + addr.PageSize - 1) &^ (addr.PageSize - 1); err == nil && s.Size() != whole {
-			err = fmt.Errorf("%w: it exists with %d bytes, not %d; remove it or choose another name", ErrBadSize, s.Size(), size)
-			s.Close()
-		}
-		if err != nil {
-			return nil, wrap(err, "mome: open or create segment %q", name)
-		}
-		return s, nil
 	}
+	return nil, fmt.Errorf("%w: others have created and removed it %d times meanwhile: let them agree who does, or choose another name", err, maxTurns)
 }
 
 // mapSegment returns a handle of the segment, mapping it if it is not mapped.
@@ -315,6 +329,12 @@ func (s *Segment) Name() string { return s.mapping.key.name }
 // Size is the segment's size in bytes: what it was created with, in whole pages of
 // 4,096.
 func (s *Segment) Size() int64 { return s.mapping.size }
+
+// Created says whether the call that returned this Segment has made it: true of
+// Create, and of OpenOrCreate in one of those processes that called it for a
+// segment that there was not. That one may fill it for the others, which wait at a
+// barrier.
+func (s *Segment) Created() bool { return s.created }
 
 // Addr is where the segment lies, in every process.
 func (s *Segment) Addr() uintptr { return s.mapping.first.Addr() }

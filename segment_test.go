@@ -193,6 +193,74 @@ func TestOpenOrCreateGoesOn(t *testing.T) {
 	}
 }
 
+// Who creates and removes the segment again and again does not keep OpenOrCreate
+// for ever.
+func TestOpenOrCreateEnds(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		at   func(*attachpb.Request) bool
+		code attachpb.Code
+		want error
+	}{
+		{"exists", func(r *attachpb.Request) bool { return r.GetCreate() != nil }, attachpb.Code_CODE_EXISTS, ErrExists},
+		{"removed", func(r *attachpb.Request) bool { return r.GetMap() != nil }, attachpb.Code_CODE_REMOVED, ErrRemoved},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n, daemon := connect(t)
+			asked := 0
+			daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+				if !c.at(r) {
+					return nil
+				}
+				asked++
+				return &attachpb.Reply{Body: &attachpb.Reply_Error{Error: &attachpb.Error{Code: c.code}}}
+			})
+			_, err := n.OpenOrCreate(t.Context(), "a", 4096)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "100 times") || asked != 100 {
+				t.Errorf("after %d attempts: %v, want %v", asked, err, c.want)
+			}
+		})
+	}
+}
+
+// Created tells who has made the segment.
+func TestCreated(t *testing.T) {
+	n, _ := connect(t)
+	ctx := t.Context()
+	made := create(t, n, "a", 4096)
+	found, err := n.OpenOrCreate(ctx, "a", 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := n.Open(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := n.OpenOrCreate(ctx, "b", 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !made.Created() || found.Created() || opened.Created() || !first.Created() {
+		t.Errorf("created: Create %v, OpenOrCreate of it %v, Open %v, OpenOrCreate of another %v", made.Created(), found.Created(), opened.Created(), first.Created())
+	}
+}
+
+// A segment of another size is not mapped before that is found out.
+func TestOtherSize(t *testing.T) {
+	n, daemon := connect(t)
+	s := create(t, n, "a", 4096)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(daemon.Requests())
+	if _, err := n.OpenOrCreate(t.Context(), "a", 8192); !errors.Is(err, ErrBadSize) {
+		t.Errorf("with another size: %v", err)
+	}
+	if asked := len(daemon.Requests()) - before; asked != 1 {
+		t.Errorf("%d requests, want that of Open", asked)
+	}
+}
+
 // Any number of hints may be given.
 func TestManyHints(t *testing.T) {
 	n, daemon := connect(t)

@@ -85,7 +85,8 @@ type Report struct {
 	Verdict  Verdict
 }
 
-// Check judges a history word by word.
+// Check judges a history word by word, and each lock and each name of a segment
+// like a word.
 func Check(history []Operation, limits Limits) *Report {
 	limits.Operations = cmp.Or(limits.Operations, MaxWindow)
 	limits.Time = cmp.Or(limits.Time, 10*time.Second)
@@ -111,7 +112,7 @@ func Check(history []Operation, limits Limits) *Report {
 		m.Clients = len(m.clients)
 		r.Models = append(r.Models, *m)
 	}
-	order := []string{modelRegister, modelCAS, modelCounter, modelWord, modelLock}
+	order := []string{modelRegister, modelCAS, modelCounter, modelWord, modelLock, modelName}
 	slices.SortFunc(r.Models, func(a, b ModelReport) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Model), slices.Index(order, b.Model)), cmp.Compare(a.Model, b.Model))
 	})
@@ -167,10 +168,14 @@ const (
 	doubtValues = "values come more than once (let every write store another value)"
 	doubtOpen   = "what had no answer may have been done or not (let every operation return)"
 	doubtOrders = "the orders of the writes are too many to try (let fewer clients write at once)"
+	doubtNames  = "names of segments are left to the search (use more of them)"
 )
 
 // fast judges without a search. A doubt is why it cannot.
 func (r *Result) fast(ops []*Operation) (c *conflict, doubt string) {
+	if r.Key.Name {
+		return nil, doubtNames
+	}
 	if !r.Key.Lock {
 		c, r.Checker, doubt = byValues(ops)
 		return c, doubt

@@ -9,6 +9,6 @@
 //	inOrder                    states whose order is known              order.go
 //	arrange                    refused operations among blocks          arrange.go
 //	zones                      states whose order is not known          zone.go
-//	Register, Counter, Lock    sequential specifications for Porcupine  model.go
+//	Register, …, Lock, Name    sequential specifications for Porcupine  model.go
 //	window                     the part that a picture shows            window.go
 package linearizability

@@ -58,6 +58,8 @@ func (o *Operation) String() string {
 		}
 	case trace.OpRelease:
 		what = fmt.Sprintf("release fence %d -> %t", o.Value, o.Result != 0)
+	case trace.OpCreate, trace.OpOpen, trace.OpOpenOrCreate, trace.OpRemove:
+		what = fmt.Sprintf("%s -> %s", o.Op, nameAnswer(o))
 	default:
 		what = o.Op
 	}
@@ -174,30 +176,38 @@ func oneRun(paths []string, headers map[string]*trace.HistoryHeader) error {
 }
 
 // Key is what operations can contradict each other about: one word of a
-// segment, or a lock. Linearizability is a local property (Herlihy & Wing 1990,
+// segment, a lock, or the name of a segment. Linearizability is a local property (Herlihy & Wing 1990,
 // theorem 1): a history is linearizable if it is for each of them.
 type Key struct {
 	Lock   bool
+	Name   bool
 	Object string
 	Word   uint64
 }
 
 func (k Key) String() string {
-	if k.Lock {
+	switch {
+	case k.Lock:
 		return fmt.Sprintf("lock %q", k.Object)
+	case k.Name:
+		return fmt.Sprintf("name %q", k.Object)
 	}
 	return fmt.Sprintf("word %d of %q", k.Word, k.Object)
 }
 
-func (k Key) compare(l Key) int {
-	lock := 0
-	if k.Lock != l.Lock {
-		lock = 1
-		if l.Lock {
-			lock = -1
-		}
+// rank has words before locks, and those before names.
+func (k Key) rank() int {
+	switch {
+	case k.Name:
+		return 2
+	case k.Lock:
+		return 1
 	}
-	return cmp.Or(lock, cmp.Compare(k.Object, l.Object), cmp.Compare(k.Word, l.Word))
+	return 0
+}
+
+func (k Key) compare(l Key) int {
+	return cmp.Or(cmp.Compare(k.rank(), l.rank()), cmp.Compare(k.Object, l.Object), cmp.Compare(k.Word, l.Word))
 }
 
 // byKey partitions operations; the keys are in order.
@@ -205,7 +215,7 @@ func byKey(all []Operation) ([]Key, map[Key][]*Operation) {
 	parts := make(map[Key][]*Operation)
 	for i := range all {
 		o := &all[i]
-		k := Key{o.Op == trace.OpAcquire || o.Op == trace.OpRelease, o.Object, o.Word}
+		k := Key{Lock: o.Op == trace.OpAcquire || o.Op == trace.OpRelease, Name: ofNames(o.Op), Object: o.Object, Word: o.Word}
 		parts[k] = append(parts[k], o)
 	}
 	keys := make([]Key, 0, len(parts))

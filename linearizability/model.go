@@ -32,6 +32,24 @@ var (
 		},
 		DescribeOperationMetadata: func(at any) string { return at.(string) },
 	}
+
+	// Name is the name of a segment, which segments have one after the other.
+	Name = porcupine.Model{
+		Init:              func() any { return nameState{} },
+		Step:              func(s, in, _ any) (bool, any) { return stepName(s.(nameState), in.(*Operation)) },
+		DescribeOperation: func(in, _ any) string { return in.(*Operation).String() },
+		DescribeState: func(s any) string {
+			switch n := s.(nameState); n.generation {
+			case 0:
+				return "free"
+			case unknownGeneration:
+				return "taken"
+			default:
+				return fmt.Sprintf("generation %d", n.generation)
+			}
+		},
+		DescribeOperationMetadata: func(at any) string { return at.(string) },
+	}
 )
 
 func wordModel(ops ...string) porcupine.Model {
@@ -107,6 +125,76 @@ func stepLock(s lockState, o *Operation) (bool, lockState) {
 	return false, s
 }
 
+// ofNames says whether an operation is about the name of a segment.
+func ofNames(op string) bool {
+	switch op {
+	case trace.OpCreate, trace.OpOpen, trace.OpOpenOrCreate, trace.OpRemove:
+		return true
+	}
+	return false
+}
+
+// nameAnswer is what an operation was told about a name.
+func nameAnswer(o *Operation) string {
+	switch {
+	case o.Op == trace.OpRemove && o.Result == 0 || o.Op == trace.OpOpen && o.Value == 0:
+		return "there is none"
+	case o.Op == trace.OpRemove:
+		return "done"
+	case o.Value == 0:
+		return "it is there"
+	case o.Result != 0:
+		return fmt.Sprintf("made generation %d", o.Value)
+	}
+	return fmt.Sprintf("generation %d", o.Value)
+}
+
+// unknownGeneration is that of a segment whose maker was not told.
+const unknownGeneration = ^uint64(0)
+
+type nameState struct {
+	generation uint64 // of the segment that has the name; 0: none
+	last       uint64 // the highest generation that the name has had
+}
+
+// stepName: generations of a name grow, and one that is gone never comes back. An
+// operation without an answer may have made a segment of a generation that whoever
+// opens it tells, or have done nothing.
+func stepName(s nameState, o *Operation) (bool, nameState) {
+	there := s.generation != 0
+	known := s.generation != unknownGeneration
+	makes := func() (bool, nameState) { return !there && o.Value > s.last, nameState{o.Value, o.Value} }
+	finds := func() (bool, nameState) {
+		if there && !known && o.Value > s.last {
+			return true, nameState{o.Value, o.Value}
+		}
+		return there && known && s.generation == o.Value, s
+	}
+	switch {
+	case o.Op == trace.OpRemove && o.open():
+		return true, nameState{0, s.last}
+	case o.Op == trace.OpRemove && o.Result != 0:
+		return there, nameState{0, s.last}
+	case o.Op == trace.OpRemove:
+		return !there, s
+	case o.Op == trace.OpOpen && o.open():
+		return true, s
+	case o.Op == trace.OpOpen && o.Value == 0:
+		return !there, s
+	case o.Op == trace.OpOpen:
+		return finds()
+	case o.open() && !there:
+		return true, nameState{unknownGeneration, s.last}
+	case o.open():
+		return true, s
+	case o.Value == 0:
+		return there, s
+	case o.Op == trace.OpCreate, o.Result != 0:
+		return makes()
+	}
+	return finds()
+}
+
 // The names of the models, in the order of reports.
 const (
 	modelRegister = "register"
@@ -114,6 +202,7 @@ const (
 	modelCounter  = "counter"
 	modelWord     = "word" // reads, writes, cas and add together
 	modelLock     = "lock"
+	modelName     = "name"
 )
 
 // modelOf finds the smallest model that has the operations, or an operation
@@ -125,12 +214,16 @@ func modelOf(k Key, ops []*Operation) (name string, model *porcupine.Model, unkn
 		switch o.Op {
 		case trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd, trace.OpAcquire, trace.OpRelease:
 		default:
-			return o.Op, nil, o
+			if !ofNames(o.Op) {
+				return o.Op, nil, o
+			}
 		}
 	}
 	switch add := has[trace.OpAdd]; {
 	case k.Lock:
 		return modelLock, &Lock, nil
+	case k.Name:
+		return modelName, &Name, nil
 	case add && (has[trace.OpWrite] || has[trace.OpCAS]):
 		return modelWord, &Word, nil
 	case add:

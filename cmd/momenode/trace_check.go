@@ -33,13 +33,13 @@ func traceCheckCommand(asJSON *bool) *cobra.Command {
 		Use:   "check FILE|DIR...",
 		Short: "Judge what programs have recorded: is it linearizable?",
 		Long: `Check reads the histories of a run, that mome.Record has written in the processes
-of a program, puts them together, and judges each word and each lock by itself:
-is there a moment for every operation, between its call and its return, at which
-one memory could have done it? A DIR stands for all histories in it.
+of a program, puts them together, and judges each word, each lock and each name of
+a segment by itself: is there a moment for every operation, between its call and its
+return, at which one memory could have done it? A DIR stands for all histories in it.
 
 Registers whose writes store different values, counters and compare-and-swaps are
-decided at any length. Where values come again, a search decides, up to
---search operations of a word.
+decided at any length. Where values come again, and about names, a search decides,
+up to --search operations of a word or a name.
 
 A violation is printed as operations that contradict each other, with the lines
 that have them, and drawn: Porcupine's picture of at most 2,000 operations around
@@ -296,7 +296,7 @@ func (r *checkReport) verdict() error {
 		at = fmt.Sprintf("%s (%s:%d)", first.Name, first.Contradiction[0].File, first.Contradiction[0].Line)
 	}
 	if wrong > 0 {
-		return fmt.Errorf("violation: %d words or locks are not linearizable, the first is %s", wrong, at)
+		return fmt.Errorf("violation: %d words, locks or names are not linearizable, the first is %s", wrong, at)
 	}
-	return fmt.Errorf("cannot decide: %d words or locks are not judged, the first is %s: %s", open, at, first.Why)
+	return fmt.Errorf("cannot decide: %d words, locks or names are not judged, the first is %s: %s", open, at, first.Why)
 }

@@ -40,6 +40,10 @@ func TestTraceCheck(t *testing.T) {
 	h := trace.HistoryHeader{Model: "strong", Run: "r", Process: "1", Program: "p", Rank: 0, Ranks: 1}
 	writeHistory(t, at("good"), h, writes(1), reads(1), writes(2), reads(2))
 	writeHistory(t, at("stale"), h, writes(1), writes(2), reads(1))
+	made, removed := trace.Operation{Op: trace.OpCreate, Value: 3, Result: 1}, trace.Operation{Op: trace.OpRemove, Result: 1}
+	found, none := trace.Operation{Op: trace.OpOpen, Value: 3}, trace.Operation{Op: trace.OpOpen}
+	writeHistory(t, at("names"), h, made, found, removed, none)
+	writeHistory(t, at("stale name"), h, made, found, removed, found)
 	var again []trace.Operation
 	for range 30 {
 		again = append(again, writes(1), reads(1))
@@ -77,8 +81,11 @@ func TestTraceCheck(t *testing.T) {
 	}{
 		{[]string{"good"}, 0, nil, []string{"4 operations of 1 client in 1 file", "register", "zone 1", "linearizable"}},
 		{[]string{"half", "other half"}, 0, nil, []string{"2 operations of 2 clients in 2 files"}},
+		{[]string{"stale name"}, 1, []string{"violation: 1 words, locks or names", `name "x@1"`, at("stale name") + ":5"},
+			[]string{at("stale name") + ":5: client 0: open -> generation 3"}},
 		{[]string{"stale"}, 1, []string{"violation: 1 words", `word 0 of "x@1"`, at("stale") + ":2"},
 			[]string{at("stale") + ":4: client 0: read -> 1", at("stale") + ":3: client 0: write 2", "the value 1 must come before the value 2", picture}},
+		{[]string{"names"}, 0, nil, []string{"4 operations of 1 client in 1 file", "name", "search 1", "linearizable"}},
 		{[]string{"again"}, 0, nil, []string{"search 1"}},
 		{[]string{"again", "--search", "59"}, 1, []string{"cannot decide", "60 operations are too many"}, []string{"cannot decide"}},
 		{[]string{"half"}, 1, []string{"cannot decide: the history of rank 1 of p is missing"}, nil},

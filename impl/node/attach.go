@@ -36,9 +36,9 @@ type application struct {
 	mu          sync.Mutex // guards the fields below
 	name        string     // for people
 	program     string
-	watch       *os.File            // the process is killed when it is closed
-	killed      bool                // by that
-	mapped      map[uint64]*segment // by generation: Map was answered
+	watch       *os.File          // the process is killed when it is closed
+	killed      bool              // by that
+	mapped      map[uint64]*share // by generation
 	mappings    map[uint64]*mapping
 	outstanding int
 }
@@ -89,7 +89,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.sleep(-1)
 	ctx, stop := context.WithCancel(n.ctx)
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
-		mapped: make(map[uint64]*segment), mappings: make(map[uint64]*mapping),
+		mapped: make(map[uint64]*share), mappings: make(map[uint64]*mapping),
 		name: fmt.Sprintf("process %d", conn.Peer().PID), process: -1}
 	if fd, err := conn.Process(); err == nil {
 		a.process = fd
@@ -172,8 +172,10 @@ func (a *application) detach() {
 	for _, m := range mappings {
 		a.unmap(m)
 	}
-	for _, seg := range mapped {
-		seg.release()
+	for _, c := range mapped {
+		if c.seg != nil {
+			c.seg.release()
+		}
 	}
 	a.node.log.Info("a program is gone", "application", a.title())
 	a.node.removeApplication(a)
@@ -321,13 +323,18 @@ func (a *application) later(id uint64, work func()) bool {
 	if !a.begun() {
 		return a.refuse(id)
 	}
+	a.perform(work)
+	return true
+}
+
+// perform does the work of a request that begun has counted.
+func (a *application) perform(work func()) {
 	a.tasks.Add(1)
 	go func() {
 		defer a.tasks.Done()
 		defer a.finished()
 		work()
 	}()
-	return true
 }
 
 // begun counts a request that will be answered later. It returns false if there

@@ -64,18 +64,14 @@ func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
 }
 
 func (a *application) open(name string) (*attachpb.Segment, error) {
-	s, ok := a.node.config.View().Segment(name)
-	if ok {
-		return describe(s), nil
-	}
-	// It may have been created on another node a moment ago.
 	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
 	defer cancel()
 	v, err := a.node.config.Sync(ctx)
 	if err != nil {
 		return nil, attachError(err)
 	}
-	if s, ok = v.Segment(name); !ok {
+	s, ok := v.Segment(name)
+	if !ok {
 		return nil, fmt.Errorf("%w: %q; create it first", client.ErrNotFound, name)
 	}
 	return describe(s), nil
@@ -110,41 +106,77 @@ func (a *application) list(id uint64, l *attachpb.List) {
 	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Segments{Segments: answer}})
 }
 
+// share is what an application has of a segment that it maps: nothing until Map
+// is answered.
+type share struct {
+	seg *segment // nil until then; guarded by application.mu
+}
+
+// mapSegment answers Map when the store has said that the segment is still there,
+// which other requests do not wait for.
 func (a *application) mapSegment(id uint64, m *attachpb.Map) bool {
-	seg, err := a.find(m.Segment)
-	if err != nil {
-		return a.conn.WriteError(id, err) == nil
-	}
-	g := uint64(seg.core.Generation)
+	g, c := m.Segment.Generation, new(share)
 	a.mu.Lock()
 	_, twice := a.mapped[g]
+	if !twice {
+		a.mapped[g] = c
+	}
 	a.mu.Unlock()
 	if twice {
-		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, seg.info.Name)) == nil
+		return a.conn.WriteError(id, fmt.Errorf("%w: segment %q is mapped in this process already", client.ErrInvalid, m.Segment.Name)) == nil
 	}
-	if err := a.node.openFrame(seg); err != nil {
-		return a.conn.WriteError(id, err) == nil
+	if !a.begun() {
+		a.unshare(g, c)
+		return a.refuse(id)
+	}
+	a.perform(func() { a.answerMap(id, m.Segment, c) })
+	return true
+}
+
+func (a *application) answerMap(id uint64, ref *attachpb.SegmentRef, c *share) {
+	seg, err := a.find(ref)
+	if err == nil {
+		err = a.node.openFrame(seg)
+	}
+	if err != nil {
+		a.unshare(ref.Generation, c)
+		_ = a.conn.WriteError(id, err)
+		return
 	}
 	a.mu.Lock()
-	a.mapped[g] = seg
+	wanted := a.mapped[ref.Generation] == c
+	if wanted {
+		c.seg = seg
+	}
 	a.mu.Unlock()
-	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD()) == nil
+	if !wanted {
+		seg.release()
+		_ = a.conn.WriteError(id, fmt.Errorf("%w: segment %q was unmapped before it was mapped", client.ErrCanceled, ref.Name))
+		return
+	}
+	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD())
+}
+
+// unshare takes a share back, unless Unmap has done so.
+func (a *application) unshare(generation uint64, c *share) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mapped[generation] == c {
+		delete(a.mapped, generation)
+	}
 }
 
 // find is this node's part of the segment that the application means.
 func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
 	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
 	defer cancel()
-	v := a.node.config.View()
+	v, err := a.node.config.Sync(ctx)
+	if err != nil {
+		return nil, attachError(err)
+	}
 	s, ok := v.Segment(ref.Name)
 	if !ok || uint64(s.Generation) != ref.Generation {
-		var err error
-		if v, err = a.node.config.Sync(ctx); err != nil {
-			return nil, attachError(err)
-		}
-		if s, ok = v.Segment(ref.Name); !ok || uint64(s.Generation) != ref.Generation {
-			return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
-		}
+		return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
 	}
 	seg := a.node.awaitSegment(s)
 	if seg == nil {
@@ -156,7 +188,10 @@ func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
 // registered takes the userfaultfd of a mapping and serves it.
 func (a *application) registered(r *attachpb.Registered, uffd int) error {
 	a.mu.Lock()
-	seg := a.mapped[r.Segment.Generation]
+	var seg *segment
+	if c := a.mapped[r.Segment.Generation]; c != nil {
+		seg = c.seg
+	}
 	_, twice := a.mappings[r.Segment.Generation]
 	a.mu.Unlock()
 	if seg == nil || twice {
@@ -195,7 +230,11 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 func (a *application) unmapSegment(u *attachpb.Unmap) error {
 	g := u.Segment.Generation
 	a.mu.Lock()
-	m, seg := a.mappings[g], a.mapped[g]
+	m := a.mappings[g]
+	var seg *segment
+	if c := a.mapped[g]; c != nil {
+		seg = c.seg
+	}
 	delete(a.mapped, g)
 	delete(a.mappings, g)
 	a.mu.Unlock()

@@ -40,15 +40,23 @@ const (
 	OpAdd     = "add"     // Value: what was added; Result: the sum
 	OpAcquire = "acquire" // Value: the fence, 0 if the lock was not granted; Old: 1 if the holder before had died
 	OpRelease = "release" // Value: the fence; Result: 1 if the lock was given up, 0 if it was not held
+	// Of names of segments. Value: the generation of the segment, 0 if the name was
+	// taken (create), if there was none (open), or if it could be neither opened nor
+	// created since it has another size (openOrCreate). Result: 1 if the operation
+	// has created the segment, or removed it.
+	OpCreate       = "create"
+	OpOpen         = "open"
+	OpOpenOrCreate = "openOrCreate"
+	OpRemove       = "remove"
 )
 
-// Operation is what one client did to one word, or to one lock. Other names of
-// operations are up to those who record and check them.
+// Operation is what one client did to one word, to one lock, or to the name of a
+// segment. Other names of operations are up to those who record and check them.
 type Operation struct {
 	Client int    `json:"client"`
 	Op     string `json:"op"`
-	// Object is what has the word: a segment in one of its lives, or a lock,
-	// whose word is 0.
+	// Object is what has the word: a segment in one of its lives, or a lock or a
+	// name, whose word is 0.
 	Object string `json:"object,omitempty"`
 	// Word is the word's place in its segment, counted in words of 64 bits.
 	Word   uint64 `json:"word"`
