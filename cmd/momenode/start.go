@@ -86,6 +86,7 @@ type tuning struct {
 	residence   time.Duration
 	repair      time.Duration
 	memory      string
+	roomWait    time.Duration
 	noReadAhead bool
 	trace       string
 	logLevel    string
@@ -94,7 +95,8 @@ type tuning struct {
 func (t *tuning) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&t.residence, "residence", node.DefaultResidence, "the `DURATION` that a page stays at least with the node that was granted it, up to 1s; 0: not at all")
 	flags.DurationVar(&t.repair, "repair", 3*time.Second, "the `DURATION` that a link may be away before its node is given up, 100ms or more")
-	flags.StringVar(&t.memory, "memory", "", "`SIZE` of the memory for pages, such as 8GiB, beyond which a node gives pages up (default: no limit)")
+	flags.StringVar(&t.memory, "memory", "", "`SIZE` of the memory for pages, such as 8GiB, which a node never exceeds: it gives pages up, and accesses wait where no node has room (default: no limit)")
+	flags.DurationVar(&t.roomWait, "room-wait", node.DefaultRoomWait, "the `DURATION` that requests such as Prefault and WriteBack wait for room under --memory before they fail")
 	flags.BoolVar(&t.noReadAhead, "no-read-ahead", false, "fetch no page that nobody has asked for")
 	flags.StringVar(&t.trace, "trace", "", "record every step of the protocol below this directory, `DIR`")
 	flags.StringVar(&t.logLevel, "log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")
@@ -114,6 +116,9 @@ func (t *tuning) check() error {
 		return badUsage("--residence %v: a page stays 0 to %v: whoever else wants it waits so long", t.residence, mostResidence)
 	case t.repair < leastRepair:
 		return badUsage("--repair %v: a link is repaired in %v or more", t.repair, leastRepair)
+	}
+	if t.roomWait <= 0 {
+		return badUsage("--room-wait %v: it is more than 0", t.roomWait)
 	}
 	if _, err := t.limit(); err != nil {
 		return err
@@ -279,7 +284,7 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	cfg := node.Config{
 		Listen: f.listen, Advertise: f.advertise, Join: f.join, Wait: f.wait, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
 		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport,
-		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
+		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, RoomWait: f.roomWait, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
 		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 	if cfg.Residence == 0 {

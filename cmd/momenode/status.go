@@ -230,6 +230,8 @@ type memoryStatus struct {
 	Heap    uint64  `json:"heap_bytes"`
 	Pages   uint64  `json:"page_bytes"`
 	Limit   uint64  `json:"limit_bytes"`              // of page_bytes; 0: none
+	Charged uint64  `json:"charged_bytes"`            // of the limit: page_bytes, and pages that were asked for
+	Waiting uint64  `json:"waiting"`                  // accesses and requests that wait for room
 	PerHeld float64 `json:"heap_bytes_per_held_page"` // zero if none is held
 }
 
@@ -327,7 +329,7 @@ func newNodeStatus(n *controlpb.NodeStatus) nodeStatus {
 	}
 	if m := n.Memory; m != nil {
 		one.Memory = memoryStatus{Held: m.HeldPages, Managed: m.ManagedPages, Heap: m.HeapBytes,
-			Pages: m.PageBytes, Limit: m.LimitBytes}
+			Pages: m.PageBytes, Limit: m.LimitBytes, Charged: m.ChargedBytes, Waiting: m.Waiting}
 		if m.HeldPages > 0 {
 			one.Memory.PerHeld = float64(m.HeapBytes) / float64(m.HeldPages)
 		}
@@ -371,12 +373,17 @@ func printJSON(out io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-// pageMemory is how much memory pages have, and may have.
+// pageMemory is how much memory pages have, and may have, and how many accesses
+// wait for some.
 func pageMemory(m memoryStatus) string {
-	if m.Limit == 0 {
-		return humanize.IBytes(m.Pages)
+	text := humanize.IBytes(m.Pages)
+	if m.Limit > 0 {
+		text += " of " + humanize.IBytes(m.Limit)
 	}
-	return humanize.IBytes(m.Pages) + " of " + humanize.IBytes(m.Limit)
+	if m.Waiting > 0 {
+		text += ", " + count(m.Waiting) + " waiting"
+	}
+	return text
 }
 
 // count is a number with commas.

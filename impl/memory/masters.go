@@ -100,6 +100,15 @@ type Masters struct{ at map[addr.PageNum]place }
 // Len is how many there are.
 func (m *Masters) Len() int { return len(m.at) }
 
+// All calls yield for each page that there is a copy of, in no order.
+func (m *Masters) All(yield func(addr.PageNum) bool) {
+	for p := range m.at {
+		if !yield(p) {
+			return
+		}
+	}
+}
+
 // Fill makes src, which is one page, the content of a page. An error says that
 // there is no memory, and changes nothing.
 func (m *Masters) Fill(pool *Pool, p addr.PageNum, src []byte) error {

@@ -248,6 +248,8 @@ func (a *application) awaitDeath() {
 }
 
 func (a *application) unmap(m *mapping) {
+	m.gone.Store(true)
+	a.node.room.recheck()
 	m.seg.mu.Lock()
 	delete(m.seg.mappings, m)
 	m.seg.mu.Unlock()

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -113,6 +115,11 @@ func (a *application) clean(r *attachpb.Range, drop bool) error {
 		return err
 	}
 	n := a.node
+	n.beginCleaning()
+	defer n.endCleaning()
+	// The first error ends the waiting for room of the other pages.
+	ctx, failed := context.WithCancelCause(a.ctx)
+	defer failed(nil)
 	end := int64(first) + count
 	var left sync.WaitGroup
 	credit := make(chan struct{}, maxCleaning)
@@ -131,11 +138,14 @@ func (a *application) clean(r *attachpb.Range, drop bool) error {
 		for _, p := range pages {
 			select {
 			case credit <- struct{}{}:
-			case <-a.ctx.Done():
-				return fmt.Errorf("%w: the node stops", client.ErrCanceled)
+			case <-ctx.Done():
+				return cleaningError(ctx)
 			}
 			left.Add(1)
-			s.clean(m.seg, p, drop, func() {
+			s.clean(ctx, m.seg, p, drop, func(err error) {
+				if err != nil {
+					failed(err)
+				}
 				<-credit
 				left.Done()
 			})
@@ -148,38 +158,66 @@ func (a *application) clean(r *attachpb.Range, drop bool) error {
 	}()
 	select {
 	case <-done:
+		if ctx.Err() != nil {
+			return cleaningError(ctx)
+		}
 		return nil
-	case <-a.ctx.Done():
-		return fmt.Errorf("%w: the node stops", client.ErrCanceled)
+	case <-ctx.Done():
+		return cleaningError(ctx)
 	}
 }
 
-// clean writes back a page if the node owns it, then drops it if asked to, and
-// calls done, perhaps with the lock held.
-func (s *shard) clean(seg *segment, p addr.PageNum, drop bool, done func()) {
+// cleaningError is why pages are not written back any more.
+func cleaningError(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: the node stops", client.ErrCanceled)
+}
+
+// clean writes back a page if the node owns it and its home has room for it, then
+// drops it if asked to, and calls done, perhaps with the lock held.
+func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bool, done func(error)) {
 	s.mu.Lock()
 	defer s.unlock()
 	again := func() {
 		s.node.tasks.Add(1)
 		go func() {
 			defer s.node.tasks.Done()
-			s.clean(seg, p, drop, done)
+			s.clean(ctx, seg, p, drop, done)
 		}()
 	}
+	home := s.node.homeOf(seg, p)
 	switch {
 	case seg.removed.Load():
-		done()
+		done(nil)
 	case s.core.Right(p) < protocol.Owned:
 		if drop {
 			s.give(protocol.Input{Kind: protocol.InEvict, Page: p})
 		}
-		done()
+		done(nil)
 	case len(s.written[p]) > 0:
 		s.written[p] = append(s.written[p], again)
 	case s.core.Asking(p):
 		// A process waits to store to the page: its request comes first.
 		s.wait(p, waiter{fetched: again})
 	default:
+		counted, ok := s.node.homes[home].take()
+		if !ok {
+			s.node.tasks.Add(1)
+			go func() {
+				defer s.node.tasks.Done()
+				if err := s.node.askHome(ctx, home); err != nil {
+					done(err)
+					return
+				}
+				s.clean(ctx, seg, p, drop, done)
+			}()
+			return
+		}
+		if counted {
+			s.homeward[p] = home
+		}
 		s.written[p] = append(s.written[p], again)
 		s.give(protocol.Input{Kind: protocol.InWriteback, Page: p})
 	}

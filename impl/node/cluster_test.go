@@ -145,6 +145,12 @@ func startProgram(t testing.TB, n *Node) *program {
 func (p *program) do(order string) string {
 	p.t.Helper()
 	p.begin(order)
+	return p.end(order)
+}
+
+// end is the answer to an order that was begun.
+func (p *program) end(order string) string {
+	p.t.Helper()
 	answer, err := p.out.ReadString('\n')
 	answer, ok := strings.CutPrefix(strings.TrimSpace(answer), "done")
 	if err != nil || !ok {
@@ -181,7 +187,7 @@ func programMain(socket string) error {
 	ctx := context.Background()
 	in := bufio.NewScanner(os.Stdin)
 	var shared []byte
-	l := life{ctx: ctx, socket: socket}
+	l, w := life{ctx: ctx, socket: socket}, writer{ctx: ctx, socket: socket}
 	for in.Scan() {
 		var verb, answer string
 		var number int
@@ -215,6 +221,8 @@ func programMain(socket string) error {
 				}
 				answer = fmt.Sprint(sum)
 			}
+		case "fill", "verify", "clean", "prefault", "gone":
+			answer, err = w.do(verb, in.Text())
 		case "deaf":
 			err = mapDeaf(socket)
 		case "begin":

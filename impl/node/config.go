@@ -58,9 +58,13 @@ type Config struct {
 	// Residence is how long a page stays at least with who was granted it.
 	// Default DefaultResidence; negative: not at all.
 	Residence time.Duration
-	// Memory is how many bytes of pages the node keeps, if it can: beyond it
-	// clean copies are dropped and others are pushed home. Zero: no limit.
+	// Memory is how many bytes of pages the node keeps at most, frames and master
+	// copies. To stay below, it drops copies and has other nodes take pages over;
+	// where none has room, accesses wait. Zero: no limit.
 	Memory int64
+	// RoomWait is how long a request waits for room before it fails. Accesses wait
+	// for as long as it takes. Default DefaultRoomWait.
+	RoomWait time.Duration
 	// NoReadAhead turns off the fetching of pages that nobody asked for.
 	NoReadAhead bool
 	// Repair is how long a peer may be away before it is lost. Default 3 s.
@@ -87,6 +91,9 @@ type Config struct {
 
 // DefaultResidence lets a thread that was woken for a page run and use it.
 const DefaultResidence = 50 * time.Microsecond
+
+// DefaultRoomWait is longer than nodes need that can make room.
+const DefaultRoomWait = 5 * time.Second
 
 func (c *Config) complete() error {
 	if c.Socket == "" {
@@ -128,6 +135,9 @@ func (c *Config) complete() error {
 	}
 	if c.Residence == 0 {
 		c.Residence = DefaultResidence
+	}
+	if c.RoomWait == 0 {
+		c.RoomWait = DefaultRoomWait
 	}
 	if c.Repair == 0 {
 		c.Repair = 3 * time.Second

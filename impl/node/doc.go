@@ -15,7 +15,10 @@
 //	stream         read-ahead                                  readahead.go
 //	links          what other nodes send                       links.go
 //	residences     recalls held back, on a thread of their own residence.go
-//	limit          pages given up when memory is full          limit.go
+//	room           a limited node's budget of pages, who waits room.go
+//	keeper         pages given up when memory is full          limit.go
+//	               to other nodes, that take them              offers.go
+//	promises       room at homes for what is written back      promises.go
 //	               what the machine has                        machine.go
 //	segment        memfds, and the configuration's changes     segments.go
 //	masters        the copies that a home has                  masters.go
@@ -64,6 +67,28 @@
 // Links are flushed when no lock is held. System calls that change page tables
 // are made under the lock of the page's shard: that is what makes the frame
 // answer in the same step, as the specification has it.
+//
+// # Memory
+//
+// With Config.Memory a node never has more pages than that, frames and master
+// copies: a page is charged before it is asked for, and until its memory has been
+// given back, so that what is on its way counts. An access that finds no room
+// waits in a queue, before anything is asked of the core. The keeper makes room: it
+// drops read copies, and offers what only this node has to nodes that have room;
+// those take a page as if they stored to it, so that the protocol knows nothing of
+// limits. Room for a page that is written back is promised by its home first.
+// What waits holds nothing that others need to go on: a page that somebody else
+// asks for leaves all the same.
+//
+// Where no node has room a load or a store waits for as long as that lasts, and
+// goes on when a segment is removed or a program gives pages up. It is no SIGBUS:
+// the kernel does not let a node take one back, and the page is not lost. Status
+// counts who waits and the log says so. What can fail does: Prefault, WriteBack
+// and Drop, after Config.RoomWait, with ErrNoSpace. What is fetched ahead of its
+// use is not fetched.
+//
+// The limit is of pages. The tables of the core and the buffers of links come on
+// top: status shows the heap.
 //
 // # Death
 //

@@ -180,6 +180,8 @@ func (s *shard) carryOut() {
 	s.batch.Reset()
 	s.payloads.reset()
 	s.inputs = 0
+	s.node.room.release(s.freed)
+	s.freed = 0
 }
 
 // run is neighbouring pages with the same system call to come.
@@ -328,6 +330,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	case protocol.HomeDrop:
 		s.dropMaster(p)
 	case protocol.Written:
+		s.stayed(p)
 		done := s.written[p]
 		delete(s.written, p)
 		for _, f := range done {

@@ -27,6 +27,7 @@ type errand struct {
 	mapping *mapping
 	page    addr.PageNum
 	count   int64 // of pages, all of this shard
+	charged int64 // of them, pages that there is room for already
 }
 
 type errandKind uint8

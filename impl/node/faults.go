@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
@@ -14,6 +15,7 @@ type mapping struct {
 	seg     *segment
 	uffd    *memory.Mapping
 	streams streams // the fault thread's own
+	gone    atomic.Bool
 }
 
 // serveFaults runs on the mapping's own OS thread until the process is gone.
@@ -58,7 +60,11 @@ func (n *Node) fault(m *mapping, f *memory.Fault) {
 // fault asks for the page, and answers at once if the node has it.
 func (s *shard) fault(e *errand) {
 	if e.mapping.seg.removed.Load() {
+		s.node.room.release(e.charged)
 		e.mapping.seg.doom(waitingAccess{e.mapping, e.page})
+		return
+	}
+	if !s.admit(e) {
 		return
 	}
 	kind := protocol.InReadFault

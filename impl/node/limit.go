@@ -1,8 +1,8 @@
 package node
 
 import (
-	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -10,71 +10,150 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// The limit of a node's memory. What counts is the pages in the memfds of all
-// segments, as the kernel says, and the master copies, as their pools do. Beyond the limit the node gives up frames,
-// in this order:
+// The keeper of a node with a limit makes room: always a little ahead of the
+// demand, and as much as accesses wait for. In this order it gives up
 //
 //  1. copies that may vanish silently;
-//  2. pages that it owns and whose home is another node: they are written back
-//     and dropped.
+//  2. pages that only this node has, frames and master copies: they are offered
+//     to the nodes that have room (offers.go).
 //
-// What is left then has its home here: the master copies, or the frames that
-// stand for them. Only another node could take those. Which of many frames goes
-// is left to chance: who loads or stores through a mapping is not seen.
+// Which of many goes is left to chance: who loads or stores through a mapping is
+// not seen. Where no node has room the accesses wait, the log says so, and status
+// how many they are. They go on when a segment is removed, or when somebody else
+// gives pages up.
 
 const (
-	// limitInterval is how often the memory is measured: by how many pages the
-	// limit may be passed meanwhile is a matter of the network's speed.
-	limitInterval = 20 * time.Millisecond
-	// limitSlack is which part of the limit is freed beyond it, at least.
-	limitSlack = 32
-	// shedAtOnce is how many frames of a shard are given up under its lock.
+	// shedAtOnce is how many pages of a shard are given up under its lock.
 	shedAtOnce = 256
-	// limitPatience is the longest interval between two looks while nothing can
-	// be given up: to look costs time in proportion to the pages held.
-	limitPatience = 2 * time.Second
+	// leastPause and mostPause bound the time between two looks while accesses
+	// wait and nothing can be given up: to look costs time in proportion to the
+	// pages held.
+	leastPause = time.Millisecond
+	mostPause  = time.Second
+	// shortage is how long an access waits for room before the log says so.
+	shortage = time.Second
 )
 
-// keepLimit gives frames up whenever the node has more than its limit.
+// keeper makes room.
+type keeper struct {
+	*Node
+	pause  time.Duration // until the next look
+	look   time.Time     // not before
+	told   bool          // the log has said that accesses wait
+	givers []giver       // by NodeID
+}
+
 func (n *Node) keepLimit() {
 	defer n.tasks.Done()
-	slots := n.conf.Slots // fixed, as the members are
-	interval, told := limitInterval, false
-	tick := time.NewTimer(interval)
-	defer tick.Stop()
+	k := &keeper{Node: n, pause: leastPause, givers: make([]giver, n.Nodes())}
+	timer := time.NewTimer(mostPause)
+	defer timer.Stop()
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
-		case <-tick.C:
+		case <-n.room.wake:
+		case <-timer.C:
 		}
-		tick.Reset(interval)
-		used, err := n.resident()
-		if err != nil {
-			n.fail(fmt.Errorf("node %d cannot measure its memory: %w", n.id, err))
-			return
+		k.round()
+		pause := mostPause
+		if n.room.waiting.Load() > 0 {
+			pause = min(pause, max(time.Until(k.look), leastPause))
 		}
-		if used <= n.cfg.Memory {
-			interval, told = limitInterval, false
+		timer.Reset(pause)
+	}
+}
+
+// round serves those who wait, and makes room if it lacks.
+func (k *keeper) round() {
+	r := k.room
+	k.sweep()
+	served := k.serveDemands()
+	k.tell()
+	if served {
+		k.pause = leastPause
+	}
+	if lacks := k.lacks(); lacks <= 0 || time.Now().Before(k.look) {
+		return
+	}
+	dropped := k.dropCopies(k.lacks())
+	k.serveDemands()
+	given := int64(0)
+	if lacks := k.lacks(); lacks > 0 {
+		given = k.offer(lacks, r.waiting.Load() > 0)
+	}
+	switch {
+	case given > 0: // they leave within a round trip or two
+		k.pause = leastPause
+	case dropped > 0:
+		return
+	}
+	k.look = time.Now().Add(k.pause)
+	k.pause = min(2*k.pause, mostPause)
+}
+
+// lacks is how many pages must go, for those who wait and for the slack.
+func (k *keeper) lacks() int64 {
+	wanted := int64(0)
+	for _, d := range k.room.demands() {
+		wanted += d.pages
+	}
+	return k.room.slack + wanted - k.room.free()
+}
+
+// sweep takes accesses out of the queue that need no room: the page has come, or
+// its segment or its process is gone.
+func (k *keeper) sweep() {
+	for _, d := range k.room.demands() {
+		m := d.fault.mapping
+		if m == nil {
 			continue
 		}
-		want := (used-n.cfg.Memory+n.cfg.Memory/limitSlack)>>addr.PageShift + 1
-		pages := want
-		for i := range n.shards {
-			pages -= n.shards[i].dropCopies(pages)
+		s := k.shardOf(d.fault.page)
+		needs := false
+		if !m.gone.Load() && !m.seg.removed.Load() {
+			s.mu.Lock()
+			needs = !m.seg.removed.Load() && s.brings(d.fault.page)
+			s.unlock()
 		}
-		for i := range n.shards {
-			pages -= n.shards[i].pushHome(n.ctx, slots, pages)
+		if !needs && k.room.remove(d) && !m.gone.Load() {
+			s.post(d.fault)
 		}
-		if pages < want {
-			interval = limitInterval
+	}
+}
+
+// serveDemands has those go on, in their turn, for whom there is room.
+func (k *keeper) serveDemands() (served bool) {
+	for _, d := range k.room.demands() {
+		if !k.room.take(d.pages) {
+			return served
+		}
+		if !k.room.remove(d) {
+			k.room.release(d.pages) // it has given up
 			continue
 		}
-		interval = min(2*interval, limitPatience)
-		if !told {
-			n.log.Warn("memory is beyond its limit, and what is left has its home here", "bytes", used, "limit", n.cfg.Memory)
-			told = true
+		served = true
+		if d.granted != nil {
+			close(d.granted)
+			continue
 		}
+		d.fault.charged = d.pages
+		k.shardOf(d.fault.page).post(d.fault)
+	}
+	return served
+}
+
+// tell has the log say that accesses wait, and when none does any more.
+func (k *keeper) tell() {
+	waiting := k.room.demands()
+	switch {
+	case k.told && len(waiting) == 0:
+		k.told = false
+		k.log.Info("no access waits for room any more")
+	case !k.told && len(waiting) > 0 && time.Since(waiting[0].since) > shortage:
+		k.told = true
+		k.log.Warn("accesses wait for room: this node has its limit of pages, and no other node has room for them; remove a segment, or start the nodes with more --memory",
+			"waiting", len(waiting), "limit", k.cfg.Memory)
 	}
 }
 
@@ -88,7 +167,7 @@ func (n *Node) resident() (int64, error) {
 		frames, err := s.frame.Resident()
 		s.release()
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("node %d cannot measure its memory: %w", n.id, err)
 		}
 		sum += frames
 	}
@@ -101,14 +180,14 @@ func (n *Node) resident() (int64, error) {
 // victims are pages of the shard that nobody asks for at the moment and that
 // fit, at most so many.
 // Preconditions: s.mu is held.
-func (s *shard) victims(most int64, fits func(addr.PageNum, *segment) bool) []addr.PageNum {
+func (s *shard) victims(most int64, fits func(protocol.Right) bool) []addr.PageNum {
 	var pages []addr.PageNum
 	if most <= 0 || s.core == nil {
 		return nil
 	}
 	for p := range s.core.Holds {
 		seg := s.node.segment(p)
-		if seg == nil || seg.removed.Load() || s.core.Asking(p) || !fits(p, seg) {
+		if seg == nil || seg.removed.Load() || s.core.Asking(p) || !fits(s.core.Right(p)) {
 			continue
 		}
 		if pages = append(pages, p); int64(len(pages)) == most {
@@ -120,11 +199,19 @@ func (s *shard) victims(most int64, fits func(addr.PageNum, *segment) bool) []ad
 }
 
 // dropCopies evicts up to so many read copies, and says how many.
+func (n *Node) dropCopies(most int64) int64 {
+	dropped, first := int64(0), rand.IntN(shardCount)
+	for i := range n.shards {
+		dropped += n.shards[(first+i)%shardCount].dropCopies(most - dropped)
+	}
+	return dropped
+}
+
 func (s *shard) dropCopies(most int64) int64 {
 	dropped := int64(0)
 	for {
 		s.mu.Lock()
-		pages := s.victims(min(most-dropped, shedAtOnce), func(p addr.PageNum, _ *segment) bool { return s.core.Right(p) == protocol.Read })
+		pages := s.victims(min(most-dropped, shedAtOnce), func(r protocol.Right) bool { return r == protocol.Read })
 		for _, p := range pages {
 			if err := s.input(protocol.Input{Kind: protocol.InEvict, Page: p}, nil); err != nil {
 				panic(fmt.Sprintf("mome: eviction of %v: %v", p, err))
@@ -137,36 +224,4 @@ func (s *shard) dropCopies(most int64) int64 {
 			return dropped
 		}
 	}
-}
-
-// pushHome writes up to so many pages back to their homes on other nodes and
-// drops them, and says how many it tried.
-func (s *shard) pushHome(ctx context.Context, slots []protocol.Slot, most int64) int64 {
-	s.mu.Lock()
-	pages := s.victims(most, func(p addr.PageNum, seg *segment) bool {
-		return s.core.Right(p) >= protocol.Owned && slots[seg.core.Slot(p, len(slots))].Home != s.node.id
-	})
-	s.unlock()
-	credit := make(chan struct{}, maxCleaning)
-	for _, p := range pages {
-		seg := s.node.segment(p)
-		if seg == nil {
-			continue
-		}
-		select {
-		case credit <- struct{}{}:
-		case <-ctx.Done():
-			return 0
-		}
-		s.clean(seg, p, true, func() { <-credit })
-	}
-	// All credits back: all are done.
-	for range cap(credit) {
-		select {
-		case credit <- struct{}{}:
-		case <-ctx.Done():
-			return 0
-		}
-	}
-	return int64(len(pages))
 }

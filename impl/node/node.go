@@ -17,6 +17,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/node/controlpb"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
@@ -59,6 +60,7 @@ type Node struct {
 	shards      [shardCount]shard
 	segments    atomic.Pointer[segmentTable]
 	residences  *residences
+	room        *room // nil: no limit
 	fetching    fetching
 	fetched     func() // fetching.done, as one value for all waiters
 	waiterLists sync.Pool
@@ -69,6 +71,12 @@ type Node struct {
 	appliedChanged sync.Cond
 	conf           *protocol.Configuration
 	applied        int64 // revision
+
+	slots    []protocol.Slot // fixed, as the members are
+	homes    []promises      // by NodeID
+	cleaning atomic.Int64    // how much writes back at the moment
+	callsMu  sync.Mutex      // guards calls; a leaf
+	calls    map[addr.NodeID]*grpc.ClientConn
 
 	ctx   context.Context
 	stop  context.CancelFunc
@@ -144,6 +152,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	n.server = grpc.NewServer(options...)
 	n.mesh.Register(n.server)
 	n.registerControl()
+	controlpb.RegisterRoomServer(n.server, rooms{node: n})
 	if embedded != nil {
 		embedded.Register(n.server)
 	}
@@ -221,7 +230,12 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	}
 	limits.Reserve(ownFiles + 2*len(v.Members))
 	conf.Slots = protocol.DealSlots(v.Cluster.Slots, len(conf.Members))
-	n.conf = conf
+	n.conf, n.slots = conf, conf.Slots
+	n.room = newRoom(n.cfg.Memory, len(conf.Members))
+	n.homes = make([]promises, len(conf.Members))
+	for i := range n.homes {
+		n.homes[i].asking = make(chan struct{}, 1)
+	}
 	if err := n.startTrace(conf); err != nil {
 		return err
 	}
@@ -260,7 +274,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	}
 	n.tasks.Add(1)
 	go n.followConfiguration()
-	if n.cfg.Memory > 0 {
+	if n.room != nil {
 		n.tasks.Add(1)
 		go n.keepLimit()
 	}
@@ -470,6 +484,7 @@ func (n *Node) close() {
 		n.residences.close()
 	}
 	n.tasks.Wait()
+	n.endCalls()
 	if err := n.trace.Close(); err != nil {
 		n.log.Error("the trace is cut short", "error", err)
 	}

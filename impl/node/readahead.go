@@ -214,7 +214,7 @@ func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger
 	}
 }
 
-// fetch asks for pages, as one batch.
+// fetch asks for pages, as one batch, but for those that there is no room for.
 func (s *shard) fetch(e *errand) {
 	kind := protocol.InReadFault
 	if e.write {
@@ -227,6 +227,10 @@ func (s *shard) fetch(e *errand) {
 			continue
 		}
 		p := e.page + addr.PageNum(i)
+		if !s.admitAhead(e, p) {
+			s.node.fetching.done()
+			continue
+		}
 		w := waiter{mapping: e.mapping, write: e.write, fetched: s.node.fetched}
 		if e.trigger && i == 0 {
 			w.mapping = nil
@@ -239,4 +243,5 @@ func (s *shard) fetch(e *errand) {
 		}
 	}
 	s.carryOut()
+	s.node.room.release(e.charged)
 }

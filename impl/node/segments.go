@@ -26,7 +26,8 @@ type segment struct {
 	// guarded by the lock of its shard, and lies in that shard's pool.
 	masters [shardCount]memory.Masters
 
-	removed atomic.Bool // changes under the locks of all shards
+	removed atomic.Bool  // changes under the locks of all shards
+	charged atomic.Int64 // pages of it, of the node's room
 	stats   segmentStats
 
 	mu       sync.Mutex // guards what follows
@@ -271,6 +272,7 @@ func (n *Node) removeSegment(s *segment) {
 	for i := range n.shards {
 		n.shards[i].dropMasters(s)
 	}
+	n.room.release(s.charged.Swap(0))
 	for _, a := range s.empty() {
 		a.mapping.poison(a.page)
 	}

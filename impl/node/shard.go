@@ -37,6 +37,10 @@ type shard struct {
 	payloads payloads
 	hot      hotPages
 	pool     memory.Pool // of master copies
+	freed    int64       // pages that the batch gives back
+	// homeward are pages that this node writes back to homes that have promised
+	// room, until they have left.
+	homeward map[addr.PageNum]addr.NodeID
 
 	inbox   inbox
 	errands []errand // the memory of a list that was done; guarded by mu
@@ -59,6 +63,7 @@ func (s *shard) form(n *Node, index int, conf *protocol.Configuration) {
 	}
 	s.waiters = make(map[addr.PageNum][]waiter)
 	s.written = make(map[addr.PageNum][]func())
+	s.homeward = make(map[addr.PageNum]addr.NodeID)
 }
 
 // waiter is a process that gets access to a page when the node has it.
@@ -121,7 +126,9 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	}
 	s.inputs++
 	for i := from; i < len(s.batch.Effects); i++ {
-		switch e := &s.batch.Effects[i]; e.Kind {
+		e := &s.batch.Effects[i]
+		s.account(e, &in)
+		switch e.Kind {
 		case protocol.FrameFill:
 			s.payloads.add(payload)
 			s.log.Content(trace.Take, e.Page, s.node.leaf(), payload)

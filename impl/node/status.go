@@ -172,6 +172,14 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 		out.Memory.PageBytes = uint64(bytes)
 	}
 	out.Memory.LimitBytes = uint64(n.cfg.Memory)
+	select {
+	case <-n.connected:
+		if r := n.room; r != nil {
+			out.Memory.ChargedBytes = uint64(r.charged.Load()) << addr.PageShift
+			out.Memory.Waiting = uint64(r.waiting.Load())
+		}
+	default: // the node is not formed yet
+	}
 	for level, c := range handled.Handled {
 		if c == ([protocol.Data + 1]uint64{}) {
 			continue

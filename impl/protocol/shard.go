@@ -152,6 +152,13 @@ func (s *Shard) Asking(p addr.PageNum) bool {
 	return a != nil && a.op != OpNone
 }
 
+// Expects says whether a request of this node for the right to read or write the
+// page is out: the page comes with the Grant, if it is not here then.
+func (s *Shard) Expects(p addr.PageNum) bool {
+	a := s.asks.get(p)
+	return a != nil && (a.op == OpRead || a.op == OpWrite)
+}
+
 // Tables is how many pages the shard remembers: as leaf, and as root or
 // intermediate manager.
 func (s *Shard) Tables() (views, directories int) { return s.views.len(), s.directories.len() }

@@ -1399,6 +1399,8 @@ type MemoryStatus struct {
 	HeapBytes     uint64                 `protobuf:"varint,3,opt,name=heap_bytes,json=heapBytes,proto3" json:"heap_bytes,omitempty"`          // live Go heap after the last collection
 	PageBytes     uint64                 `protobuf:"varint,4,opt,name=page_bytes,json=pageBytes,proto3" json:"page_bytes,omitempty"`          // of pages in this node's memory, frames and homes
 	LimitBytes    uint64                 `protobuf:"varint,5,opt,name=limit_bytes,json=limitBytes,proto3" json:"limit_bytes,omitempty"`       // of page_bytes; 0: none
+	ChargedBytes  uint64                 `protobuf:"varint,6,opt,name=charged_bytes,json=chargedBytes,proto3" json:"charged_bytes,omitempty"` // of the limit: page_bytes, and pages that were asked for
+	Waiting       uint64                 `protobuf:"varint,7,opt,name=waiting,proto3" json:"waiting,omitempty"`                               // accesses and requests that wait for room
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1464,6 +1466,20 @@ func (x *MemoryStatus) GetPageBytes() uint64 {
 func (x *MemoryStatus) GetLimitBytes() uint64 {
 	if x != nil {
 		return x.LimitBytes
+	}
+	return 0
+}
+
+func (x *MemoryStatus) GetChargedBytes() uint64 {
+	if x != nil {
+		return x.ChargedBytes
+	}
+	return 0
+}
+
+func (x *MemoryStatus) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
 	}
 	return 0
 }
@@ -1602,7 +1618,7 @@ const file_control_proto_rawDesc = "" +
 	"\bbytes_in\x18\x04 \x01(\x04R\abytesIn\x12\x1b\n" +
 	"\tbytes_out\x18\x05 \x01(\x04R\bbytesOut\x12 \n" +
 	"\vconnections\x18\x06 \x01(\x04R\vconnections\x12%\n" +
-	"\x0eretained_bytes\x18\a \x01(\x04R\rretainedBytes\"\xb1\x01\n" +
+	"\x0eretained_bytes\x18\a \x01(\x04R\rretainedBytes\"\xf0\x01\n" +
 	"\fMemoryStatus\x12\x1d\n" +
 	"\n" +
 	"held_pages\x18\x01 \x01(\x04R\theldPages\x12#\n" +
@@ -1612,7 +1628,9 @@ const file_control_proto_rawDesc = "" +
 	"\n" +
 	"page_bytes\x18\x04 \x01(\x04R\tpageBytes\x12\x1f\n" +
 	"\vlimit_bytes\x18\x05 \x01(\x04R\n" +
-	"limitBytes2\xf7\x02\n" +
+	"limitBytes\x12#\n" +
+	"\rcharged_bytes\x18\x06 \x01(\x04R\fchargedBytes\x12\x18\n" +
+	"\awaiting\x18\a \x01(\x04R\awaiting2\xf7\x02\n" +
 	"\aControl\x12A\n" +
 	"\x04Node\x12\x1c.mome.control.v1.NodeRequest\x1a\x1b.mome.control.v1.NodeStatus\x12J\n" +
 	"\aCluster\x12\x1f.mome.control.v1.ClusterRequest\x1a\x1e.mome.control.v1.ClusterStatus\x12E\n" +

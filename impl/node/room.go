@@ -1,0 +1,265 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
+)
+
+// room is the budget of a node with a limit: nil, and free of cost, where there
+// is none.
+//
+// A page is charged before it can come: when this node asks for it, or promises
+// to keep a copy of it as its home. It stays charged while it is here, and until
+// its memory has been given back. So what is charged bounds what the kernel
+// counts, whatever is on its way.
+//
+// An access that brings a page, and finds no room, waits in a queue; the keeper
+// (limit.go) makes room and serves the queue in its order.
+type room struct {
+	limit, slack int64        // pages; slack is freed ahead of the demand
+	charged      atomic.Int64 // pages
+	waiting      atomic.Int64 // in the queue
+	wake         chan struct{}
+
+	mu       sync.Mutex // guards what follows; below a shard's lock
+	queue    []*demand
+	promised []int64 // pages to nodes, as a home, that have not come; by NodeID
+}
+
+// demand is an access that waits for room for a page, or a request that waits
+// for room for pages.
+type demand struct {
+	fault   errand
+	pages   int64
+	granted chan struct{} // of a request; it is closed
+	since   time.Time
+}
+
+// limitSlack is which part of the limit is kept free.
+const limitSlack = 32
+
+func newRoom(limit int64, nodes int) *room {
+	if limit == 0 {
+		return nil
+	}
+	pages := limit >> addr.PageShift
+	return &room{limit: pages, slack: max(pages/limitSlack, 1), wake: make(chan struct{}, 1), promised: make([]int64, nodes)}
+}
+
+// poke has the keeper look.
+func (r *room) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take charges pages if there is room for them.
+func (r *room) take(pages int64) bool {
+	for {
+		now := r.charged.Load()
+		if now+pages > r.limit {
+			r.poke()
+			return false
+		}
+		if r.charged.CompareAndSwap(now, now+pages) {
+			if now+pages > r.limit-r.slack {
+				r.poke()
+			}
+			return true
+		}
+	}
+}
+
+// ask is take, after those who wait.
+func (r *room) ask(pages int64) bool { return r.waiting.Load() == 0 && r.take(pages) }
+
+// free is how many pages are not charged.
+func (r *room) free() int64 { return r.limit - r.charged.Load() }
+
+// release ends the charge of pages.
+func (r *room) release(pages int64) {
+	if r == nil || pages == 0 {
+		return
+	}
+	r.charged.Add(-pages)
+	r.recheck()
+}
+
+// recheck has the keeper look at who waits.
+func (r *room) recheck() {
+	if r != nil && r.waiting.Load() > 0 {
+		r.poke()
+	}
+}
+
+// wait charges pages when it is their turn and there is room, or gives up with
+// the context.
+func (r *room) wait(ctx context.Context, pages int64) error {
+	if r == nil || pages == 0 || r.ask(pages) {
+		return nil
+	}
+	d := &demand{pages: pages, granted: make(chan struct{}), since: time.Now()}
+	r.enqueue(d)
+	select {
+	case <-d.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	if !r.remove(d) {
+		<-d.granted
+		r.release(pages)
+	}
+	return ctx.Err()
+}
+
+func (r *room) enqueue(d *demand) {
+	r.mu.Lock()
+	r.queue = append(r.queue, d)
+	r.waiting.Store(int64(len(r.queue)))
+	r.mu.Unlock()
+	r.poke()
+}
+
+// remove takes a demand out of the queue, if it is still there.
+func (r *room) remove(d *demand) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.queue, d)
+	if i < 0 {
+		return false
+	}
+	r.queue = slices.Delete(r.queue, i, i+1)
+	r.waiting.Store(int64(len(r.queue)))
+	return true
+}
+
+// demands is the queue as it is.
+func (r *room) demands() []*demand {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.queue)
+}
+
+// park has an access wait. A thread that is interrupted while it waits faults
+// again, and waits once.
+func (r *room) park(e *errand) {
+	for _, d := range r.demands() {
+		if f := &d.fault; f.mapping == e.mapping && f.page == e.page && f.write == e.write {
+			return
+		}
+	}
+	r.enqueue(&demand{fault: *e, pages: 1, since: time.Now()})
+}
+
+// brings says whether access to a page brings it into this node's memory.
+// Preconditions: s.mu is held.
+func (s *shard) brings(p addr.PageNum) bool {
+	return s.core.Right(p) == protocol.None && !s.core.Asking(p)
+}
+
+// admit charges the page that an access brings, if there is room; else it is
+// false, and the access waits.
+// Preconditions: s.mu is held.
+func (s *shard) admit(e *errand) bool {
+	r := s.node.room
+	switch {
+	case r == nil:
+		return true
+	case !s.brings(e.page):
+		r.release(e.charged)
+		return true
+	case e.charged == 0 && !r.ask(1):
+		r.park(e)
+		return false
+	}
+	e.mapping.seg.charged.Add(1)
+	return true
+}
+
+// admitAhead is admit for a page that is fetched ahead of its use: without room
+// it is not fetched.
+// Preconditions: s.mu is held.
+func (s *shard) admitAhead(e *errand, p addr.PageNum) bool {
+	r := s.node.room
+	if r == nil || !s.brings(p) {
+		return true
+	}
+	if e.charged > 0 {
+		e.charged--
+	} else if !r.ask(1) {
+		return false
+	}
+	e.mapping.seg.charged.Add(1)
+	return true
+}
+
+// account follows the charges of pages through the effects of a step. What a
+// drop gives back is free when the batch has been carried out.
+// Preconditions: s.mu is held; the state of the core is that after the step.
+func (s *shard) account(e *protocol.Effect, in *protocol.Input) {
+	s.departed(e)
+	r := s.node.room
+	if r == nil {
+		return
+	}
+	switch e.Kind {
+	case protocol.FrameDrop:
+		if s.core.Expects(e.Page) {
+			return // it comes again
+		}
+		s.node.segment(e.Page).charged.Add(-1)
+		s.freed++
+	case protocol.HomeDrop:
+		s.node.segment(e.Page).charged.Add(-1)
+		s.freed++
+	case protocol.FrameToHome:
+		s.node.segment(e.Page).charged.Add(1)
+		r.keepPromise(s.node.id)
+	case protocol.HomeFill:
+		s.node.segment(e.Page).charged.Add(1)
+		r.keepPromise(in.Msg.From.Node)
+	}
+}
+
+// promise charges up to so many pages that a node is going to write back to this
+// one, as soon as there is room for one of them.
+func (r *room) promise(ctx context.Context, to addr.NodeID, pages int64) (int64, error) {
+	if err := r.wait(ctx, 1); err != nil {
+		return 0, err
+	}
+	granted := int64(1)
+	for granted < pages && r.ask(1) {
+		granted++
+	}
+	r.mu.Lock()
+	r.promised[to] += granted
+	r.mu.Unlock()
+	return granted, nil
+}
+
+// keepPromise says that a page has come that was promised room.
+func (r *room) keepPromise(to addr.NodeID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.promised[to] > 0 {
+		r.promised[to]--
+		return
+	}
+	r.charged.Add(1) // it was not; it is here all the same
+}
+
+// takeBack ends the promise of pages that will not come.
+func (r *room) takeBack(from addr.NodeID, pages int64) {
+	r.mu.Lock()
+	pages = max(min(pages, r.promised[from]), 0)
+	r.promised[from] -= pages
+	r.mu.Unlock()
+	r.release(pages)
+}
