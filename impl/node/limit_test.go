@@ -74,8 +74,8 @@ func (w *writer) do(verb, line string) (answer string, err error) {
 
 const mib = 1 << 20
 
-// limits are what each node may keep.
-func limits(bytes ...int64) func(*Config) {
+// atMost is what each node may keep.
+func atMost(bytes ...int64) func(*Config) {
 	next := 0
 	return func(c *Config) {
 		c.Memory = bytes[next]
@@ -155,7 +155,7 @@ func exactAtRest(t *testing.T, nodes []*Node) {
 // more than it may.
 func TestLimit(t *testing.T) {
 	const pages = 3072
-	nodes := startNodes(t, 3, limits(4*mib, 4*mib, 64*mib))
+	nodes := startNodes(t, 3, atMost(4*mib, 4*mib, 64*mib))
 	end := watchLimits(t, nodes)
 	var programs []*program
 	for _, n := range nodes {
