@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
@@ -45,10 +48,21 @@ func user(p *program) {
 			before := atomic.AddInt64(&words(s)[0], 1)
 			p.say("ok", before)
 			continue
-		case "limit": // itself
-			check(limitFiles(0, openFilesOf("self")+1))
+		case "connect": // once more
+			var c *client.Client
+			if c, err = client.Dial(p.ctx, os.Getenv(mome.EnvSocket), client.Config{Guard: func(int) error { return nil }}); err == nil {
+				err = c.Close()
+			}
+		case "limit": // itself, to so many descriptors more
+			var more int
+			_, err := fmt.Sscan(name, &more)
+			check(err)
+			least, err := unix.Dup(0)
+			check(err)
+			check(unix.Close(least))
+			check(limitFiles(0, least+more))
 		case "unlimit":
-			check(limitFiles(0, 4096))
+			check(limitFiles(0, math.MaxInt32))
 		}
 		if s != nil {
 			segments[name] = s
@@ -154,22 +168,56 @@ func TestFilesOfANode(t *testing.T) {
 	here.names(refused, name, "node 0", fmt.Sprintf("RLIMIT_NOFILE is %d", limit), "ulimit -n")
 	count()
 
+	here.names(here.ordered("no room", "connect"), "node 0", "RLIMIT_NOFILE")
+	count()
+
 	there.order("create %s", name) // the name is free
 	here.names(here.ordered("no room", "open %s", name), "node 0", "RLIMIT_NOFILE")
 	for i := range 2 * limit { // more than descriptors
 		there.order("create heard-%d", i)
 	}
 	count()
-	for _, gone := range []string{"segment-0", "segment-1"} {
+	for _, gone := range []string{"segment-0", "segment-1", "segment-2", "segment-3"} {
 		here.order("close %s", gone)
 		here.order("remove %s", gone)
 	}
 	here.order("open %s", name)
+	here.order("connect")
 	there.order("count %s", name)
 	if got := here.order("count %s", name); got != "ok 2" {
 		t.Errorf("the last segment has counted %q", got)
 	}
 	count()
+	allOK([]*app{here.ended(), there.ended()})
+}
+
+// A program without descriptors cannot map one segment more, is told that it is
+// its own limit, and goes on; the name is free. So it is wherever the descriptor
+// is missing: to receive the segment's file, or to make the userfaultfd.
+func TestFilesOfAProgram(t *testing.T) {
+	requireUserfaultfd(t)
+	c := start(t, wire.TCP, two)
+	here, there := c.run(0, "user"), c.run(1, "user")
+	here.order("create count")
+	there.order("open count")
+	for more := range 2 {
+		here.order("limit %d", more)
+		here.names(here.ordered("no room", "create segment"), "this program", "RLIMIT_NOFILE is ", "ulimit -n")
+		here.names(here.ordered("no room", "connect"), "this program", "RLIMIT_NOFILE is ")
+		here.order("count count")
+		there.order("count count")
+		there.order("create segment") // the name is free
+		here.names(here.ordered("no room", "open segment"), "this program")
+		here.order("unlimit")
+		here.order("open segment")
+		here.order("count segment")
+		if got := there.order("count segment"); got != "ok 2" {
+			t.Errorf("the segment has counted %q", got)
+		}
+		here.order("close segment")
+		there.order("close segment")
+		there.order("remove segment")
+	}
 	allOK([]*app{here.ended(), there.ended()})
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,7 +69,7 @@ const idleTime = 100 * time.Millisecond
 type answer struct {
 	reply *attachpb.Reply
 	fds   []int
-	err   error // the connection ended first
+	err   error // the connection ended first, or a descriptor was lost
 }
 
 // ErrClosed is what requests on a closed Client return.
@@ -89,7 +90,7 @@ func Dial(ctx context.Context, path string, config Config) (*Client, error) {
 	case errors.Is(err, unix.EPROTOTYPE):
 		return nil, fmt.Errorf("mome: %s is not an attach socket: it is a socket of another type", path)
 	case err != nil:
-		return nil, fmt.Errorf("mome: attach to %s: %w", path, err)
+		return nil, attachError(path, err)
 	}
 	c := &Client{
 		config:  config,
@@ -99,12 +100,14 @@ func Dial(ctx context.Context, path string, config Config) (*Client, error) {
 		waiting: make(map[uint64]chan answer),
 	}
 	c.reader <- struct{}{}
-	if c.socket, err = newSocket(conn.(*net.UnixConn)); err != nil {
-		return nil, fmt.Errorf("mome: attach to %s: %w", path, err)
+	c.socket, err = newSocket(conn.(*net.UnixConn))
+	conn.Close()
+	if err != nil {
+		return nil, attachError(path, err)
 	}
 	if c.interrupt, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		c.socket.close()
-		return nil, fmt.Errorf("mome: attach to %s: eventfd: %w", path, err)
+		return nil, attachError(path, fmt.Errorf("eventfd: %w", err))
 	}
 	c.idle.Go(c.lookNowAndThen)
 	if err := c.greet(ctx); err != nil {
@@ -121,6 +124,17 @@ func Dial(ctx context.Context, path string, config Config) (*Client, error) {
 	}
 	return c, nil
 }
+
+// attachError is why the process could not even ask.
+func attachError(path string, err error) error {
+	if limits.Short(err) {
+		return fmt.Errorf("%w: attach to %s: %w", ErrNoSpace, path, noRoomHere(err))
+	}
+	return fmt.Errorf("mome: attach to %s: %w", path, err)
+}
+
+// noRoomHere says that this process, and not the node, has met a limit.
+func noRoomHere(err error) error { return fmt.Errorf("this program: %w", limits.Explain(err)) }
 
 func checkSocket(path string) error {
 	info, err := os.Stat(path)
@@ -288,6 +302,9 @@ func (c *Client) send(req *attachpb.Request, fds []int) (chan answer, error) {
 	}
 	if err != nil {
 		c.abandon(req.Id, ch)
+		if limits.Short(err) {
+			err = fmt.Errorf("%w: %w", ErrNoSpace, noRoomHere(err))
+		}
 		return nil, err
 	}
 	return ch, nil
@@ -390,7 +407,7 @@ func (c *Client) lookNowAndThen() {
 // connection it answers everybody.
 // Preconditions: the caller is the reader.
 func (c *Client) read(flags int) bool {
-	packet, fds, err := c.socket.read(flags)
+	packet, fds, lost, err := c.socket.read(flags)
 	if err == unix.EAGAIN {
 		return false
 	}
@@ -398,7 +415,11 @@ func (c *Client) read(flags int) bool {
 		c.end(err)
 		return false
 	}
-	reply, err := DecodeReply(packet, len(fds))
+	count := len(fds)
+	if lost != nil {
+		count = 1
+	}
+	reply, err := DecodeReply(packet, count)
 	if err != nil {
 		closeAll(fds)
 		c.end(err)
@@ -415,11 +436,15 @@ func (c *Client) read(flags int) bool {
 		}
 		return true
 	}
+	a := answer{reply: reply, fds: fds}
+	if lost != nil {
+		a = answer{err: fmt.Errorf("%w: %w", ErrNoSpace, noRoomHere(lost))}
+	}
 	c.mu.Lock()
 	ch := c.waiting[reply.Id]
 	delete(c.waiting, reply.Id)
 	if ch != nil {
-		ch <- answer{reply: reply, fds: fds} // its one answer: never blocks
+		ch <- a // its one answer: never blocks
 	}
 	c.mu.Unlock()
 	if ch == nil {

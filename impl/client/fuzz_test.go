@@ -102,6 +102,7 @@ func FuzzConversation(f *testing.F) {
 			t.Fatal(err)
 		}
 		conn, err := newConn(inner.(*net.UnixConn), helloTime)
+		inner.Close()
 		if err != nil {
 			t.Fatal(err)
 		}

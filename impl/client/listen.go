@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -86,7 +87,8 @@ func removeStale(path string) error {
 func (l *Listener) Path() string { return l.path }
 
 // Accept returns the next application whose user may attach: root, or the
-// node's own. Others get CODE_PERMISSION and a hang-up.
+// node's own. Others get CODE_PERMISSION and a hang-up. The error is a
+// *RefusedError where the node has no descriptors for an application.
 func (l *Listener) Accept() (*Conn, error) {
 	for {
 		inner, err := l.inner.AcceptUnix()
@@ -94,14 +96,37 @@ func (l *Listener) Accept() (*Conn, error) {
 			return nil, err
 		}
 		c, err := newConn(inner, l.helloTime)
+		if limits.Short(err) {
+			return nil, &RefusedError{err, inner}
+		}
+		inner.Close()
 		if err != nil {
-			inner.Close() // the peer is gone already
-			continue
+			continue // the peer is gone already
 		}
 		if c.peer.UID == 0 || c.peer.UID == os.Geteuid() {
 			return c, nil
 		}
 		c.refuse(0, fmt.Errorf("%w: user %d may not attach to a node of user %d", ErrPermission, c.peer.UID, os.Geteuid()))
+	}
+}
+
+// RefusedError is an application that the node cannot serve. Whoever gets it calls
+// Tell.
+type RefusedError struct {
+	Err  error
+	conn *net.UnixConn
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap is why.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Tell tells the application why and hangs up.
+func (e *RefusedError) Tell(why error) {
+	defer e.conn.Close()
+	if packet, err := EncodeReply(errorReply(0, why)); err == nil {
+		_, _ = e.conn.Write(packet) // the peer may be gone
 	}
 }
 
@@ -151,6 +176,10 @@ func (c *Conn) Peer() Peer { return c.peer }
 // owns. The first request is a Hello of a version that this package speaks, and
 // no later one is. Of the rest DecodeRequest says what has been checked.
 //
+// Where a descriptor came with a request that the node has no room for, the error
+// wraps ErrNoSpace, and the request is returned too, for its id: the caller
+// answers it, and the connection goes on.
+//
 // A request of a later version is answered here. Any other violation is
 // answered with an error, the connection is closed, and the error wraps
 // ErrMalformed or ErrVersion; so is a Hello that does not come in 10 s. A
@@ -159,7 +188,7 @@ func (c *Conn) Peer() Peer { return c.peer }
 // ReadRequest has one caller at a time.
 func (c *Conn) ReadRequest() (*attachpb.Request, []int, error) {
 	for {
-		packet, fds, err := c.socket.read(0)
+		packet, fds, lost, err := c.socket.read(0)
 		if err != nil {
 			if c.unread.Load() {
 				return nil, nil, errUnread
@@ -172,11 +201,17 @@ func (c *Conn) ReadRequest() (*attachpb.Request, []int, error) {
 			}
 			return nil, nil, err
 		}
-		req, err := DecodeRequest(packet, len(fds))
+		count := len(fds)
+		if lost != nil {
+			count = 1
+		}
+		req, err := DecodeRequest(packet, count)
 		if err == nil {
 			err = c.greeted(req)
 		}
 		switch {
+		case err == nil && lost != nil:
+			return req, nil, fmt.Errorf("%w: %w", ErrNoSpace, lost)
 		case err == nil:
 			return req, fds, nil
 		case errors.Is(err, ErrUnsupported) && c.hello:
@@ -210,6 +245,10 @@ func (c *Conn) greeted(req *attachpb.Request) error {
 	return nil
 }
 
+// Refuse tells an application that has not said Hello why it is not served, and
+// hangs up.
+func (c *Conn) Refuse(err error) { c.refuse(0, err) }
+
 // refuse tells the application why and hangs up.
 func (c *Conn) refuse(id uint64, err error) {
 	_ = c.WriteError(id, err) // the peer may be gone
@@ -219,7 +258,8 @@ func (c *Conn) refuse(id uint64, err error) {
 // WriteReply sends a reply, or an event if its id is zero, with descriptors,
 // which stay the caller's. Any goroutine may call it, and it never waits for the
 // application: what its socket does not take is sent later, in order. It hangs
-// up on an application that leaves some MiB unread.
+// up on an application that leaves some MiB unread. Where the node has no room for
+// the descriptors, nothing is sent, and the error wraps ErrNoSpace.
 func (c *Conn) WriteReply(rep *attachpb.Reply, fds ...int) error {
 	packet, err := EncodeReply(rep)
 	if err != nil {
@@ -236,8 +276,12 @@ func (c *Conn) WriteDone(id uint64) error {
 // WriteError answers a request with an error, under the code of the first Err…
 // value that it wraps.
 func (c *Conn) WriteError(id uint64, err error) error {
+	return c.WriteReply(errorReply(id, err))
+}
+
+func errorReply(id uint64, err error) *attachpb.Reply {
 	e := &attachpb.Error{Code: CodeOf(err), Message: messageOf(err)}
-	return c.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Error{Error: e}})
+	return &attachpb.Reply{Id: id, Body: &attachpb.Reply_Error{Error: e}}
 }
 
 // Process is a pidfd of the process that connected, which the caller owns. The

@@ -6,7 +6,9 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,6 +19,9 @@ const (
 	maxUnread  = 8 << 20
 	packetCost = 256
 )
+
+// shortPause is how long a packet waits that the kernel had no memory for.
+const shortPause = 10 * time.Millisecond
 
 // MaxOutstanding is how many requests of one application may wait for their
 // answer. Those beyond are answered with CODE_INVALID.
@@ -49,7 +54,11 @@ func (r *replies) write(b []byte, fds []int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.waiting) == 0 {
-		if err := r.socket.write(b, fds, unix.MSG_DONTWAIT); err != unix.EAGAIN {
+		err := r.socket.write(b, fds, unix.MSG_DONTWAIT)
+		switch {
+		case limits.Short(err) && len(fds) > 0:
+			return fmt.Errorf("%w: %w", ErrNoSpace, limits.Explain(err))
+		case err != unix.EAGAIN && !limits.Short(err):
 			return err
 		}
 	}
@@ -61,7 +70,7 @@ func (r *replies) write(b []byte, fds []int) error {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			closeAll(p.fds)
-			return fmt.Errorf("dup for an application: %w", err)
+			return fmt.Errorf("%w: dup for an application: %w", ErrNoSpace, limits.Explain(err))
 		}
 		p.fds = append(p.fds, own)
 	}
@@ -82,6 +91,9 @@ func (r *replies) drain() {
 		p := r.waiting[0]
 		r.mu.Unlock()
 		err := r.socket.write(p.bytes, p.fds, 0)
+		for ; limits.Short(err); err = r.socket.write(p.bytes, p.fds, 0) {
+			time.Sleep(shortPause)
+		}
 		r.mu.Lock()
 		if err != nil {
 			for _, p := range r.waiting {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,9 +29,9 @@ type socket struct {
 	closed bool       // fd is closed as soon as nobody uses it
 }
 
-// newSocket takes a connection over. It closes conn, also on an error.
+// newSocket takes a connection over: the caller closes conn, which is not the
+// last one of it unless newSocket fails.
 func newSocket(conn *net.UnixConn) (*socket, error) {
-	defer conn.Close()
 	s := &socket{
 		// One byte more than a packet may have, to see a longer one.
 		in:  make([]byte, MaxPacket+1),
@@ -42,6 +43,9 @@ func newSocket(conn *net.UnixConn) (*socket, error) {
 	}
 	if e := raw.Control(func(fd uintptr) { s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
 		return nil, e
+	}
+	if err == nil {
+		err = limits.Spare(s.fd)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dup of an attach socket: %w", err)
@@ -102,13 +106,14 @@ func (s *socket) close() {
 }
 
 // read returns the next packet, valid until the next call, and its descriptors,
-// which the caller owns. A hang-up is io.EOF; a packet that breaks the rules of
+// which the caller owns. Where this process had no room for one of them, lost says
+// so, and there are none. A hang-up is io.EOF; a packet that breaks the rules of
 // the transport wraps ErrMalformed. With unix.MSG_DONTWAIT among the flags it
 // returns unix.EAGAIN where it would sleep, and so it does after the time of
 // setReadTime.
-func (s *socket) read(flags int) ([]byte, []int, error) {
+func (s *socket) read(flags int) (packet []byte, fds []int, lost, err error) {
 	if !s.enter() {
-		return nil, nil, net.ErrClosed
+		return nil, nil, nil, net.ErrClosed
 	}
 	defer s.leave()
 	n, oobn, got, err := s.receive(flags)
@@ -121,14 +126,17 @@ func (s *socket) read(flags int) ([]byte, []int, error) {
 		if err == unix.ECONNRESET {
 			err = io.EOF
 		}
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	fds, err := descriptors(s.oob[:oobn])
+	fds, err = descriptors(s.oob[:oobn])
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+	case got&unix.MSG_CTRUNC != 0 && len(fds) == maxFds:
+		err = fmt.Errorf("%w: more than %d descriptors in a packet", ErrMalformed, maxFds)
 	case got&unix.MSG_CTRUNC != 0:
-		err = fmt.Errorf("%w: more than %d descriptors in a packet, or no room for them in this process", ErrMalformed, maxFds)
+		closeAll(fds)
+		fds, lost = nil, s.noDescriptor()
 	case got&unix.MSG_TRUNC != 0 || n > MaxPacket:
 		err = fmt.Errorf("%w: a packet above %d bytes", ErrMalformed, MaxPacket)
 	case n == 0:
@@ -136,9 +144,20 @@ func (s *socket) read(flags int) ([]byte, []int, error) {
 	}
 	if err != nil {
 		closeAll(fds)
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return s.in[:n], fds, nil
+	return s.in[:n], fds, lost, nil
+}
+
+// noDescriptor is why the kernel could not give this process a descriptor, which
+// it does not say itself.
+func (s *socket) noDescriptor() error {
+	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd) // there is one again
+		err = unix.EMFILE
+	}
+	return limits.Explain(err)
 }
 
 func (s *socket) receive(flags int) (n, oobn, got int, err error) {

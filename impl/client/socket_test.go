@@ -167,13 +167,125 @@ func raw(t *testing.T) (*socket, *Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close(); conn.Close() })
+	t.Cleanup(conn.Close)
 	s, err := newSocket(c.(*net.UnixConn))
+	c.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
 	return s, conn
+}
+
+// withoutDescriptors is f in a process that can have no descriptor more.
+func withoutDescriptors(t *testing.T, f func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }()
+	least, err := unix.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(least)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(least), Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	f()
+}
+
+// A descriptor that an application has no room for fails the call that it was to
+// answer, one that the node has no room for is a request that the node can refuse;
+// both go on.
+func TestNoRoomForADescriptor(t *testing.T) {
+	app, node, far := attach(t, Config{})
+	serve := make(chan error, 1)
+	go func() {
+		serve <- func() error {
+			for range 2 {
+				req, _, err := node.ReadRequest()
+				if err != nil {
+					return err
+				}
+				if err := node.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, far); err != nil {
+					return err
+				}
+			}
+			req, fds, err := node.ReadRequest()
+			if !errors.Is(err, ErrNoSpace) || !errors.Is(err, unix.EMFILE) || req.GetRegistered() == nil || len(fds) != 0 {
+				return fmt.Errorf("%v with %d descriptors, %w", req, len(fds), err)
+			}
+			if err := node.WriteError(req.Id, err); err != nil {
+				return err
+			}
+			if req, fds, err = node.ReadRequest(); err != nil {
+				return err
+			}
+			closeAll(fds)
+			return node.WriteDone(req.Id)
+		}()
+	}()
+	ask := func() (int, error) {
+		_, fds, err := app.Call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Map{Map: &attachpb.Map{Segment: &attachpb.SegmentRef{Name: "s"}}}})
+		closeAll(fds)
+		return len(fds), err
+	}
+	tell := func() error {
+		_, _, err := app.Call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Registered{
+			Registered: &attachpb.Registered{Segment: &attachpb.SegmentRef{Name: "s"}}}}, far)
+		return err
+	}
+	withoutDescriptors(t, func() {
+		if n, err := ask(); n != 0 || !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "this program: no file descriptor is left: RLIMIT_NOFILE is ") {
+			t.Errorf("Map: %d descriptors, %v", n, err)
+		}
+	})
+	if n, err := ask(); n != 1 || err != nil {
+		t.Errorf("Map, when there is room again: %d descriptors, %v", n, err)
+	}
+	withoutDescriptors(t, func() {
+		if err := tell(); !errors.Is(err, ErrNoSpace) || strings.Contains(err.Error(), "this program") {
+			t.Errorf("Registered: %v", err)
+		}
+	})
+	if err := tell(); err != nil {
+		t.Errorf("Registered, when there is room again: %v", err)
+	}
+	if err := <-serve; err != nil {
+		t.Error(err)
+	}
+}
+
+// A node that cannot keep a descriptor for an application which does not read
+// says so, and the application may be told.
+func TestNoRoomToKeepADescriptor(t *testing.T) {
+	_, node, far := attach(t, Config{})
+	reply := &attachpb.Reply{Id: 1 << 40, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}
+	filled := func() bool {
+		node.replies.mu.Lock()
+		defer node.replies.mu.Unlock()
+		return len(node.replies.waiting) > 0
+	}
+	for refused := false; !refused; { // again where the application has read meanwhile
+		for !filled() {
+			if err := node.WriteReply(reply, far); err != nil {
+				t.Fatal(err)
+			}
+		}
+		withoutDescriptors(t, func() {
+			for filled() && !refused {
+				err := node.WriteReply(reply, far)
+				if refused = errors.Is(err, ErrNoSpace); err != nil && !refused {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	if err := node.WriteDone(1 << 41); err != nil {
+		t.Errorf("the connection is over: %v", err)
+	}
 }
 
 func TestReadRequestRefusesAndHangsUp(t *testing.T) {
@@ -218,7 +330,7 @@ func TestReadRequestRefusesAndHangsUp(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Errorf("ReadRequest: %v, want %v", err, c.want)
 			}
-			packet, _, err := app.read(0)
+			packet, _, _, err := app.read(0)
 			if err != nil {
 				t.Fatalf("no reply: %v", err)
 			}
@@ -226,7 +338,7 @@ func TestReadRequestRefusesAndHangsUp(t *testing.T) {
 			if err != nil || reply.Id != c.id || reply.GetError().GetCode() != CodeOf(c.want) {
 				t.Errorf("reply %v (%v), want an error of id %d, %v", reply, err, c.id, CodeOf(c.want))
 			}
-			if _, _, err := app.read(0); err != io.EOF {
+			if _, _, _, err := app.read(0); err != io.EOF {
 				t.Errorf("after the error: %v, want a hang-up", err)
 			}
 			if after := countFds(t); after != before-1 { // conn was closed

@@ -18,6 +18,7 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // application is one attached process.
@@ -43,24 +44,40 @@ type application struct {
 	outstanding int
 }
 
-// acceptApplications serves the attach socket until it is closed.
+// acceptApplications serves the attach socket until it is closed. An application
+// that the node has no descriptors for is told so. Where not even that can be
+// done it waits in the socket's queue.
 func (n *Node) acceptApplications() {
 	defer n.tasks.Done()
+	waiting := false
 	for {
 		conn, err := n.attach.Accept()
-		if isTemporary(err) {
-			n.log.Warn("an application could not be accepted", "error", err)
+		var refused *client.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			err := n.noRoom(refused.Err)
+			n.log.Warn("an application was refused", "error", err)
+			refused.Tell(err)
+			continue
+		case limits.Short(err), errors.Is(err, unix.ECONNABORTED):
+			if !waiting {
+				n.log.Error("applications wait to attach", "error", limits.Explain(err))
+				waiting = true
+			}
 			select {
 			case <-time.After(acceptPause):
 			case <-n.ctx.Done():
 			}
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			if n.ctx.Err() == nil {
 				n.fail(fmt.Errorf("node %d cannot accept applications: %w", n.id, err))
 			}
 			return
+		}
+		if waiting {
+			n.log.Info("applications can attach again")
+			waiting = false
 		}
 		n.tasks.Add(1)
 		go n.serveApplication(conn)
@@ -70,15 +87,6 @@ func (n *Node) acceptApplications() {
 // acceptPause is how long no application is accepted after this process or the
 // machine had no descriptors or memory left.
 const acceptPause = 100 * time.Millisecond
-
-func isTemporary(err error) bool {
-	for _, t := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.ECONNABORTED} {
-		if errors.Is(err, t) {
-			return true
-		}
-	}
-	return false
-}
 
 func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.tasks.Done()
@@ -91,22 +99,31 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
 		mapped: make(map[uint64]*share), mappings: make(map[uint64]*mapping),
 		name: fmt.Sprintf("process %d", conn.Peer().PID), process: -1}
-	if fd, err := conn.Process(); err == nil {
-		a.process = fd
-		defer unix.Close(fd)
+	ended, err := a.hangUpAtDeath()
+	defer ended()
+	if limits.Short(err) {
+		err := n.noRoom(err)
+		n.log.Warn("an application was refused", "application", a.title(), "error", err)
+		conn.Refuse(err)
+		stop()
+		return
 	}
 	if !n.addApplication(a) {
 		conn.Close()
 		return
 	}
-	ended, err := a.hangUpAtDeath()
 	if err != nil {
 		n.log.Warn("an application was hung up on", "application", a.title(), "error", err)
 		conn.Close()
 	}
-	defer ended()
 	for {
 		req, fds, err := conn.ReadRequest()
+		if errors.Is(err, client.ErrNoSpace) {
+			if conn.WriteError(req.Id, n.noRoom(err)) == nil {
+				continue
+			}
+			break
+		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) && n.ctx.Err() == nil {
 				n.log.Warn("an application was hung up on", "application", a.title(), "error", err)
@@ -121,21 +138,34 @@ func (n *Node) serveApplication(conn *client.Conn) {
 }
 
 // hangUpAtDeath hangs up when the process is dead, though others may have copies
-// of its end of the connection: a child that it has forked. ended ends that.
+// of its end of the connection: a child that it has forked. ended ends that, and
+// closes a.process.
 func (a *application) hangUpAtDeath() (ended func(), err error) {
-	fd, err := unix.FcntlInt(uintptr(a.process), unix.F_DUPFD_CLOEXEC, 0)
+	none := func() {}
+	fd, err := a.conn.Process()
+	if err == nil {
+		err = limits.Spare(fd)
+	}
 	if err != nil {
-		return func() {}, fmt.Errorf("its process is gone: %w", err)
+		return none, fmt.Errorf("its process: %w", err)
+	}
+	a.process = fd
+	closeProcess := func() { unix.Close(a.process) }
+	if fd, err = unix.FcntlInt(uintptr(a.process), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+		err = limits.Spare(fd)
+	}
+	if err != nil {
+		return closeProcess, fmt.Errorf("its process: %w", err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil { // for the netpoller
 		unix.Close(fd)
-		return func() {}, err
+		return closeProcess, err
 	}
 	process := os.NewFile(uintptr(fd), "pidfd")
 	raw, err := process.SyscallConn()
 	if err != nil {
 		process.Close()
-		return func() {}, err
+		return closeProcess, err
 	}
 	a.node.tasks.Add(1)
 	go func() {
@@ -146,7 +176,10 @@ func (a *application) hangUpAtDeath() (ended func(), err error) {
 			a.conn.Close()
 		}
 	}()
-	return func() { process.Close() }, nil
+	return func() {
+		process.Close()
+		closeProcess()
+	}, nil
 }
 
 // detach frees what the application held. Its pages stay with the node.
@@ -378,8 +411,15 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 		a.mu.Unlock()
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		if err = limits.Spare(pair[0]); err != nil {
+			unix.Close(pair[1])
+		} else if err = limits.Spare(pair[1]); err != nil {
+			unix.Close(pair[0])
+		}
+	}
 	if err != nil {
-		_ = a.conn.WriteError(id, fmt.Errorf("%w: watch: %w", client.ErrInternal, err))
+		_ = a.conn.WriteError(id, a.node.noRoom(fmt.Errorf("watch: %w", err)))
 		return false
 	}
 	defer unix.Close(pair[1])
@@ -388,8 +428,12 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	a.mu.Unlock()
 	n := a.node
 	n.log.Info("a program has attached", "application", a.title())
-	return a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
+	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
 		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(n.Nodes()),
 		Cluster: n.config.View().Cluster.ID, Base: uint64(addr.Base), PageSize: addr.PageSize,
-	}}}, pair[1]) == nil
+	}}}, pair[1])
+	if errors.Is(err, client.ErrNoSpace) {
+		_ = a.conn.WriteError(id, n.noRoom(err))
+	}
+	return err == nil
 }

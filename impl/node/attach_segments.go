@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -154,16 +155,24 @@ func (a *application) answerMap(id uint64, ref *attachpb.SegmentRef, c *share) {
 		_ = a.conn.WriteError(id, fmt.Errorf("%w: segment %q was unmapped before it was mapped", client.ErrCanceled, ref.Name))
 		return
 	}
-	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD())
+	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD())
+	if errors.Is(err, client.ErrNoSpace) {
+		if a.unshare(ref.Generation, c) {
+			seg.release()
+		}
+		_ = a.conn.WriteError(id, a.node.noRoom(err))
+	}
 }
 
-// unshare takes a share back, unless Unmap has done so.
-func (a *application) unshare(generation uint64, c *share) {
+// unshare takes a share back, and says false where Unmap has done so.
+func (a *application) unshare(generation uint64, c *share) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.mapped[generation] == c {
-		delete(a.mapped, generation)
+	if a.mapped[generation] != c {
+		return false
 	}
+	delete(a.mapped, generation)
+	return true
 }
 
 // find is this node's part of the segment that the application means.
@@ -187,6 +196,9 @@ func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
 
 // registered takes the userfaultfd of a mapping and serves it.
 func (a *application) registered(r *attachpb.Registered, uffd int) error {
+	if err := limits.Spare(uffd); err != nil {
+		return a.node.noRoom(fmt.Errorf("segment %q: userfaultfd: %w", r.Segment.Name, err))
+	}
 	a.mu.Lock()
 	var seg *segment
 	if c := a.mapped[r.Segment.Generation]; c != nil {

@@ -101,6 +101,9 @@ func TestFillsInOrder(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seg, err := newSegment(coord.Segment{Pages: 8})
+			if err == nil {
+				err = seg.frame.Open()
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
