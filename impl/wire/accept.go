@@ -97,9 +97,8 @@ func (m *Mesh) trust(local, remote net.Addr) {
 	}
 }
 
-// handshakeTime bounds one attempt, so that one that went nowhere leaves time
-// for another.
-func (m *Mesh) handshakeTime() time.Duration { return m.cfg.RepairTime / 2 }
+// handshakeTime bounds one attempt: a stranger has no longer anyway.
+func (m *Mesh) handshakeTime() time.Duration { return min(m.cfg.RepairTime/2, strangerTime) }
 
 // checkToken enforces that links without a token stay on this machine.
 func (m *Mesh) checkToken(remote string) error {
@@ -152,6 +151,7 @@ func (m *Mesh) admit(h *handshake, transport string, take func() (conn, error)) 
 		return h.sendRefusal(err)
 	}
 	l.attempt = hello.Attempt
+	l.hear()
 	l.detach()
 	if err := h.welcome(l.received.Load()); err != nil {
 		return err

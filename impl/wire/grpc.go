@@ -258,13 +258,13 @@ const maxStreamMessage = prefixSize + maxHeader + maxPayload
 
 // dialStream makes one attempt over gRPC. A connection of its own: that of a
 // link that is broken is not shared by others.
-func (l *Link) dialStream(ctx context.Context) error {
+func (l *Link) dialStream(a *attempt) error {
 	m := l.mesh
 	var remote atomic.Pointer[string]
 	client, err := grpc.NewClient("passthrough:///"+l.address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (nc net.Conn, err error) {
-			if nc, err = dial(ctx, address); err == nil {
+			if nc, err = m.dial(ctx, address); err == nil {
 				s := nc.RemoteAddr().String()
 				remote.Store(&s)
 			}
@@ -284,7 +284,7 @@ func (l *Link) dialStream(ctx context.Context) error {
 	// The stream lives longer than the attempt, whose end interrupts the
 	// handshake only.
 	life, stop := context.WithCancel(context.Background())
-	unhook := context.AfterFunc(ctx, stop)
+	unhook := context.AfterFunc(a.ctx, stop)
 	c := &streamConn{stop: stop, client: client, peer: l.address}
 	received, err := func() (uint64, error) {
 		s, err := wirepb.NewLinkClient(client).Frames(life)
@@ -296,13 +296,13 @@ func (l *Link) dialStream(ctx context.Context) error {
 			c.peer = *r
 		}
 		h := &handshake{m: m, s: streamMessages{s}, remote: c.peer}
-		return h.dialer(l)
+		return h.dialer(l, a)
 	}()
 	if !unhook() && err == nil {
-		err = context.Cause(ctx)
+		err = context.Cause(a.ctx)
 	}
 	if err == nil {
-		err = l.attach(c, received)
+		err = l.takeOver(a, c, received)
 	}
 	if err != nil {
 		c.close()

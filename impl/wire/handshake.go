@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -33,11 +34,13 @@ type handshaker interface {
 	receive() ([]byte, error)
 }
 
-// refusals pairs what travels with what it means.
-var refusals = [...]struct {
+type refusalMeaning struct {
 	code wirepb.Refusal
 	err  error
-}{
+}
+
+// refusals pairs what travels with what it means.
+var refusals = [...]refusalMeaning{
 	{wirepb.Refusal_MALFORMED, ErrHandshake},
 	{wirepb.Refusal_VERSION, ErrVersion},
 	{wirepb.Refusal_CLUSTER, ErrCluster},
@@ -198,20 +201,19 @@ func (h *handshake) checkPeer(msg *wirepb.Handshake) error {
 	return h.m.checkToken(h.remote)
 }
 
-// dialer runs the dialer's side for a link. It returns what the peer received.
-//
-// Preconditions: l.attaching is held and the link has no connection: its
-// position stands still from the HELLO to the attempt's end.
-func (h *handshake) dialer(l *Link) (received uint64, err error) {
+// dialer runs the dialer's side of an attempt. It returns what the peer received.
+func (h *handshake) dialer(l *Link, a *attempt) (received uint64, err error) {
 	hello := h.message(wirepb.Step_HELLO)
 	hello.ToNode, hello.ToIncarnation = uint32(l.peer), uint32(l.incarnation)
 	hello.Transport = h.m.cfg.Transport
 	hello.Attempt = h.m.attempts.Add(1)
 	l.mu.Lock()
+	a.number = hello.Attempt
 	hello.Session, hello.Resume = l.session, l.up
 	l.mu.Unlock()
 	hello.LastReceived = l.received.Load()
 	hello.Nonce = h.nonce()
+	began := time.Now()
 	if err := h.send(hello); err != nil {
 		return 0, err
 	}
@@ -226,6 +228,9 @@ func (h *handshake) dialer(l *Link) (received uint64, err error) {
 		return 0, h.refused(l, msg)
 	}
 	if err := h.checkIdentity(l, msg); err != nil {
+		return 0, err
+	}
+	if err := l.takeTurn(a, time.Since(began)); err != nil {
 		return 0, err
 	}
 	p := h.message(wirepb.Step_PROOF_STEP)

@@ -42,6 +42,14 @@ type Link struct {
 	// guards attempt: the number of the last one that the acceptor took.
 	attaching sync.Mutex
 	attempt   uint64
+	attempts  sync.WaitGroup // of the node that dials
+
+	// What is known of the peer by all connections together. See heartbeat.go.
+	heard  atomic.Int64           // when it was heard last
+	away   atomic.Int64           // when it was heard last before it was called away; 0: it is not
+	remote atomic.Pointer[string] // where its last connection went
+	quiet  chan struct{}          // capacity 1: nothing heard for long on the connection that there is
+	lost   chan struct{}          // closed by the ticker: nothing heard for too long
 
 	received atomic.Uint64 // the last frame received
 	ackSent  atomic.Uint64 // the last one acknowledged
@@ -63,9 +71,11 @@ type Link struct {
 	up         bool   // was connected once
 	final      bool   // over
 	halted     bool
-	haltErr    error  // why; nil: we close, no Down
-	cur        *pipe  // the connection, or nil
-	recent     recent // messages of open
+	haltErr    error    // why; nil: we close, no Down
+	cur        *pipe    // the connection, or nil
+	proving    *attempt // the one that has sent its PROOF last; nil: it has ended
+	overtaken  uint64   // attempts with lower numbers are
+	recent     recent   // messages of open
 	open       *outFrame
 	flushDue   bool // open may be sent
 	queue      queue
@@ -286,23 +296,22 @@ func (l *Link) attach(c conn, received uint64) error {
 		wake: make(chan struct{}, 1),
 		end:  make(chan struct{}),
 		quit: make(chan struct{}),
-		next: received + 1,
 	}
 	p.control.buf = make([]byte, frontRoom)
-	now := time.Now()
-	p.heardAt, p.sentAt = now, now
+	p.sentAt = time.Now()
 	if err := l.ackBelow(received); err != nil {
 		return err
 	}
+	remote := c.remote()
+	l.remote.Store(&remote)
 	l.mu.Lock()
 	if l.final || l.halted {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	if received < l.acked {
-		l.mu.Unlock()
-		return malformed("the peer forgot frames %d to %d", received+1, l.acked)
-	}
+	// What a dialer had received when it began may be less than what it has
+	// acknowledged on another connection since.
+	p.next = max(received, l.acked) + 1
 	first := !l.up
 	l.up, l.cur = true, p
 	l.mu.Unlock()
@@ -327,9 +336,17 @@ func (l *Link) detach() {
 	p := l.cur
 	l.mu.Unlock()
 	if p != nil {
+		p.replaced.Store(true)
 		p.c.shut()
 		<-p.quit
 	}
+}
+
+// isUp says whether the link was connected once.
+func (l *Link) isUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.up
 }
 
 // halt ends the link: err is what Down will say, nil for no Down.

@@ -63,7 +63,7 @@ func newRogue(t *testing.T, n *node, transport string) *rogue {
 	}
 	t.Cleanup(r.close)
 	h := &handshake{m: m, s: s, remote: "here"}
-	if _, err := h.dialer(l); err != nil {
+	if _, err := h.dialer(l, &attempt{ctx: t.Context()}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, n.h.up, "up")
@@ -167,17 +167,19 @@ func testMalformed(t *testing.T, transport string) {
 			}
 			placed := make(chan struct{}, 16)
 			n.h.place = func(addr.NodeID, *protocol.Message) []byte { placed <- struct{}{}; return nil }
-			r := newRogue(t, n, transport)
 			good := rogueHeader(1)
 			good.Pages = []*wirepb.PageMessage{request()}
 			good.Pages[0].Lamport = 42
 			bad := rogueHeader(2)
 			bad.Pages = []*wirepb.PageMessage{request(), request()}
 			c.edit(bad)
-			if err := r.send(rawFrame(t, good, 0)); err != nil {
+			// Before it connects: it would be silent for long.
+			first, second := rawFrame(t, good, 0), rawFrame(t, bad, c.payload)
+			r := newRogue(t, n, transport)
+			if err := r.send(first); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.send(rawFrame(t, bad, c.payload)); err != nil {
+			if err := r.send(second); err != nil {
 				t.Fatal(err)
 			}
 			if err := await(t, n.h.down, "down"); !errors.Is(err, ErrMalformed) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,8 +83,9 @@ type Config struct {
 	// them have proved to know the token.
 	Port *Listener
 
-	// RepairTime is how long a peer may be away before its link is Down. Nothing
-	// heard for half of it breaks a connection. Default 3 s.
+	// RepairTime is how long nothing may be heard of a peer, on whatever
+	// connection, before its link is Down. All nodes have the same: how often an
+	// idle link says something follows from it. Default 3 s.
 	RepairTime time.Duration
 	// ConnectTime is the same for the first connection. Default 10 s, at least
 	// RepairTime.
@@ -101,11 +103,20 @@ type Config struct {
 	// may link. It is asked for links that Connect has not announced. An error
 	// sends the node away; it tries again until its own ConnectTime is over.
 	Admit func(peer addr.NodeID, incarnation addr.Incarnation) error
-	// Refused, if not nil, is told about connections that came to nothing: who,
-	// and why, in one line. Of one host a few are told as they come, and then one
+	// Away, if not nil, is told when a peer whose link is up was silent for long:
+	// how long by then, and how long it has left to come back. Back is told when it
+	// is heard again: how long it was silent. Once each for every time, one after
+	// the other; what one that blocks does not take is lost.
+	Away func(peer addr.NodeID, silent, left time.Duration)
+	Back func(peer addr.NodeID, silent time.Duration)
+	// Refused, if not nil, is told about connections that were refused: who, and
+	// why, in one line. Of one host a few are told as they come, and then one
 	// every 10 s, with how many there were.
 	Refused func(remote string, err error)
 }
+
+// maxNotices wait for Away and Back.
+const maxNotices = 1024
 
 // Mesh is the links of one node: at most one with each peer.
 type Mesh struct {
@@ -115,6 +126,12 @@ type Mesh struct {
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // everything that Close waits for
+
+	began      time.Time // what heard counts from
+	times      times
+	notices    chan func() // for Away and Back
+	neighbours neighbours
+	dial       func(ctx context.Context, address string) (net.Conn, error) // tests have another network
 
 	attempts atomic.Uint64               // numbers the handshakes that this node begins
 	reports  reports                     // bounds what Refused is told
@@ -168,15 +185,27 @@ func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		cfg:     cfg,
 		version: version,
+		began:   time.Now(),
+		times:   timesOf(cfg.RepairTime),
+		notices: make(chan func(), maxNotices),
 		links:   make(map[addr.NodeID]*Link),
 		gone:    make(map[addr.NodeID]addr.Incarnation),
 		conns:   make(map[net.Conn]struct{}),
 		calls:   make(map[string]struct{}),
 	}
 	m.idler, _ = cfg.Handler.(Idler)
+	m.neighbours.want = make(chan netip.Addr, maxNeighbours)
+	m.dial = func(ctx context.Context, address string) (net.Conn, error) {
+		// One whose SYN was lost hangs for a second: the next attempt is quicker.
+		ctx, cancel := context.WithTimeout(ctx, m.handshakeTime()/2)
+		defer cancel()
+		return dial(ctx, address)
+	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.wg.Add(1)
+	m.wg.Add(3)
 	go m.tick()
+	go m.tellNotices()
+	go m.serveNeighbours()
 	return m, nil
 }
 
@@ -220,9 +249,12 @@ func (m *Mesh) newLink(peer addr.NodeID, address string, incarnation addr.Incarn
 		in:       ends{peer, incarnation, self.Self, self.Incarnation},
 		done:     make(chan struct{}),
 		attached: make(chan *pipe, 1),
+		quiet:    make(chan struct{}, 1),
+		lost:     make(chan struct{}),
 		after:    old,
 	}
 	l.ctx, l.cancel = context.WithCancel(m.ctx)
+	l.hear()
 	if m.dials(peer) {
 		var b [8]byte
 		rand.Read(b[:]) // never fails

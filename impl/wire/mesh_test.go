@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
@@ -104,6 +106,40 @@ func TestAppendPanics(t *testing.T) {
 			}()
 			f()
 		}()
+	}
+}
+
+// TestPersist: both ends of a connection try again soon where nothing arrives.
+func TestPersist(t *testing.T) {
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := dial(t.Context(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialed.Close()
+	if _, err := dialed.Write([]byte(framedMagic)); err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Framed().Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	for name, c := range map[string]net.Conn{"dialed": dialed, "accepted": accepted} {
+		raw, err := c.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := 0
+		if e := raw.Control(func(fd uintptr) {
+			set, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS)
+		}); e != nil || err != nil || set != 1 {
+			t.Errorf("%s: %d, %v, %v", name, set, err, e)
+		}
 	}
 }
 

@@ -17,16 +17,17 @@ type pipe struct {
 	quit chan struct{} // closed when reader and writer have ended
 
 	bytesIn, bytesOut atomic.Uint64
-	inHandler         atomic.Bool               // the reader is with the handler
-	silent            atomic.Pointer[time.Time] // shut: heard last then
+	seenIn            atomic.Uint64 // bytesIn at the last tick
+	inHandler         atomic.Bool   // the reader is with the handler
+	replaced          atomic.Bool   // shut for another connection, or at the link's end
 
 	busy bool  // the reader's: frames were delivered since Idle
 	err  error // why the reader ended; before quit is closed
 
 	// Owned by the mesh's ticker.
-	seenIn, seenOut uint64
-	heardAt, sentAt time.Time
-	ackPending      bool
+	seenOut    uint64
+	sentAt     time.Time
+	ackPending bool
 
 	// Guarded by l.mu.
 	next    uint64        // the next frame to write
@@ -66,6 +67,9 @@ func (p *pipe) readLoop(first bool) {
 	p.err = p.c.read(p)
 	p.idle()
 	p.c.shut()
+	if p.bytesIn.Load() != p.seenIn.Load() {
+		l.hear()
+	}
 	l.mu.Lock()
 	p.ended = true
 	var quiet chan struct{}

@@ -7,8 +7,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // framedMagic opens a connection of framed TCP; HTTP/2 opens with http2Magic.
@@ -19,14 +23,29 @@ const (
 
 // dial opens every connection between nodes: TLS goes in here and in Listen.
 func dial(ctx context.Context, address string) (net.Conn, error) {
-	var d net.Dialer
+	d := net.Dialer{Control: persist}
 	return d.DialContext(ctx, "tcp", address)
+}
+
+// persist has a connection on which little is under way tried again every 200 ms,
+// six times, when nothing arrives: not after twice the time each, as one that may
+// congest a network. So it is used as soon as the network is back. Accepted
+// connections have it from their listener.
+func persist(_, _ string, raw syscall.RawConn) error {
+	var err error
+	if e := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1)
+	}); e != nil {
+		return e
+	}
+	return os.NewSyscallError("setsockopt", err)
 }
 
 // Listen opens the one port of a node, for framed links, gRPC links and every
 // other gRPC service. TLS goes in here and in dial.
 func Listen(address string) (*Listener, error) {
-	l, err := net.Listen("tcp", address)
+	config := net.ListenConfig{Control: persist}
+	l, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("mome: listen for other nodes: %w", err)
 	}

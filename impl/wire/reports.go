@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -84,8 +86,23 @@ func (r *reports) due(now time.Time) (due []report) {
 	return due
 }
 
-// refused tells Refused about a connection that came to nothing.
+// refused tells Refused about a connection that was refused. One that broke in its
+// handshake was not: a peer has several under way when it was away, of which one
+// succeeds.
 func (m *Mesh) refused(remote string, err error) {
+	if isRefusal(err) {
+		m.Report(remote, err)
+	}
+}
+
+func isRefusal(err error) bool {
+	return slices.ContainsFunc(refusals[:], func(r refusalMeaning) bool { return errors.Is(err, r.err) }) ||
+		errors.Is(err, ErrMalformed)
+}
+
+// Report tells Refused about who was refused, also by another service of the same
+// port, as often as that may be told.
+func (m *Mesh) Report(remote string, err error) {
 	if m.cfg.Refused != nil && m.ctx.Err() == nil && m.reports.add(remote, err, time.Now()) {
 		m.cfg.Refused(remote, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 )
 
@@ -21,54 +22,89 @@ func (l *Link) supervise() {
 
 // keep returns why the link is over.
 func (l *Link) keep() error {
-	m := l.mesh
-	deadline := time.Now().Add(m.cfg.ConnectTime)
-	patience := m.cfg.ConnectTime
+	l.hear() // patience begins
+	d := newDialing(l)
+	defer d.timer.Stop()
+	d.want()
 	last := errors.New("no connection")
+	var p *pipe // the connection, or nil
 	for {
-		var p *pipe
-		if m.dials(l.peer) {
-			if err := l.dialUntil(deadline, &last); err != nil {
+		attached, quit := l.attached, chan struct{}(nil)
+		if p != nil {
+			attached, quit = nil, p.quit // one after the other
+		}
+		select {
+		case p = <-attached:
+			d.enough()
+		case <-quit:
+			if err, over := l.ended(p); over {
 				return err
 			}
-		}
-		wait := time.NewTimer(time.Until(deadline))
-		select {
-		case p = <-l.attached:
-			wait.Stop()
-		case <-wait.C:
-			return l.silent(patience, last)
-		case <-l.ctx.Done():
-			wait.Stop()
-			return l.reason()
-		}
-		select {
-		case <-p.quit:
-		case <-l.ctx.Done():
-			p.c.shut()
-			<-p.quit
-			return l.reason()
-		}
-		if l.closing.Load() {
-			// Close is content with one try. Who has failed tries to be heard.
-			if heard := p.byeSent && p.err == io.EOF; heard || !m.failed() || m.isClosed() {
-				return nil
+			last, p = p.err, nil
+			d.want()
+		case <-l.quiet:
+			d.want()
+		case <-d.timer.C:
+			d.next(p)
+		case a := <-d.ended:
+			err, final := d.end(a)
+			if final {
+				return l.over(p, err)
 			}
-		}
-		if p.err != nil && isFinal(p.err) {
-			return fmt.Errorf("node %d at %s: %w", l.peer, p.c.remote(), p.err)
-		}
-		last, patience = p.err, m.cfg.RepairTime
-		deadline = time.Now().Add(patience)
-		if heard := p.silent.Load(); heard != nil {
-			last = errors.New("nothing heard")
-			deadline = heard.Add(patience)
+			if err != nil {
+				last = err
+			}
+		case <-l.lost:
+			return l.over(p, l.silent(last))
+		case <-l.ctx.Done():
+			if p != nil {
+				p.c.shut()
+				<-p.quit
+			}
+			return l.reason()
 		}
 	}
 }
 
-func (l *Link) silent(patience time.Duration, last error) error {
-	return fmt.Errorf("%w: node %d, within %v: %v", ErrSilent, l.peer, patience, last)
+// ended says whether the end of a connection is that of the link, and why.
+func (l *Link) ended(p *pipe) (err error, over bool) {
+	m := l.mesh
+	if p.err != nil && isFinal(p.err) && !l.closing.Load() {
+		return fmt.Errorf("node %d at %s: %w", l.peer, p.c.remote(), p.err), true
+	}
+	if !l.closing.Load() || p.replaced.Load() {
+		return nil, false
+	}
+	// Close is content with one try. Who has failed tries to be heard.
+	l.mu.Lock()
+	heard := p.byeSent && p.err == io.EOF && l.proving == nil
+	l.mu.Unlock()
+	return nil, heard || !m.failed() || m.isClosed()
+}
+
+// over ends the connection of a link that is over for a reason, which is nothing
+// to what the peer itself has said last.
+func (l *Link) over(p *pipe, err error) error {
+	if p != nil {
+		p.c.shut()
+		<-p.quit
+		if err, over := l.ended(p); over {
+			return err
+		}
+	}
+	if l.closing.Load() && !l.mesh.failed() {
+		return nil
+	}
+	return err
+}
+
+// silent is the end of a link whose peer was away for too long. last is why there
+// was no connection.
+func (l *Link) silent(last error) error {
+	if last == nil || last == io.EOF {
+		last = errors.New("nothing heard")
+	}
+	return fmt.Errorf("%w: node %d, within %v: %v", ErrSilent, l.peer, l.patience(), last)
 }
 
 // isFinal says whether a connection's end is the link's.
@@ -83,67 +119,15 @@ func (l *Link) reason() error {
 	return l.haltErr
 }
 
-// Back-off between two attempts to dial.
-const (
-	minBackoff = 5 * time.Millisecond
-	maxBackoff = 500 * time.Millisecond
-)
-
-// dialUntil dials until the link has a connection. An error is final; it is nil
-// at the deadline too, and when the link was halted.
-func (l *Link) dialUntil(deadline time.Time, last *error) error {
-	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		by := time.Now().Add(l.mesh.handshakeTime())
-		if deadline.Before(by) {
-			by = deadline
-		}
-		ctx, cancel := context.WithDeadline(l.ctx, by)
-		err := l.dialOnce(ctx)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		var r *refusal
-		switch {
-		case l.ctx.Err() != nil:
-			return nil
-		case errors.As(err, &r) && !r.later:
-			return err
-		case errors.Is(err, ErrMalformed):
-			return err
-		}
-		*last = err
-		wait := time.NewTimer(min(backoff, time.Until(deadline)))
-		select {
-		case <-wait.C:
-		case <-l.ctx.Done():
-			wait.Stop()
-			return nil
-		}
-		if !time.Now().Before(deadline) {
-			return nil
-		}
-	}
-}
-
-// dialOnce makes one attempt.
-func (l *Link) dialOnce(ctx context.Context) error {
-	l.attaching.Lock()
-	defer l.attaching.Unlock()
-	if l.mesh.cfg.Transport == GRPC {
-		return l.dialStream(ctx)
-	}
-	return l.dialFramed(ctx)
-}
-
-func (l *Link) dialFramed(ctx context.Context) error {
+// dialFramed makes one attempt over framed TCP.
+func (l *Link) dialFramed(a *attempt) error {
 	m := l.mesh
-	nc, err := dial(ctx, l.address)
+	nc, err := m.dial(a.ctx, l.address)
 	if err != nil {
 		return err
 	}
-	// The context's end interrupts the handshake.
-	unhook := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	// The attempt's end interrupts the handshake.
+	unhook := context.AfterFunc(a.ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	h := &handshake{m: m, s: messages{nc}, remote: nc.RemoteAddr().String()}
 	received, err := func() (uint64, error) {
 		if err := m.checkToken(h.remote); err != nil {
@@ -152,12 +136,15 @@ func (l *Link) dialFramed(ctx context.Context) error {
 		if _, err := nc.Write([]byte(framedMagic)); err != nil {
 			return 0, err
 		}
-		return h.dialer(l)
+		return h.dialer(l, a)
 	}()
 	if !unhook() && err == nil {
-		err = context.Cause(ctx)
+		err = context.Cause(a.ctx)
 	}
 	if err != nil {
+		if t, ok := nc.(*net.TCPConn); ok {
+			_ = t.SetLinger(0) // what is under way of it is not to arrive any more
+		}
 		nc.Close()
 		return err
 	}
@@ -165,7 +152,7 @@ func (l *Link) dialFramed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.attach(c, received); err != nil {
+	if err := l.takeOver(a, c, received); err != nil {
 		c.close()
 		return err
 	}
@@ -176,6 +163,7 @@ func (l *Link) dialFramed(ctx context.Context) error {
 func (l *Link) conclude(err error) {
 	m := l.mesh
 	l.halt(err)
+	l.attempts.Wait()
 	l.attaching.Lock()
 	l.mu.Lock()
 	l.final = true
