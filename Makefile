@@ -101,6 +101,8 @@ nightly: test spec-nightly ## the long runs
 	$(GO) run ./impl/explore/check -class nightly -graph 400000
 	$(MAKE) fuzz T=5m
 	$(GO) test ./linearizability -run TestAgreement -rounds 200000
+	$(GO) test ./impl/wire -run '^TestFlapping$$' -flapping 10h
+	$(REAL) $(GO) test ./cmd/momenode -run '^TestFlapping$$' -timeout 3h -flap 1h
 	$(MAKE) race-clusters
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
 
