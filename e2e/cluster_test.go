@@ -49,6 +49,7 @@ type shape struct {
 	proxy     bool          // the nodes reach each other through proxies
 	quiet     bool          // no read-ahead
 	memory    int64         // bytes of pages that a node keeps; 0: no limit
+	plenty    bool          // the node that is started last has no limit
 	etcd      bool          // the configuration is in an etcd of the test's
 	trace     string        // the nodes record into this directory; empty: they do not
 }
@@ -275,6 +276,9 @@ func (c *cluster) found() {
 			first = public
 			cfg.Directory = filepath.Join(c.dir, "store")
 			cfg.Nodes, cfg.Fanout = c.shape.nodes, c.shape.fanout
+		}
+		if c.shape.plenty && i == c.shape.nodes-1 {
+			cfg.Memory = 0
 		}
 		text, err := json.Marshal(cfg)
 		if err != nil {
