@@ -32,7 +32,7 @@ run: build ## a cluster of real processes that runs red-black SOR and verifies i
 test: install check unit race explore mutants clusters validate replay histories coverage fuzz-short spec ## every check and every test
 
 install: ## the Debian packages that tests need
-	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven cc:build-essential
+	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven cc:build-essential clang:clang clang:libclang-rt-dev
 
 check: ## formatting, vet, staticcheck, generated files, go.mod
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"

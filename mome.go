@@ -26,6 +26,7 @@ type Node struct {
 	// Lock order: mapping, then mu.
 
 	client *client.Client
+	base   addr.Base // the address of page 0
 	place  place
 
 	// mapping is held while a segment is mapped or unmapped, requests included.
@@ -153,10 +154,11 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 		return wrap(err, "mome: connect")
 	}
 	w := n.client.Welcome()
-	if w.Base != uint64(addr.Base) || w.PageSize != addr.PageSize {
+	n.base = addr.Base(w.Base)
+	if err := n.base.Check(); err != nil || w.PageSize != addr.PageSize {
 		n.client.Close()
-		return fmt.Errorf("mome: connect: %w: the node's memory starts at %#x in pages of %d bytes, this program's at %#x in pages of %d",
-			ErrVersion, w.Base, w.PageSize, addr.Base, addr.PageSize)
+		return fmt.Errorf("mome: connect: %w: the node's memory starts at %v in pages of %d bytes, which this program cannot use",
+			ErrVersion, n.base, w.PageSize)
 	}
 	if n.place, err = place.in(int(w.Node), int(w.Nodes)); err != nil {
 		n.client.Close()

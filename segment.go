@@ -162,7 +162,7 @@ func (n *Node) openOrCreate(ctx context.Context, name string, size int64, opts [
 // mapSegment returns a handle of the segment, mapping it if it is not mapped.
 func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment, error) {
 	if info == nil || info.GetPages() > uint64(addr.Pages) || info.GetSize() > info.GetPages()<<addr.PageShift ||
-		uint64(info.GetFirstPage())+info.GetPages() > uint64(addr.Pages) {
+		!n.base.Holds(addr.PageNum(info.GetFirstPage()), int64(info.GetPages())) {
 		return nil, fmt.Errorf("%w: a segment that cannot be: %v", client.ErrMalformed, info)
 	}
 	n.mapping.Lock()
@@ -183,7 +183,7 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 		}
 		if old := n.inTheWay(m); old != nil {
 			n.mu.Unlock()
-			return nil, fmt.Errorf("%w: segment %q (removed) is still mapped at %#x: close it first", ErrBaseTaken, old.key.name, old.first.Addr())
+			return nil, fmt.Errorf("%w: segment %q (removed) is still mapped at %#x: close it first", ErrBaseTaken, old.key.name, n.base.Addr(old.first))
 		}
 		// In the table before the node knows, so that no news of it is lost.
 		n.mappings[key] = m
@@ -242,7 +242,7 @@ func (n *Node) attach(ctx context.Context, m *mapping) (err error) {
 	if reply.GetMapped() == nil {
 		return fmt.Errorf("%w: %T in answer to Map", client.ErrMalformed, reply.Body)
 	}
-	view, err := memory.Map(fds[0], m.first, m.pages)
+	view, err := memory.Map(fds[0], n.base, m.first, m.pages)
 	if limits.Short(err) {
 		return fmt.Errorf("%w: this program: %w", ErrNoSpace, limits.Explain(err))
 	}
@@ -299,7 +299,7 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 			all = append(all, SegmentInfo{
 				Name:       after,
 				Size:       int64(s.GetSize()),
-				Addr:       addr.PageNum(s.GetFirstPage()).Addr(),
+				Addr:       n.base.Addr(addr.PageNum(s.GetFirstPage())),
 				Generation: s.GetRef().GetGeneration(),
 				Model:      Model(s.GetAttributes().GetModel()),
 				Home:       Home(s.GetAttributes().GetHome()),
@@ -337,7 +337,7 @@ func (s *Segment) Size() int64 { return s.mapping.size }
 func (s *Segment) Created() bool { return s.created }
 
 // Addr is where the segment lies, in every process.
-func (s *Segment) Addr() uintptr { return s.mapping.first.Addr() }
+func (s *Segment) Addr() uintptr { return s.node.base.Addr(s.mapping.first) }
 
 // Bytes is the segment's memory. It must not be used after Close of the segment or
 // of its Node; from then on Bytes is nil.

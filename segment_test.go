@@ -24,7 +24,7 @@ func TestSegment(t *testing.T) {
 	// A segment has whole pages.
 	const asked, size = 3*addr.PageSize + 100, 4 * addr.PageSize
 	s := create(t, n, "grid", asked, WithHome(Block))
-	if s.Name() != "grid" || s.Size() != size || s.Addr() != addr.Base || len(s.Bytes()) != size {
+	if s.Name() != "grid" || s.Size() != size || s.Addr() != addr.DefaultBase.Addr(0) || len(s.Bytes()) != size {
 		t.Fatalf("segment %q of %d bytes at %#x, %d mapped", s.Name(), s.Size(), s.Addr(), len(s.Bytes()))
 	}
 	if err := s.Prefault(0, size, true); err != nil {

@@ -216,7 +216,7 @@ func TestForeignClients(t *testing.T) {
 			{"userfaultfd of another segment", func(f *foreign) {
 				s, _ := f.hello().create(c.name()+"-one", pageSize)
 				two, memfd := f.create(c.name()+"-two", pageSize)
-				view, err := memory.Map(memfd, pageOf(two), int64(two.Pages))
+				view, err := memory.Map(memfd, addr.DefaultBase, pageOf(two), int64(two.Pages))
 				if err != nil {
 					f.t.Fatal(err)
 				}
@@ -234,7 +234,7 @@ func TestForeignClients(t *testing.T) {
 				s, memfd := f.create(c.name()+"-huge", 4*pageSize)
 				f.request(&attachpb.Request{Body: &attachpb.Request_Drop{Drop: &attachpb.Drop{Range: bytesOf(s.Ref, 0, 1)}}})
 				f.fails("Drop before Registered", attachpb.Code_CODE_INVALID)
-				view, err := memory.Map(memfd, pageOf(s), int64(s.Pages))
+				view, err := memory.Map(memfd, addr.DefaultBase, pageOf(s), int64(s.Pages))
 				if err != nil {
 					f.t.Fatal(err)
 				}

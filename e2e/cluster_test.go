@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client/clienttest"
 	"github.com/mome-dsm/mome/impl/coord/coordtest"
 	"github.com/mome-dsm/mome/impl/memory"
@@ -51,6 +52,7 @@ type shape struct {
 	memory    int64         // bytes of pages that a node keeps; 0: no limit
 	plenty    bool          // the node that is started last has no limit
 	etcd      bool          // the configuration is in an etcd of the test's
+	base      addr.Base     // 0: the default
 	trace     string        // the nodes record into this directory; empty: they do not
 }
 
@@ -61,6 +63,9 @@ func (s shape) String() string {
 	}
 	if s.residence != 0 {
 		text += fmt.Sprintf(",residence=%dus", max(s.residence, 0)/time.Microsecond)
+	}
+	if s.base > 0 {
+		text += fmt.Sprintf(",base=%v", s.base)
 	}
 	return text
 }
@@ -271,11 +276,11 @@ func (c *cluster) found() {
 		switch {
 		case c.shape.etcd:
 			cfg.Store = []string{c.etcd.URL()}
-			cfg.Nodes, cfg.Fanout = c.shape.nodes, c.shape.fanout
+			cfg.Nodes, cfg.Fanout, cfg.Base = c.shape.nodes, c.shape.fanout, c.shape.base
 		case first == "":
 			first = public
 			cfg.Directory = filepath.Join(c.dir, "store")
-			cfg.Nodes, cfg.Fanout = c.shape.nodes, c.shape.fanout
+			cfg.Nodes, cfg.Fanout, cfg.Base = c.shape.nodes, c.shape.fanout, c.shape.base
 		}
 		if c.shape.plenty && i == c.shape.nodes-1 {
 			cfg.Memory = 0

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/node"
 )
 
@@ -32,6 +33,7 @@ type nodeConfig struct {
 	Directory, Socket       string
 	Nodes, Fanout           int
 	Transport               string
+	Base                    addr.Base
 	Repair, Residence       time.Duration
 	NoReadAhead             bool
 	Memory                  int64
@@ -64,7 +66,7 @@ func nodeMain() int {
 		return 2
 	}
 	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Store: c.Store, Directory: c.Directory,
-		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Repair: c.Repair, Residence: c.Residence,
+		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Base: c.Base, Repair: c.Repair, Residence: c.Residence,
 		NoReadAhead: c.NoReadAhead, Memory: c.Memory, Trace: c.Trace, Version: "e2e", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

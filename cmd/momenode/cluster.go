@@ -147,7 +147,7 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		switch flag.Name {
 		case "nodes", "dir", "grace", "json":
-		case "fanout", "slots", "transport":
+		case "fanout", "slots", "transport", "base":
 			// Of the founder only.
 		default:
 			c.nodeArgs = append(c.nodeArgs, "--"+flag.Name+"="+flag.Value.String())

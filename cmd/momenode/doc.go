@@ -42,8 +42,8 @@
 // # A cluster of many machines
 //
 // One node per machine. The first founds the cluster, for a number of nodes that
-// is fixed from then on, and decides the fan-out, the slots and the transport;
-// the others join it by the founder's address.
+// is fixed from then on, and decides the fan-out, the slots, the transport and the
+// base; the others join it by the founder's address.
 //
 //	a$ (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)   # and copy it
 //	a$ momenode start --listen 10.0.0.1:7070 --nodes 3 --token-file /etc/mome/token
@@ -63,6 +63,11 @@
 // are given none:
 //
 //	$ momenode start --listen $ADDRESS:7070 --join 10.0.0.1:7070 --node-id $SLURM_NODEID --token-file /etc/mome/token
+//
+// The base is the address at which every program maps the shared memory. From
+// the default, 0x400000000000, there are 16 TiB for segments. Programs that were
+// built with -fsanitize=thread or -fsanitize=memory, in C or C++, cannot map there:
+// found their cluster with --base 0x550000000000, where every program has 341 GiB.
 //
 // Nodes talk through one port each. --listen 0.0.0.0:7070 needs --advertise, the
 // address at which the others find the node. Without a token a node stays on

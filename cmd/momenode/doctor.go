@@ -100,7 +100,7 @@ func checkSpace() finding {
 	f := finding{Required: true}
 	f.Name = "address space"
 	f.Remedy = "lift the limit on address space: ulimit -v unlimited (and run a kernel with 47-bit addresses)"
-	start := addr.Base
+	start := addr.DefaultBase.Addr(0)
 	f.Found = fmt.Sprintf("%s at %#x", humanize.IBytes(uint64(addr.Space)), start)
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		f.Why = "this is " + runtime.GOARCH

@@ -141,10 +141,10 @@ func TestEtcdOfTheKilled(t *testing.T) {
 // TestEtcdFlagsAgree: what a later node was told to found is what is there.
 func TestEtcdFlagsAgree(t *testing.T) {
 	r := newRunOn(t, 2)
-	first := startNode(t, r.args(0, "--fanout", "4", "--slots", "64", "--transport", "grpc")...)
+	first := startNode(t, r.args(0, "--fanout", "4", "--slots", "64", "--transport", "grpc", "--base", "0x550000000000")...)
 	first.await(stateJoined)
 	for _, tc := range [][3]string{
-		{"--nodes", "3", "2"}, {"--fanout", "5", "4"}, {"--slots", "65", "64"}, {"--transport", "tcp", "grpc"},
+		{"--nodes", "3", "2"}, {"--fanout", "5", "4"}, {"--slots", "65", "64"}, {"--transport", "tcp", "grpc"}, {"--base", "0x400000000000", "0x550000000000"},
 	} {
 		status, _, stderr := run(t, append([]string{"start"}, r.args(1, tc[0], tc[1])...)...)
 		failure(t, status, stderr, 1, tc[0]+" "+tc[1], "founded with "+tc[0]+" "+tc[2])

@@ -81,7 +81,7 @@ until it is used.`,
 				if err != nil {
 					return segmentError(err, args[0])
 				}
-				return f.print(out, []segmentInfo{newSegmentInfo(reply.GetSegment())}, true)
+				return f.print(out, []segmentInfo{newSegmentInfo(base(c), reply.GetSegment())}, true)
 			})
 		},
 	}
@@ -209,11 +209,14 @@ func segmentError(err error, name string) error {
 	return err
 }
 
-func newSegmentInfo(s *attachpb.Segment) segmentInfo {
+// base is where programs have page 0.
+func base(c *client.Client) addr.Base { return addr.Base(c.Welcome().Base) }
+
+func newSegmentInfo(base addr.Base, s *attachpb.Segment) segmentInfo {
 	a := s.GetAttributes()
 	return segmentInfo{
 		Name: s.GetRef().GetName(), Size: s.GetSize(), Pages: s.GetPages(), FirstPage: s.GetFirstPage(),
-		Address: uint64(addr.PageNum(s.GetFirstPage()).Addr()), Generation: s.GetRef().GetGeneration(),
+		Address: uint64(base.Addr(addr.PageNum(s.GetFirstPage()))), Generation: s.GetRef().GetGeneration(),
 		Model:    enumName(a.GetModel().String(), "MODEL_"),
 		Home:     enumName(a.GetHome().String(), "HOME_"),
 		Replicas: max(a.GetReplicas(), 1),
@@ -256,7 +259,7 @@ func (f *segmentFlags) list(ctx context.Context, c *client.Client, out io.Writer
 		part := reply.GetSegments()
 		for _, s := range part.GetSegments() {
 			after = s.GetRef().GetName()
-			all = append(all, newSegmentInfo(s))
+			all = append(all, newSegmentInfo(base(c), s))
 		}
 		if !part.GetMore() || len(part.GetSegments()) == 0 {
 			return f.print(out, all, false)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -55,16 +56,36 @@ func addSocketFlag(flags *pflag.FlagSet, socket *string) {
 
 // founding are the flags that the node which founds a cluster decides for all.
 type founding struct {
-	fanout, slots int
-	transport     string
+	fanout, slots   int
+	transport, base string
 }
 
-var foundingNames = []string{"nodes", "fanout", "slots", "transport"}
+var foundingNames = []string{"nodes", "fanout", "slots", "transport", "base"}
 
 func (f *founding) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.fanout, "fanout", 0, fmt.Sprintf("most children of one manager, `N` from 2 to %d (default %[1]d)", protocol.MaxFanout))
 	flags.IntVar(&f.slots, "slots", 0, "cut the pages in `N` shares, each of which has a home node (default 1024, or one per node if there are more)")
 	flags.StringVar(&f.transport, "transport", "", "what the links run on, `TRANSPORT` tcp or grpc (default "+wire.TCP+")")
+	flags.StringVar(&f.base, "base", "", fmt.Sprintf("the `ADDRESS` at which every program maps the shared memory; %v leaves room for %s, and suits programs built with -fsanitize=thread or memory as well (default %v: %s)",
+		addr.NarrowBase, humanize.IBytes(spaceFrom(addr.NarrowBase)), addr.DefaultBase, humanize.IBytes(spaceFrom(addr.DefaultBase))))
+}
+
+// spaceFrom is how many bytes of segments there are from a base on.
+func spaceFrom(b addr.Base) uint64 { return uint64(b.Pages()) << addr.PageShift }
+
+// baseAddress is that of --base; zero where it is not given.
+func (f *founding) baseAddress() (addr.Base, error) {
+	if f.base == "" {
+		return 0, nil
+	}
+	address, err := strconv.ParseUint(f.base, 0, 64)
+	if err != nil {
+		return 0, badUsage("--base %q is not an address; write it like %v", f.base, addr.NarrowBase)
+	}
+	if err := addr.Base(address).Check(); err != nil {
+		return 0, badUsage("--%w", err)
+	}
+	return addr.Base(address), nil
 }
 
 func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
@@ -78,7 +99,8 @@ func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
 	case flags.Changed("transport") && f.transport != wire.TCP && f.transport != wire.GRPC:
 		return badUsage("--transport %q: it is %q or %q", f.transport, wire.TCP, wire.GRPC)
 	}
-	return nil
+	_, err := f.baseAddress()
+	return err
 }
 
 // tuning are the flags that each node may have differently.
@@ -281,9 +303,13 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	if err != nil {
 		return none, err
 	}
+	base, err := f.baseAddress()
+	if err != nil {
+		return none, err
+	}
 	cfg := node.Config{
 		Listen: f.listen, Advertise: f.advertise, Join: f.join, Wait: f.wait, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
-		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport,
+		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport, Base: base,
 		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, RoomWait: f.roomWait, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
 		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}

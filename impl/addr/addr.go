@@ -13,34 +13,16 @@ const (
 	PageSize  = 1 << PageShift
 )
 
-// Base is where every process of every node maps page 0 of the global space:
-// 64 TiB. On x86-64 that is beyond where Go puts its heap (at random below 2^46)
-// and the race detector its shadow memory (0x2000_0000_0000 to
-// 0x4000_0000_0000), and the space ends before position-independent programs
-// (0x5555_5555_4000) and mmap's own choices. Space is the size of the global
-// space in bytes.
+// Pages is the most pages that a global space has, Space their bytes: 16 TiB.
 const (
-	Base  = uintptr(0x4000_0000_0000)
 	Pages = int64(1) << 32
 	Space = Pages << PageShift
 )
 
-// PageNum is a page of the one global space of 2^32 pages (16 TiB).
+// PageNum is a page of the one global space.
 type PageNum uint32
 
-// Addr is where the page's first byte is mapped in every process.
-func (p PageNum) Addr() uintptr { return Base + uintptr(p)<<PageShift }
-
 func (p PageNum) String() string { return fmt.Sprintf("page %d", uint32(p)) }
-
-// PageOf is the page that holds the address. The second result is false where
-// the address is outside the global space.
-func PageOf(address uintptr) (PageNum, bool) {
-	if address < Base || address-Base >= uintptr(Space) {
-		return 0, false
-	}
-	return PageNum((address - Base) >> PageShift), true
-}
 
 // NodeID is one machine's daemon. Ids are dense and start at 0.
 type NodeID uint16

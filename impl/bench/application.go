@@ -58,7 +58,7 @@ func (a *application) carryOut(o *order) (*report, error) {
 		if a.segment, err = a.node.OpenOrCreate(ctx, o.Name, segmentSize); err != nil {
 			return nil, err
 		}
-		first, _ := addr.PageOf(a.segment.Addr())
+		first, _ := addr.DefaultBase.PageOf(a.segment.Addr())
 		return &report{First: int64(first)}, nil
 	case "touch":
 		return a.counted(ctx, func() (*report, error) { return touch(a.segment.Bytes(), o), nil })

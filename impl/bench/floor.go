@@ -51,7 +51,7 @@ func (a *floorApplication) carryOut(o *order) (*report, error) {
 			return nil, err
 		}
 		defer unix.Close(memfd)
-		if a.view, err = memory.Map(memfd, 0, floorPages); err != nil {
+		if a.view, err = memory.Map(memfd, addr.DefaultBase, 0, floorPages); err != nil {
 			return nil, err
 		}
 		return &report{}, sendFile(socketFD, a.view.Uffd())
@@ -123,7 +123,7 @@ func (n *near) setup(address string) error {
 	}
 	n.requests = make([]byte, maxRequests*requestSize)
 	n.page = make([]byte, addr.PageSize)
-	if n.segment, err = memory.NewSegment(0, floorPages); err != nil {
+	if n.segment, err = memory.NewSegment(addr.DefaultBase, 0, floorPages); err != nil {
 		return err
 	}
 	if err := n.segment.Open(); err != nil {

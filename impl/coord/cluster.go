@@ -45,7 +45,7 @@ const (
 )
 
 // format is the version of the records; a build reads only its own.
-const format = 1
+const format = 2
 
 // MaxNodes is the most nodes of a cluster: what a NodeID can number.
 const MaxNodes = 1 << 16
@@ -82,6 +82,8 @@ type Cluster struct {
 	Slots int `json:"slots"`
 	// Transport names what the links between nodes run on.
 	Transport string `json:"transport"`
+	// Base is where programs have page 0. Zero: addr.DefaultBase.
+	Base addr.Base `json:"base"`
 	// PageSize is in bytes. Zero: addr.PageSize, the only one there is.
 	PageSize int `json:"page_size"`
 	// Created is the version of momenode that founded the cluster.
@@ -103,6 +105,8 @@ func (c Cluster) check() error {
 		what = fmt.Sprintf("fanout %d: give at least 2", c.Fanout)
 	case c.Slots < 1 || c.Slots > MaxSlots:
 		what = fmt.Sprintf("%d slots: give 1 to %d", c.Slots, MaxSlots)
+	case c.Base.Check() != nil:
+		what = c.Base.Check().Error()
 	default:
 		return nil
 	}
@@ -140,6 +144,9 @@ func putCluster(ctx context.Context, store Store, c Cluster, anew bool) error {
 	}
 	if c.PageSize == 0 {
 		c.PageSize = addr.PageSize
+	}
+	if c.Base == 0 {
+		c.Base = addr.DefaultBase
 	}
 	c.Format = format
 	if err := c.check(); err != nil {

@@ -36,7 +36,7 @@ func testFound(t *testing.T, b backend) {
 		}
 	}
 	want := testCluster(winner + 1)
-	want.ID, want.Format, want.PageSize = fmt.Sprint("cluster-", winner), format, addr.PageSize
+	want.ID, want.Format, want.PageSize, want.Base = fmt.Sprint("cluster-", winner), format, addr.PageSize, addr.DefaultBase
 	c := openConfig(t, twin)
 	diff(t, "cluster", c.View().Cluster, want)
 	if c.View().Epoch != 1 {
@@ -56,6 +56,8 @@ func testBadCluster(t *testing.T, b backend) {
 		func(c *Cluster) { c.Fanout = 1 },
 		func(c *Cluster) { c.Slots = 0 },
 		func(c *Cluster) { c.PageSize = 8192 },
+		func(c *Cluster) { c.Base = addr.DefaultBase + addr.PageSize },
+		func(c *Cluster) { c.Base = addr.MostEnd },
 	} {
 		c := testCluster(1)
 		change(&c)

@@ -30,6 +30,7 @@ func TestConfig(t *testing.T) {
 		{"join_as", testJoinAs},
 		{"death", testDeath},
 		{"segments", testSegments},
+		{"narrow_base", testNarrowBase},
 		{"concurrent_creators", testConcurrentCreators},
 		{"watch", testConfigWatch},
 		{"sync", testSync},

@@ -68,7 +68,7 @@ func (a Attrs) normal() (Attrs, error) {
 type Segment struct {
 	Name  string       `json:"name"`
 	First addr.PageNum `json:"first"`
-	// Pages is the length of the range, 1 to addr.Pages.
+	// Pages is the length of the range, 1 to what the cluster's Base has.
 	Pages uint64 `json:"pages"`
 	// Generation grows with every creation in the cluster, from 1: it tells
 	// the segments apart that had the same pages one after the other.
@@ -92,9 +92,11 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 		return Segment{}, fmt.Errorf("%w: a segment's name is not %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
 			ErrBadName, name)
 	}
-	if pages == 0 || pages > uint64(addr.Pages) {
-		return Segment{}, fmt.Errorf("%w: segment %s of %d pages: give 1 to %d",
-			ErrBadSize, name, pages, addr.Pages)
+	base := c.View().Cluster.Base
+	space := uint64(base.Pages())
+	if pages == 0 || pages > space {
+		return Segment{}, fmt.Errorf("%w: segment %s of %d pages: give 1 to %d, which the space from %v on has",
+			ErrBadSize, name, pages, space, base)
 	}
 	attrs, err := attrs.normal()
 	if err != nil {
@@ -105,7 +107,7 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 		if s, ok := v.Segment(name); ok {
 			return nil, fmt.Errorf("%w: %v: remove it or take another name", ErrExists, s)
 		}
-		first, ok := firstFit(v.Segments, pages, uint64(addr.Pages))
+		first, ok := firstFit(v.Segments, pages, space)
 		if !ok {
 			return nil, fmt.Errorf("%w: segment %s of %d pages: no free range of the global space is that long; remove segments",
 				ErrNoSpace, name, pages)

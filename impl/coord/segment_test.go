@@ -76,6 +76,24 @@ func testSegments(t *testing.T, b backend) {
 	}
 }
 
+// Where the space begins decides how much of it there is.
+func testNarrowBase(t *testing.T, b backend) {
+	s := b.open(t)
+	cluster := testCluster(1)
+	cluster.Base = addr.NarrowBase
+	ctx := testContext(t)
+	if err := Found(ctx, s, cluster); err != nil {
+		t.Fatal(err)
+	}
+	c := openConfig(t, s)
+	pages := uint64(addr.NarrowBase.Pages())
+	_, err := c.Create(ctx, "a", pages+1, Attrs{})
+	wantErr(t, err, ErrBadSize)
+	mustCreate(t, c, "a", pages)
+	_, err = c.Create(ctx, "b", 1, Attrs{})
+	wantErr(t, err, ErrNoSpace)
+}
+
 func testConcurrentCreators(t *testing.T, b backend) {
 	const creators, each = 4, 6
 	s := b.open(t)

@@ -196,7 +196,7 @@ func (v *View) setSegment(op Op) error {
 		return cmp.Compare(t.First, first)
 	})
 	switch {
-	case s.Name != name || s.Pages == 0 || s.Pages > uint64(addr.Pages) || s.end() > uint64(addr.Pages):
+	case s.Name != name || s.Pages == 0 || s.Pages > uint64(addr.Pages) || !v.Cluster.Base.Holds(s.First, int64(s.Pages)):
 		return fmt.Errorf("%w: record %q says %v", ErrBadConfig, op.Key, s)
 	case same:
 		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, v.Segments[i])

@@ -321,7 +321,7 @@ func applicationMain() {
 			os.Exit(1)
 		}
 	}
-	v, err := mapWith(memfdFD, addr.PageNum(first), pages, flags, requiredFeatures|extra)
+	v, err := mapWith(memfdFD, addr.DefaultBase, addr.PageNum(first), pages, flags, requiredFeatures|extra)
 	fatal(err)
 	unix.Close(memfdFD)
 	f := os.NewFile(controlFD, "control")
@@ -430,13 +430,13 @@ func perform(v *View, r request) (a reply) {
 		}
 		return reply{}
 	case "unmap":
-		if errno := munmap(v.First().Addr()+uintptr(r.Off), r.N); errno != 0 {
+		if errno := munmap(addr.DefaultBase.Addr(v.First())+uintptr(r.Off), r.N); errno != 0 {
 			return fail(errno)
 		}
 		return reply{}
 	case "replace":
 		// Puts memory of its own where the segment was.
-		addr, _, errno := unix.Syscall6(unix.SYS_MMAP, v.First().Addr()+uintptr(r.Off), uintptr(r.N),
+		addr, _, errno := unix.Syscall6(unix.SYS_MMAP, addr.DefaultBase.Addr(v.First())+uintptr(r.Off), uintptr(r.N),
 			unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED, ^uintptr(0), 0)
 		if errno != 0 {
 			return fail(errno)

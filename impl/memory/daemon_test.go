@@ -34,7 +34,7 @@ func daemonMain() {
 		}
 	}
 	pages, _ := strconv.ParseInt(os.Getenv("MOME_TEST_PAGES"), 10, 64)
-	s, err := NewSegment(testFirst, pages)
+	s, err := NewSegment(addr.DefaultBase, testFirst, pages)
 	fatal(err)
 	fatal(s.Open())
 	f := os.NewFile(controlFD, "control")
@@ -119,7 +119,7 @@ func startDaemon(b *testing.B) *daemon {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d.view, err = Map(memfd, testFirst, benchPages)
+	d.view, err = Map(memfd, addr.DefaultBase, testFirst, benchPages)
 	unix.Close(memfd)
 	if err != nil {
 		b.Fatal(err)
@@ -188,14 +188,14 @@ func BenchmarkFault(b *testing.B) {
 // cheapest of the ioctls.
 func BenchmarkIoctl(b *testing.B) {
 	requireUserfaultfd(b)
-	s, err := NewSegment(testFirst, 1)
+	s, err := NewSegment(addr.DefaultBase, testFirst, 1)
 	ok(b, err)
 	ok(b, s.Open())
 	defer s.Close()
-	v, err := Map(s.FD(), testFirst, 1)
+	v, err := Map(s.FD(), addr.DefaultBase, testFirst, 1)
 	ok(b, err)
 	defer v.Close()
-	arg := rangeArg{uint64(testFirst.Addr()), addr.PageSize}
+	arg := rangeArg{uint64(addr.DefaultBase.Addr(testFirst)), addr.PageSize}
 	b.Run("call=syscall", func(b *testing.B) {
 		for b.Loop() {
 			ioctl(v.Uffd(), ioctlWake, unsafe.Pointer(&arg))
@@ -212,10 +212,10 @@ func BenchmarkIoctl(b *testing.B) {
 func BenchmarkSegment(b *testing.B) {
 	requireUserfaultfd(b)
 	for _, n := range []int64{1, 64, 1024} {
-		s, err := NewSegment(testFirst, n)
+		s, err := NewSegment(addr.DefaultBase, testFirst, n)
 		ok(b, err)
 		ok(b, s.Open())
-		v, err := Map(s.FD(), testFirst, n)
+		v, err := Map(s.FD(), addr.DefaultBase, testFirst, n)
 		ok(b, err)
 		uffd, err := unix.FcntlInt(uintptr(v.Uffd()), unix.F_DUPFD_CLOEXEC, 0)
 		ok(b, err)

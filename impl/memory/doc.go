@@ -6,7 +6,7 @@
 // The node side is Segment and Mapping. A node makes a Segment, sends its file
 // to an application, receives the application's userfaultfd, and attaches it:
 //
-//	segment, err := memory.NewSegment(first, pages)
+//	segment, err := memory.NewSegment(base, first, pages)
 //	err = segment.Open()
 //	mapping, err := segment.Attach(uffd, "pid 4711")
 //	go mapping.Serve(func(faults []memory.Fault) { … })

@@ -98,7 +98,7 @@ func (e *BaseTakenError) Error() string {
 	}
 	return fmt.Sprintf("mome: memory: the segment must lie at %#x-%#x, and there is already: %s"+
 		" (if that is Go's own memory, whose place differs from run to run: start the program again;"+
-		" the race detector's place is always the same)", e.Start, e.End, what)
+		" if it is always there: found the cluster with another --base, such as %v)", e.Start, e.End, what, addr.NarrowBase)
 }
 
 func (e *BaseTakenError) Unwrap() error { return ErrBaseTaken }

@@ -27,7 +27,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 	var (
 		mode    = protected(modeContinueWP, writable)
 		b       backoff
-		at      = p.Addr()
+		at      = m.at(p)
 		end     = at + uintptr(n)<<addr.PageShift
 		wake    = at // the pages of [wake, at) were mapped already
 		single  bool // page by page: the application has unmapped some
@@ -50,7 +50,7 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 				errno := m.writeprotect(at, at+uintptr(size), modeWriteprotectDontWake)
 				m.observe(OpUnprotect, at, size, 0, nil, errno)
 				if errno != 0 {
-					return pageError("install", pageAt(at), errno)
+					return pageError("install", m.pageAt(at), errno)
 				}
 				granted = !single
 			}
@@ -74,9 +74,9 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 		m.observe(OpContinue, at, addr.PageSize, mode, nil, errno)
 		m.wake(wake, at)
 		if errno == unix.EFAULT {
-			return &PageError{"install", pageAt(at), ErrHole}
+			return &PageError{"install", m.pageAt(at), ErrHole}
 		}
-		return pageError("install", pageAt(at), errno)
+		return pageError("install", m.pageAt(at), errno)
 	}
 	m.wake(wake, at)
 	return nil
@@ -99,8 +99,11 @@ func (m *Mapping) wake(from, to uintptr) {
 	}
 }
 
-func pageAt(address uintptr) addr.PageNum {
-	p, _ := addr.PageOf(address)
+// at is where the application has a page, pageAt the page at an address.
+func (m *Mapping) at(p addr.PageNum) uintptr { return m.segment.space.Addr(p) }
+
+func (m *Mapping) pageAt(address uintptr) addr.PageNum {
+	p, _ := m.segment.space.PageOf(address)
 	return p
 }
 
@@ -164,8 +167,8 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 	for total < n {
 		var (
 			mode    uint64
-			at      = p.Addr() + uintptr(total)<<addr.PageShift
-			size    = stretch(at, p.Addr()+uintptr(n)<<addr.PageShift, single)
+			at      = m.at(p) + uintptr(total)<<addr.PageShift
+			size    = stretch(at, m.at(p)+uintptr(n)<<addr.PageShift, single)
 			content []byte
 			done    int64
 			errno   unix.Errno
@@ -204,9 +207,9 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 			m.wake(at, at+addr.PageSize)
 		}
 		if errno == unix.EFAULT && op == OpContinue {
-			return total, &PageError{opTexts[op], pageAt(at), ErrHole}
+			return total, &PageError{opTexts[op], m.pageAt(at), ErrHole}
 		}
-		return total, pageError(opTexts[op], pageAt(at), errno)
+		return total, pageError(opTexts[op], m.pageAt(at), errno)
 	}
 	return total, nil
 }

@@ -69,7 +69,7 @@ func (s *Segment) attach(uffd int, name string) (*Mapping, error) {
 	// Un-protecting a page that is not there changes nothing, but says whether
 	// it is registered for write protection.
 	for _, p := range [2]addr.PageNum{s.first, s.first + addr.PageNum(s.pages-1)} {
-		if errno := m.writeprotect(p.Addr(), p.Addr()+addr.PageSize, 0); errno != 0 {
+		if errno := m.writeprotect(m.at(p), m.at(p)+addr.PageSize, 0); errno != 0 {
 			m.Close()
 			return nil, fmt.Errorf("%w: %w", ErrNotUserfaultfd, pageError("unprotect", p, errno))
 		}
@@ -172,7 +172,7 @@ func (m *Mapping) Protect(p addr.PageNum, n int64) error {
 // own: the kernel passes over gaps, but stops at a mapping that is not
 // registered, and would leave what lies behind it unprotected.
 func (m *Mapping) protect(p addr.PageNum, n int64) error {
-	start, size := p.Addr(), uint64(n)<<addr.PageShift
+	start, size := m.at(p), uint64(n)<<addr.PageShift
 	errno := m.writeprotect(start, start+uintptr(size), modeWriteprotectWP)
 	if errno != unix.ENOENT || n == 1 {
 		m.observe(OpProtect, start, size, 0, nil, errno)
@@ -198,7 +198,7 @@ func (m *Mapping) Unprotect(p addr.PageNum, n int64) error {
 		return ErrGone
 	}
 	defer m.leave()
-	start, size := p.Addr(), uint64(n)<<addr.PageShift
+	start, size := m.at(p), uint64(n)<<addr.PageShift
 	errno := m.writeprotect(start, start+uintptr(size), 0)
 	m.observe(OpUnprotect, start, size, 0, nil, errno)
 	if errno == 0 {
@@ -234,8 +234,8 @@ func (m *Mapping) Wake(p addr.PageNum, n int64) error {
 	}
 	defer m.leave()
 	size := uint64(n) << addr.PageShift
-	errno := uffdWake(m.uffd, p.Addr(), size)
-	m.observe(OpWake, p.Addr(), size, 0, nil, errno)
+	errno := uffdWake(m.uffd, m.at(p), size)
+	m.observe(OpWake, m.at(p), size, 0, nil, errno)
 	return pageError("wake", p, errno)
 }
 
@@ -257,7 +257,7 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 	}
 	defer m.leave()
 	var (
-		at      = p.Addr()
+		at      = m.at(p)
 		end     = at + uintptr(n)<<addr.PageShift
 		b       backoff
 		single  bool    // page by page: the application has unmapped some
@@ -278,10 +278,10 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 			// table, which outlives a punch, and which the kernel does not
 			// overwrite with poison. A page that is there keeps its protection:
 			// whoever waits to store to it has no right to.
-			if _, here := m.segment.firstPresent(pageAt(at), 1); !here && cleared != at {
+			if _, here := m.segment.firstPresent(m.pageAt(at), 1); !here && cleared != at {
 				cleared = at
 				if errno := m.writeprotect(at, at+addr.PageSize, modeWriteprotectDontWake); errno != 0 {
-					return pageError("poison", pageAt(at), errno)
+					return pageError("poison", m.pageAt(at), errno)
 				}
 				continue
 			}
@@ -303,7 +303,7 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 			}
 		}
 		m.observe(OpPoison, at, addr.PageSize, 0, nil, errno)
-		return pageError("poison", pageAt(at), errno)
+		return pageError("poison", m.pageAt(at), errno)
 	}
 	if passed {
 		if present, ok := m.segment.firstPresent(p, n); ok {

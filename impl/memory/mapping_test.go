@@ -21,7 +21,7 @@ const testFirst = addr.PageNum(1 << 31)
 func newSegment(t testing.TB, pages int64) *Segment {
 	t.Helper()
 	requireUserfaultfd(t)
-	s, err := NewSegment(testFirst, pages)
+	s, err := NewSegment(addr.DefaultBase, testFirst, pages)
 	ok(t, err)
 	ok(t, s.Open())
 	t.Cleanup(func() {
@@ -241,7 +241,7 @@ func TestProtectionOutlivesPunch(t *testing.T) {
 	a.call(request{Op: "store", Val: 1})
 	ok(t, s.Protect(testFirst, 1))
 	ok(t, s.Punch(testFirst, 1))
-	if done, errno := uffdFill(a.uffd, ioctlPoison, testFirst.Addr(), addr.PageSize, 0); errno != unix.EEXIST {
+	if done, errno := uffdFill(a.uffd, ioctlPoison, addr.DefaultBase.Addr(testFirst), addr.PageSize, 0); errno != unix.EEXIST {
 		t.Fatalf("poison of a hole that was protected: %d bytes, errno %d; want EEXIST, for its marker", done, errno)
 	}
 	okN(t, 1)(a.Zero(testFirst, 1, true))
@@ -323,7 +323,7 @@ func TestInstallWakesWaiterOfMappedPage(t *testing.T) {
 		r := a.begin(request{Op: "load"})
 		a.expect(testFirst, false, Minor)
 		// Mapped without waking: as if the fault came right after the wake.
-		mapped, errno := uffdFill(a.uffd, ioctlContinue, testFirst.Addr(), addr.PageSize, modeContinueWP|modeDontWake)
+		mapped, errno := uffdFill(a.uffd, ioctlContinue, addr.DefaultBase.Addr(testFirst), addr.PageSize, modeContinueWP|modeDontWake)
 		if mapped != addr.PageSize || errno != 0 {
 			t.Fatal(mapped, errno)
 		}
@@ -710,7 +710,7 @@ func TestManyThreadsOnOnePage(t *testing.T) {
 // The address space for real: 2^32 pages, the first and the last.
 func TestWholeSpace(t *testing.T) {
 	requireUserfaultfd(t)
-	s, err := NewSegment(0, addr.Pages)
+	s, err := NewSegment(addr.DefaultBase, 0, addr.Pages)
 	ok(t, err)
 	ok(t, s.Open())
 	defer func() { ok(t, s.Close()) }()

@@ -29,6 +29,7 @@ import (
 // All methods but Close are safe for concurrent use. Operations on the same
 // page are not ordered against each other: that is the work of the protocol.
 type Segment struct {
+	space addr.Base // where the applications have the global space
 	first addr.PageNum
 	pages int64
 	file  atomic.Pointer[file] // nil: not open; set under mu, read without
@@ -47,14 +48,14 @@ type file struct {
 	mem  []byte
 }
 
-// NewSegment makes an empty segment of the pages [first, first+pages), which is
-// not open. It costs nothing until pages are filled: 2^32 pages are as cheap as
-// one.
-func NewSegment(first addr.PageNum, pages int64) (*Segment, error) {
-	if pages <= 0 || int64(first)+pages > addr.Pages {
+// NewSegment makes an empty segment of the pages [first, first+pages), where
+// they lie from the base on; it is not open. It costs nothing until pages are
+// filled: 2^32 pages are as cheap as one.
+func NewSegment(base addr.Base, first addr.PageNum, pages int64) (*Segment, error) {
+	if !base.Holds(first, pages) {
 		return nil, fmt.Errorf("mome: memory: new segment: %d pages from %v are not within the global space", pages, first)
 	}
-	s := &Segment{first: first, pages: pages}
+	s := &Segment{space: base, first: first, pages: pages}
 	s.mappings.Store(new([]*Mapping))
 	return s, nil
 }

@@ -151,7 +151,7 @@ func (m *Mapping) decode(faults []Fault, msgs []uffdMsg) []Fault {
 			}
 			continue
 		}
-		page, ok := addr.PageOf(uintptr(msg.address))
+		page, ok := m.segment.space.PageOf(uintptr(msg.address))
 		if !ok || page < m.segment.first || int64(page-m.segment.first) >= m.segment.pages {
 			continue
 		}

@@ -185,7 +185,7 @@ func TestMappingChanging(t *testing.T) {
 		t.Fatalf("poll: %#x", events)
 	}
 	// The mapping is changing until somebody reads.
-	_, errno := uffdFill(a.uffd, ioctlZeropage, (testFirst + 1).Addr(), addr.PageSize, 0)
+	_, errno := uffdFill(a.uffd, ioctlZeropage, addr.DefaultBase.Addr(testFirst+1), addr.PageSize, 0)
 	if errno != unix.EAGAIN {
 		t.Fatalf("%v while the mapping changes, want EAGAIN", errno)
 	}
@@ -259,7 +259,7 @@ func TestServeBatches(t *testing.T) {
 
 // Faults outside the segment and other events are nobody's.
 func TestDecode(t *testing.T) {
-	s := &Segment{first: testFirst, pages: 4}
+	s := &Segment{space: addr.DefaultBase, first: testFirst, pages: 4}
 	m := &Mapping{segment: s}
 	pagefault := func(address uintptr, flags uint64) uffdMsg {
 		return uffdMsg{event: eventPagefault, flags: flags, address: uint64(address), ptid: 7}
@@ -268,15 +268,15 @@ func TestDecode(t *testing.T) {
 	ok(t, unix.Pipe2(fds[:], unix.O_CLOEXEC))
 	defer unix.Close(fds[0])
 	got := m.decode(nil, []uffdMsg{
-		pagefault(testFirst.Addr(), 0),
-		pagefault(testFirst.Addr()-1, 0),
-		pagefault((testFirst + 4).Addr(), 0),
+		pagefault(addr.DefaultBase.Addr(testFirst), 0),
+		pagefault(addr.DefaultBase.Addr(testFirst)-1, 0),
+		pagefault(addr.DefaultBase.Addr(testFirst+4), 0),
 		pagefault(0, 0),
-		pagefault(testFirst.Addr()+4*addr.PageSize-1, faultWrite),
-		{event: 0x15, flags: uint64(testFirst.Addr())},
+		pagefault(addr.DefaultBase.Addr(testFirst)+4*addr.PageSize-1, faultWrite),
+		{event: 0x15, flags: uint64(addr.DefaultBase.Addr(testFirst))},
 		{event: eventFork, flags: uint64(fds[1])},
-		pagefault((testFirst + 1).Addr(), faultWrite|faultWP),
-		pagefault((testFirst + 2).Addr(), faultMinor),
+		pagefault(addr.DefaultBase.Addr(testFirst+1), faultWrite|faultWP),
+		pagefault(addr.DefaultBase.Addr(testFirst+2), faultMinor),
 	})
 	want := []Fault{
 		{Page: testFirst, Thread: 7},

@@ -71,7 +71,7 @@ func (m *Mapping) observe(op Op, at uintptr, size, mode uint64, content []byte, 
 	if m.segment.observer == nil {
 		return
 	}
-	step := Step{Op: op, Mapping: m, Page: pageAt(at), Pages: int64(size >> addr.PageShift), Errno: errno, Content: content}
+	step := Step{Op: op, Mapping: m, Page: m.pageAt(at), Pages: int64(size >> addr.PageShift), Errno: errno, Content: content}
 	switch op {
 	case OpContinue, OpCopy, OpZeroPage:
 		step.Writable = mode == 0

@@ -20,26 +20,27 @@ import (
 // Until the userfaultfd has reached the node and is served there, every access
 // waits.
 type View struct {
+	base  addr.Base
 	first addr.PageNum
 	mem   []byte
 	uffd  int
 }
 
-// Map maps the segment of the pages [first, first+pages) at first.Addr() and
-// registers a userfaultfd over it. memfd is the node's file of the segment and
+// Map maps the segment of the pages [first, first+pages) where they lie from the
+// base on, and registers a userfaultfd over it. memfd is the node's file of the segment and
 // remains the caller's, who may close it afterwards. The error is a
 // *BaseTakenError where the addresses are not free.
 //
 // At no moment can anything touch the mapping, a child of a concurrent fork
 // included, before it is registered: it is mapped without access first.
-func Map(memfd int, first addr.PageNum, pages int64) (*View, error) {
-	return mapWith(memfd, first, pages, 0, requiredFeatures)
+func Map(memfd int, base addr.Base, first addr.PageNum, pages int64) (*View, error) {
+	return mapWith(memfd, base, first, pages, 0, requiredFeatures)
 }
 
 // mapWith is Map with the flags of userfaultfd(2) and the features of
 // UFFDIO_API left open, for the tests.
-func mapWith(memfd int, first addr.PageNum, pages int64, flags int, features uint64) (*View, error) {
-	if pages <= 0 || int64(first)+pages > addr.Pages {
+func mapWith(memfd int, base addr.Base, first addr.PageNum, pages int64, flags int, features uint64) (*View, error) {
+	if !base.Holds(first, pages) {
 		return nil, fmt.Errorf("mome: memory: map: %d pages from %v are not within the global space", pages, first)
 	}
 	size := pages << addr.PageShift
@@ -54,7 +55,7 @@ func mapWith(memfd int, first addr.PageNum, pages int64, flags int, features uin
 	if err != nil {
 		return nil, err
 	}
-	start := first.Addr()
+	start := base.Addr(first)
 	if _, errno := mmapShared(start, size, unix.PROT_NONE, memfd); errno != 0 {
 		unix.Close(uffd)
 		if errno == unix.EEXIST {
@@ -67,7 +68,7 @@ func mapWith(memfd int, first addr.PageNum, pages int64, flags int, features uin
 		unix.Close(uffd)
 		return nil, fmt.Errorf("mome: memory: map at %#x: %w", start, err)
 	}
-	return &View{first, bytesAt(start, size), uffd}, nil
+	return &View{base, first, bytesAt(start, size), uffd}, nil
 }
 
 func arm(uffd int, start uintptr, size int64) error {
@@ -157,7 +158,7 @@ func (v *View) Populate(off, n int64, write bool) error {
 	from := off >> addr.PageShift
 	to := (off + n + addr.PageSize - 1) >> addr.PageShift
 	p := v.first + addr.PageNum(from)
-	return populate("populate", p, p.Addr(), (to-from)<<addr.PageShift, write)
+	return populate("populate", p, v.base.Addr(p), (to-from)<<addr.PageShift, write)
 }
 
 // populate faults pages in by madvise. An error names the page: the kernel does
@@ -209,7 +210,7 @@ func (v *View) Close() error {
 	if v.mem == nil {
 		return nil
 	}
-	if errno := munmap(v.first.Addr(), int64(len(v.mem))); errno != 0 {
+	if errno := munmap(v.base.Addr(v.first), int64(len(v.mem))); errno != 0 {
 		return fmt.Errorf("mome: memory: unmap: %w", errno)
 	}
 	v.mem = nil

@@ -17,24 +17,24 @@ import (
 
 func TestBaseTaken(t *testing.T) {
 	s := newSegment(t, 4)
-	squatter, errno := mmapShared((testFirst + 2).Addr(), addr.PageSize, unix.PROT_NONE, s.FD())
+	squatter, errno := mmapShared(addr.DefaultBase.Addr(testFirst+2), addr.PageSize, unix.PROT_NONE, s.FD())
 	if errno != 0 {
 		t.Fatal(errno)
 	}
 	defer munmap(squatter, addr.PageSize)
-	_, err := Map(s.FD(), testFirst, 4)
+	_, err := Map(s.FD(), addr.DefaultBase, testFirst, 4)
 	wantErr(t, err, ErrBaseTaken)
 	var taken *BaseTakenError
 	if !errors.As(err, &taken) {
 		t.Fatalf("%T", err)
 	}
-	if taken.Start != testFirst.Addr() || taken.End != (testFirst+4).Addr() {
+	if taken.Start != addr.DefaultBase.Addr(testFirst) || taken.End != addr.DefaultBase.Addr(testFirst+4) {
 		t.Fatalf("addresses %#x-%#x", taken.Start, taken.End)
 	}
 	if len(taken.Found) != 1 || !strings.Contains(taken.Found[0], "memfd:mome") {
 		t.Fatalf("found %q, want the one mapping of the memfd", taken.Found)
 	}
-	if !strings.Contains(err.Error(), fmt.Sprintf("%#x", testFirst.Addr())) {
+	if !strings.Contains(err.Error(), fmt.Sprintf("%#x", addr.DefaultBase.Addr(testFirst))) {
 		t.Fatalf("%q does not name the address", err)
 	}
 }
@@ -53,7 +53,7 @@ func TestMapChecksItsArguments(t *testing.T) {
 		{"beyond the space", s.FD(), addr.PageNum(addr.Pages - 1), 2},
 		{"no file", -1, testFirst, 4},
 	} {
-		if v, err := Map(c.fd, c.first, c.pages); err == nil {
+		if v, err := Map(c.fd, addr.DefaultBase, c.first, c.pages); err == nil {
 			v.Close()
 			t.Errorf("%s: no error", c.name)
 		}
@@ -64,13 +64,13 @@ func TestMapChecksItsArguments(t *testing.T) {
 func TestMapAndClose(t *testing.T) {
 	s := newSegment(t, 4)
 	for range 3 {
-		v, err := Map(s.FD(), testFirst, 4)
+		v, err := Map(s.FD(), addr.DefaultBase, testFirst, 4)
 		ok(t, err)
 		if got := len(v.Bytes()); got != 4*addr.PageSize {
 			t.Fatalf("%d bytes", got)
 		}
 		// um, uw, ui: missing, write-protect and minor faults.
-		wantFlags(t, testFirst.Addr(), append(advised(), "um", "uw", "ui")...)
+		wantFlags(t, addr.DefaultBase.Addr(testFirst), append(advised(), "um", "uw", "ui")...)
 		ok(t, v.Close())
 		ok(t, v.Close())
 	}
@@ -159,7 +159,7 @@ func TestSegmentChecksItsPages(t *testing.T) {
 		first addr.PageNum
 		pages int64
 	}{{0, 0}, {0, -1}, {1, addr.Pages}, {0, addr.Pages + 1}} {
-		if s, err := NewSegment(c.first, c.pages); err == nil {
+		if s, err := NewSegment(addr.DefaultBase, c.first, c.pages); err == nil {
 			s.Close()
 			t.Errorf("a segment of %d pages from %v", c.pages, c.first)
 		}
@@ -202,12 +202,12 @@ func TestSegmentPopulate(t *testing.T) {
 // A view that cannot be unmapped keeps its userfaultfd.
 func TestCloseThatFails(t *testing.T) {
 	s := newSegment(t, 4)
-	v, err := Map(s.FD(), testFirst, 4)
+	v, err := Map(s.FD(), addr.DefaultBase, testFirst, 4)
 	ok(t, err)
 	whole := v.mem
-	v.mem = bytesAt(testFirst.Addr(), 1<<60) // more than there are addresses
+	v.mem = bytesAt(addr.DefaultBase.Addr(testFirst), 1<<60) // more than there are addresses
 	wantErr(t, v.Close(), unix.EINVAL)
-	if v.Bytes() == nil || !strings.Contains(mappingFlags(t, testFirst.Addr()), "um") {
+	if v.Bytes() == nil || !strings.Contains(mappingFlags(t, addr.DefaultBase.Addr(testFirst)), "um") {
 		t.Error("the view is not as it was")
 	}
 	_, err = unix.FcntlInt(uintptr(v.Uffd()), unix.F_GETFD, 0)

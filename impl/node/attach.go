@@ -430,7 +430,7 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	n.log.Info("a program has attached", "application", a.title())
 	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
 		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(n.Nodes()),
-		Cluster: n.config.View().Cluster.ID, Base: uint64(addr.Base), PageSize: addr.PageSize,
+		Cluster: n.config.View().Cluster.ID, Base: uint64(n.config.View().Cluster.Base), PageSize: addr.PageSize,
 	}}}, pair[1])
 	if errors.Is(err, client.ErrNoSpace) {
 		_ = a.conn.WriteError(id, n.noRoom(err))

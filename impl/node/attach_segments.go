@@ -46,8 +46,9 @@ func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
 	if attrs.Replicas > 1 {
 		return nil, fmt.Errorf("%w: segment %q: this version keeps one copy, not %d", client.ErrInvalid, c.Name, attrs.Replicas)
 	}
-	if c.Size == 0 || c.Size > uint64(addr.Space) {
-		return nil, fmt.Errorf("%w: segment %q: %d bytes; a segment has 1 to %d (2^32 pages)", client.ErrBadSize, c.Name, c.Size, addr.Space)
+	base := a.node.config.View().Cluster.Base
+	if most := uint64(base.Pages()) << addr.PageShift; c.Size == 0 || c.Size > most {
+		return nil, fmt.Errorf("%w: segment %q: %d bytes; a segment has 1 to %d, which the space from %v on has", client.ErrBadSize, c.Name, c.Size, most, base)
 	}
 	pages := (c.Size + addr.PageSize - 1) >> addr.PageShift
 	// Who creates a segment is about to map it. What this node has no room for is

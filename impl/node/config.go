@@ -41,7 +41,7 @@ type Config struct {
 
 	// Nodes is how many nodes the cluster is founded for. Default 1. Of a
 	// founding node: one that finds a cluster in Store must agree with it in what
-	// it gives of Nodes, Fanout, Slots and Transport.
+	// it gives of Nodes, Fanout, Slots, Transport and Base.
 	Nodes int
 	// Fanout is the most children a manager has, 2 to protocol.MaxFanout, which
 	// is the default. Of a founding node.
@@ -52,6 +52,9 @@ type Config struct {
 	// Transport is what the links run on: wire.TCP (default) or wire.GRPC. Of a
 	// founding node.
 	Transport string
+	// Base is where programs have the global space. Default addr.DefaultBase. Of a
+	// founding node.
+	Base addr.Base
 
 	// Socket is the path of the attach socket. Required.
 	Socket string
@@ -108,7 +111,7 @@ func (c *Config) complete() error {
 	if err := coord.CheckName(c.Cluster); err != nil {
 		return err
 	}
-	c.given = coord.Cluster{Nodes: c.Nodes, Fanout: c.Fanout, Slots: c.Slots, Transport: c.Transport}
+	c.given = coord.Cluster{Nodes: c.Nodes, Fanout: c.Fanout, Slots: c.Slots, Transport: c.Transport, Base: c.Base}
 	if c.Nodes == 0 {
 		c.Nodes = 1
 	}
@@ -129,6 +132,12 @@ func (c *Config) complete() error {
 	}
 	if c.Transport != wire.TCP && c.Transport != wire.GRPC {
 		return fmt.Errorf("mome: transport %q is neither %q nor %q", c.Transport, wire.TCP, wire.GRPC)
+	}
+	if c.Base == 0 {
+		c.Base = addr.DefaultBase
+	}
+	if err := c.Base.Check(); err != nil {
+		return fmt.Errorf("mome: %w", err)
 	}
 	if err := CheckMemory(c.Memory); err != nil {
 		return fmt.Errorf("mome: %w", err)

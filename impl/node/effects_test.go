@@ -100,7 +100,7 @@ func TestFillsInOrder(t *testing.T) {
 		{"the home is dropped, then filled", []protocol.EffectKind{fillHome, dropHome, fillHome}, 0, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			seg, err := newSegment(coord.Segment{Pages: 8})
+			seg, err := newSegment(addr.DefaultBase, coord.Segment{Pages: 8})
 			if err == nil {
 				err = seg.frame.Open()
 			}

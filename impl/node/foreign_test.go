@@ -114,7 +114,7 @@ func (f *foreign) mapSegment(s *attachpb.Segment) error {
 		return err
 	}
 	defer unix.Close(fds[0])
-	view, err := memory.Map(fds[0], addr.PageNum(s.FirstPage), int64(s.Pages))
+	view, err := memory.Map(fds[0], addr.DefaultBase, addr.PageNum(s.FirstPage), int64(s.Pages))
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func TestRegisteredRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fds[0])
-	view, err := memory.Map(fds[0], addr.PageNum(s.FirstPage), int64(s.Pages))
+	view, err := memory.Map(fds[0], addr.DefaultBase, addr.PageNum(s.FirstPage), int64(s.Pages))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/coord"
 )
 
@@ -33,7 +34,7 @@ type membership struct {
 // up to this node. The embedded one is nil where there is none.
 func (n *Node) openStore(ctx context.Context) (*coord.Embedded, error) {
 	cluster := coord.Cluster{Nodes: n.cfg.Nodes, Fanout: n.cfg.Fanout, Slots: n.cfg.Slots,
-		Transport: n.cfg.Transport, Created: n.cfg.Version}
+		Transport: n.cfg.Transport, Base: n.cfg.Base, Created: n.cfg.Version}
 	prefix := coord.PrefixOf(n.cfg.Cluster)
 	if n.cfg.Join != "" {
 		return nil, n.reachFounder(ctx)
@@ -105,6 +106,7 @@ func (n *Node) checkFounding(there coord.Cluster) error {
 		{"fanout", n.cfg.given.Fanout, there.Fanout, 0},
 		{"slots", n.cfg.given.Slots, there.Slots, 0},
 		{"transport", n.cfg.given.Transport, there.Transport, ""},
+		{"base", n.cfg.given.Base, there.Base, addr.Base(0)},
 	} {
 		if f.given != f.unset && f.given != f.there {
 			return fmt.Errorf("mome: --%s %v, and cluster %q was founded with --%[1]s %[4]v: give the same, or leave --%[1]s out%[5]s",

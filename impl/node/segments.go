@@ -78,14 +78,14 @@ func (n *Node) segmentOf(s coord.Segment) *segment {
 	return seg
 }
 
-func newSegment(info coord.Segment) (*segment, error) {
+func newSegment(base addr.Base, info coord.Segment) (*segment, error) {
 	s := &segment{info: info, users: 1, mappings: make(map[*mapping]*application),
 		core: protocol.Segment{First: info.First, Pages: int64(info.Pages), Generation: info.Generation}}
 	if info.Home == "block" {
 		s.core.Policy = protocol.Block
 	}
 	var err error
-	if s.frame, err = memory.NewSegment(info.First, int64(info.Pages)); err != nil {
+	if s.frame, err = memory.NewSegment(base, info.First, int64(info.Pages)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -162,7 +162,7 @@ func (n *Node) apply(v *coord.View) error {
 		s := n.segmentOf(info)
 		if s == nil {
 			var err error
-			if s, err = newSegment(info); err != nil {
+			if s, err = newSegment(v.Cluster.Base, info); err != nil {
 				return fmt.Errorf("segment %q: %w", info.Name, err)
 			}
 			n.traceFrames(s)

@@ -162,7 +162,7 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 		out.Memory.ManagedPages += uint64(directories)
 		for j, p := range s.hot.pages {
 			if seg := n.segment(p); seg != nil && s.hot.counts[j] > 0 {
-				hot[seg] = append(hot[seg], &controlpb.HotPage{Page: uint32(p), Address: uint64(p.Addr()), Recalls: s.hot.counts[j]})
+				hot[seg] = append(hot[seg], &controlpb.HotPage{Page: uint32(p), Address: uint64(n.config.View().Cluster.Base.Addr(p)), Recalls: s.hot.counts[j]})
 			}
 		}
 		s.unlock()

@@ -229,7 +229,7 @@ func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Repl
 		c.watch = pair[0]
 		err = c.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
 			Version: client.Version, Nodes: uint32(n.nodes), Incarnation: 1, Cluster: "test",
-			Base: uint64(addr.Base), PageSize: addr.PageSize,
+			Base: uint64(addr.DefaultBase), PageSize: addr.PageSize,
 		}}}, pair[1])
 		unix.Close(pair[1])
 		if err != nil {
@@ -324,10 +324,10 @@ func (n *Node) create(b *attachpb.Create) (*segment, error) {
 		return nil, fmt.Errorf("%w: %q", client.ErrExists, b.Name)
 	}
 	pages := (b.Size + addr.PageSize - 1) >> addr.PageShift
-	if uint64(n.nextPage)+pages > uint64(addr.Pages) {
+	if !addr.DefaultBase.Holds(n.nextPage, int64(pages)) {
 		return nil, client.ErrNoSpace
 	}
-	m, err := memory.NewSegment(n.nextPage, int64(pages))
+	m, err := memory.NewSegment(addr.DefaultBase, n.nextPage, int64(pages))
 	if err != nil {
 		return nil, err
 	}
