@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
@@ -74,7 +75,9 @@ func (e *attachedError) Unwrap() error { return ErrInvalid }
 // its goroutines share: a segment lies at one address, so that a second one could
 // not map what the first has mapped. The error wraps ErrInvalid where there is one
 // already; after its Close there may be another. While the node waits for other
-// nodes of its cluster to come, Connect waits too, until ctx ends.
+// nodes of its cluster to come, Connect waits too, until ctx ends: then its error
+// says for whom the node waits. Where it takes longer than a second, this is also
+// printed on standard error, or passed to WithWaitingHandler's.
 func Connect(ctx context.Context, opts ...Option) (*Node, error) {
 	n := newNode()
 	attached.mu.Lock()
@@ -114,7 +117,7 @@ func newNode() *Node {
 // connect is Connect without looking at other attachments of the process.
 // Postconditions: an error leaves nothing attached.
 func (n *Node) connect(ctx context.Context, opts ...Option) error {
-	o := options{socket: os.Getenv(EnvSocket), onFailure: exitOnFailure}
+	o := options{socket: os.Getenv(EnvSocket), onFailure: exitOnFailure, onWaiting: printWaiting}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -137,6 +140,8 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 	// A handler may close the node, which the reading goroutine cannot wait for.
 	var once sync.Once
 	fail := func(err error) { once.Do(func() { go o.onFailure(err) }) }
+	notice := client.NewNotice(noticeAfter, o.onWaiting)
+	defer notice.Stop()
 	n.client, err = client.Dial(ctx, o.socket, client.Config{
 		Hello: hello,
 		Guard: memory.KillOnHangup,
@@ -146,6 +151,8 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 				fail(fmt.Errorf("%w: %s", ErrClusterFailed, strings.TrimPrefix(e.ClusterFailed.GetReason(), "mome: the cluster cannot go on: ")))
 			case *attachpb.Reply_SegmentRemoved:
 				n.removed(keyOf(e.SegmentRemoved.GetSegment()))
+			case *attachpb.Reply_Waiting:
+				notice.Event(event)
 			}
 		},
 		Hangup: fail,
@@ -166,6 +173,11 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 	}
 	return nil
 }
+
+// noticeAfter is after how long it is said for whom Connect waits.
+const noticeAfter = time.Second
+
+func printWaiting(waits string) { fmt.Fprintln(os.Stderr, "mome: connect:", waits) }
 
 func exitOnFailure(err error) {
 	fmt.Fprintln(os.Stderr, err)

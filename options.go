@@ -12,6 +12,7 @@ type Option func(*options)
 type options struct {
 	socket    string
 	onFailure func(error)
+	onWaiting func(string)
 }
 
 // WithSocket names the node's socket; the default is MOME_SOCKET, or else
@@ -29,6 +30,17 @@ func WithFailureHandler(handler func(error)) Option {
 		handler = exitOnFailure
 	}
 	return func(o *options) { o.onFailure = handler }
+}
+
+// WithWaitingHandler replaces what happens while Connect waits for longer than a
+// second because the node's cluster is not complete. The default prints for whom it
+// waits on standard error. The handler is called with that, in words, and again
+// whenever it changes; it must not wait itself. Nil is the default.
+func WithWaitingHandler(handler func(waits string)) Option {
+	if handler == nil {
+		handler = printWaiting
+	}
+	return func(o *options) { o.onWaiting = handler }
 }
 
 // Model is a promise about what a node sees of what others store.

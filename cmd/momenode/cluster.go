@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/node"
 )
 
@@ -87,6 +88,7 @@ type cluster struct {
 	events   chan event
 	signals  chan os.Signal
 
+	notice    *client.Notice // of the first node, until all serve
 	nodes     []*member
 	programs  []*rank
 	outputs   sync.WaitGroup // of the programs
@@ -246,6 +248,8 @@ func (c *cluster) socketOf(i int) string { return filepath.Join(c.dir, fmt.Sprin
 // up starts the nodes, one after the other, so that they are numbered in order,
 // and returns when all serve.
 func (c *cluster) up(flags *pflag.FlagSet) error {
+	c.notice = client.NewNotice(slowStart, func(waits string) { fmt.Fprintln(os.Stderr, "momenode: waiting:", waits) })
+	defer c.notice.Stop()
 	for i := range c.clusterFlags.nodes {
 		args := []string{"start", "--listen", "127.0.0.1:0", "--socket", c.socketOf(i), "--ready-fd", "3"}
 		if i == 0 {
@@ -352,6 +356,10 @@ func (c *cluster) handle(e event) error {
 	m := e.node
 	if e.report != nil {
 		switch e.report.State {
+		case stateWaiting:
+			if m == c.nodes[0] {
+				c.notice.Waits(e.report.Waits)
+			}
 		case stateJoined:
 			m.report = *e.report
 		case stateReady:
@@ -433,6 +441,9 @@ func (c *cluster) down() error {
 	}
 	return lost
 }
+
+// slowStart is after how long it is said for whom the nodes wait.
+const slowStart = 10 * time.Second
 
 // nodeGrace is how long a node may take to end.
 const nodeGrace = 10 * time.Second

@@ -151,6 +151,13 @@ var children = map[string]func(){
 	},
 	"tuned": tuned,
 	"meet":  meet,
+	// impatient waits for its node, and no longer than it has to.
+	"impatient": func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		_, err := mome.Connect(ctx)
+		fmt.Println(errors.Is(err, context.DeadlineExceeded), err)
+	},
 }
 
 // childProgram is the command line of a program above; the environment names it.

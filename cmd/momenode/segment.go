@@ -135,10 +135,13 @@ func (f *segmentFlags) with(cmd *cobra.Command, do func(context.Context, *client
 	if _, err := os.Stat(socket); err != nil {
 		return socketError(socket, err)
 	}
+	notice := client.NewNotice(time.Second, func(waits string) { fmt.Fprintln(cmd.ErrOrStderr(), "momenode: waiting:", waits) })
+	defer notice.Stop()
 	c, err := client.Dial(ctx, socket, client.Config{
 		Hello: &attachpb.Hello{Program: "momenode segment", Pid: int64(os.Getpid())},
 		// This process maps nothing: it can outlive its node.
 		Guard: func(int) error { return nil },
+		Event: notice.Event,
 	})
 	if err != nil {
 		return err

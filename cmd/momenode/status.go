@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/big"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/node"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
 	"github.com/mome-dsm/mome/internal/table"
@@ -122,6 +125,9 @@ func askControl(ctx context.Context, attach string, ask func(controlpb.ControlCl
 	var dialer net.Dialer
 	probe, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = notServing(ctx, attach, err)
+		}
 		return socketError(attach, err)
 	}
 	probe.Close()
@@ -135,6 +141,39 @@ func askControl(ctx context.Context, attach string, ask func(controlpb.ControlCl
 		return fmt.Errorf("the node at %s does not answer: %s", attach, status.Convert(err).Message())
 	}
 	return nil
+}
+
+// notServing is what a node says that has not joined its cluster yet, and so has no
+// control socket; err if there is none.
+func notServing(ctx context.Context, attach string, err error) error {
+	if info, e := os.Stat(attach); e != nil || info.Mode().Type() != fs.ModeSocket {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	said := make(chan string, 1)
+	c, e := client.Dial(ctx, attach, client.Config{
+		Hello: &attachpb.Hello{Program: "momenode status", Pid: int64(os.Getpid())},
+		Guard: func(int) error { return nil },
+		Event: func(event *attachpb.Reply) {
+			if waiting := event.GetWaiting(); waiting != nil {
+				select {
+				case said <- waiting.GetWaits():
+				default:
+				}
+				cancel()
+			}
+		},
+	})
+	if e == nil {
+		c.Close()
+	}
+	select {
+	case waits := <-said:
+		return errors.New(waits)
+	default:
+		return err
+	}
 }
 
 // socketError says why a node cannot be asked, and what to do.
@@ -159,6 +198,7 @@ type clusterStatus struct {
 	Epoch     uint64          `json:"epoch"`
 	Expected  uint32          `json:"nodes_expected"`
 	Joined    int             `json:"nodes_joined"`
+	Waits     string          `json:"waits"` // for whom the node that was asked waits before it serves
 	Fanout    uint32          `json:"fanout"`
 	Transport string          `json:"transport"`
 	Nodes     []nodeStatus    `json:"nodes"`
@@ -236,7 +276,7 @@ type memoryStatus struct {
 }
 
 func newClusterStatus(c *controlpb.ClusterStatus) *clusterStatus {
-	s := &clusterStatus{Cluster: c.Cluster, Epoch: c.Epoch, Expected: c.Expected, Joined: len(c.Nodes), Fanout: c.Fanout,
+	s := &clusterStatus{Cluster: c.Cluster, Epoch: c.Epoch, Expected: c.Expected, Joined: len(c.Nodes), Waits: c.Waits, Fanout: c.Fanout,
 		Transport: c.Transport, Nodes: []nodeStatus{}, Segments: []segmentStatus{}, Managers: []managerStatus{}}
 	for _, n := range c.Nodes {
 		one := newNodeStatus(n)
@@ -393,6 +433,9 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 	out := &errorWriter{w: w}
 	fmt.Fprintf(out, "Cluster %s: %d of %s, fan-out %d, transport %s, epoch %d\n",
 		s.Cluster, s.Joined, plural(int(s.Expected), "node"), s.Fanout, s.Transport, s.Epoch)
+	if s.Waits != "" {
+		fmt.Fprintln(out, s.Waits)
+	}
 
 	var rows [][]any
 	for _, n := range s.Nodes {

@@ -283,7 +283,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// TestStatusOfWaiting: a node that waits for the others says how many there are.
+// TestStatusOfWaiting: a node that waits for the others says how many there are,
+// and who is missing.
 func TestStatusOfWaiting(t *testing.T) {
 	needNode(t)
 	dir := shortTemp(t)
@@ -293,7 +294,8 @@ func TestStatusOfWaiting(t *testing.T) {
 	for _, socket := range []string{"0", "1"} {
 		var s clusterStatus
 		status, stdout, stderr := run(t, "status", "--json", "--socket", filepath.Join(dir, socket))
-		if err := json.Unmarshal([]byte(stdout), &s); status != 0 || err != nil || s.Joined != 2 || s.Expected != 3 {
+		if err := json.Unmarshal([]byte(stdout), &s); status != 0 || err != nil || s.Joined != 2 || s.Expected != 3 ||
+			s.Waits != "node "+socket+" has joined, waits for 1 of 3 nodes: 2 has not joined" {
 			t.Errorf("status %d, %v: %s%s", status, err, stdout, stderr)
 		}
 	}

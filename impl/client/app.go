@@ -55,6 +55,7 @@ type Client struct {
 	lastID  uint64
 	waiting map[uint64]chan answer // by request id; nil once the connection ended
 	ended   error                  // why waiting is nil
+	waits   string                 // for whom the node waits before it serves
 	closed  bool                   // Close was called
 	// interrupt is an eventfd that ends the reader's sleep where the context of
 	// its call ends; negative once it is closed.
@@ -111,6 +112,7 @@ func Dial(ctx context.Context, path string, config Config) (*Client, error) {
 	}
 	c.idle.Go(c.lookNowAndThen)
 	if err := c.greet(ctx); err != nil {
+		err = c.whyNoWelcome(ctx, err)
 		c.Close()
 		return nil, fmt.Errorf("attach to %s: %w", path, err)
 	}
@@ -431,6 +433,11 @@ func (c *Client) read(flags int) bool {
 			return false
 		}
 		closeAll(fds)
+		if waiting := reply.GetWaiting(); waiting != nil {
+			c.mu.Lock()
+			c.waits = waiting.GetWaits()
+			c.mu.Unlock()
+		}
 		if reply.Body != nil && c.config.Event != nil {
 			c.config.Event(reply)
 		}

@@ -40,9 +40,10 @@ func everyRequest() map[*attachpb.Request]int {
 		{Id: 20, Body: &attachpb.Request_BarrierWait{BarrierWait: &attachpb.BarrierWait{
 			Name: "b", Parties: 2, Round: 1, Prefetch: &attachpb.Prefetch{Range: span, More: []*attachpb.Prefetch{{Range: span, Write: true}}},
 		}}}: 0,
-		{Id: 17, Body: &attachpb.Request_BarrierLeave{BarrierLeave: &attachpb.BarrierLeave{Name: "b", Party: 1}}}: 0,
-		{Id: 19, Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}}:                                         0,
-		{Id: 18, Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}}:                                         0,
+		{Id: 17, Body: &attachpb.Request_BarrierLeave{BarrierLeave: &attachpb.BarrierLeave{Name: "b", Party: 1}}}:                                                               0,
+		{Id: 19, Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}}:                                                                                                       0,
+		{Id: 18, Body: &attachpb.Request_Stats{Stats: &attachpb.Stats{}}}:                                                                                                       0,
+		{Id: 21, Body: &attachpb.Request_Explain{Explain: &attachpb.Explain{What: &attachpb.Explain_Barrier{Barrier: &attachpb.BarrierSeat{Name: "b", Party: 1, Parties: 2}}}}}: 0,
 	}
 }
 
@@ -61,6 +62,8 @@ func everyReply() map[*attachpb.Reply]int {
 		{Id: 8, Body: &attachpb.Reply_Counters{Counters: &attachpb.Counters{Counters: []*attachpb.Counter{{Name: "faults", Value: 1}}}}}: 0,
 		{Id: 9, Body: &attachpb.Reply_Clock{Clock: &attachpb.ClockReading{Clock: "a", Reference: "b", OffsetNs: -5, BoundNs: 7}}}:        0,
 		{Body: &attachpb.Reply_ClusterFailed{ClusterFailed: &attachpb.ClusterFailed{Reason: "r"}}}:                                       0,
+		{Id: 10, Body: &attachpb.Reply_Explanation{Explanation: &attachpb.Explanation{Text: "t"}}}:                                       0,
+		{Body: &attachpb.Reply_Waiting{Waiting: &attachpb.Waiting{Waits: "w"}}}:                                                          0,
 		{Body: &attachpb.Reply_SegmentRemoved{SegmentRemoved: &attachpb.SegmentRemoved{Segment: someRef}}}:                               0,
 	}
 }

@@ -71,7 +71,7 @@ func (n *Node) acceptApplications() {
 			continue
 		case err != nil:
 			if n.ctx.Err() == nil {
-				n.fail(fmt.Errorf("node %d cannot accept applications: %w", n.id, err))
+				n.fail(fmt.Errorf("the node cannot accept applications: %w", err))
 			}
 			return
 		}
@@ -90,6 +90,10 @@ const acceptPause = 100 * time.Millisecond
 
 func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.tasks.Done()
+	if !n.awaitFormation(conn) {
+		conn.Close()
+		return
+	}
 	// It sleeps in the kernel most of its time: a thread of its own.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

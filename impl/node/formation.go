@@ -68,7 +68,7 @@ func (f *formation) joined(self addr.NodeID, v *coord.View) {
 	if len(missing) == 0 {
 		return // the links are next
 	}
-	waits := fmt.Sprintf("node %d has joined, waits for %d of %d nodes: %s", self, len(missing), v.Cluster.Nodes, theyHaveNot(missing, "joined"))
+	waits := fmt.Sprintf("node %d has joined, waits for %d of %d nodes: %s", self, len(missing), v.Cluster.Nodes, they(missing, "has not joined", "have not joined"))
 	var details []any
 	members := v.Joined()
 	for _, m := range members {
@@ -109,15 +109,15 @@ func (f *formation) lookAtLinks(self addr.NodeID) {
 		}
 	}
 	if len(missing) > 0 {
-		f.set(fmt.Sprintf("node %d has joined, waits for %d of %d nodes: %s", self, len(missing), len(f.linked), theyHaveNot(missing, "linked")))
+		f.set(fmt.Sprintf("node %d has joined, waits for %d of %d nodes: %s", self, len(missing), len(f.linked), they(missing, "is not linked", "are not linked")))
 	}
 }
 
-// theyHaveNot says what some nodes have not done.
-func theyHaveNot(nodes []addr.NodeID, done string) string {
-	have := "have"
+// they is some nodes, by number, and what they have not done, in the singular or
+// the plural.
+func they(nodes []addr.NodeID, one, many string) string {
 	if len(nodes) == 1 {
-		have = "has"
+		return ranges.Text(nodes) + " " + one
 	}
-	return fmt.Sprintf("%s %s not %s", ranges.Text(nodes), have, done)
+	return ranges.Text(nodes) + " " + many
 }

@@ -123,10 +123,12 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) start(ctx context.Context) (err error) {
 	// Whatever can be wrong with this node alone is found before it joins.
-	// Applications that attach now wait until it serves.
+	// Applications that attach now wait until it serves, and are told for whom.
 	if n.attach, err = client.Listen(n.cfg.Socket); err != nil {
 		return err
 	}
+	n.tasks.Add(1)
+	go n.acceptApplications()
 	if n.listener, err = wire.Listen(n.cfg.Listen); err != nil {
 		return err
 	}
@@ -184,8 +186,6 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.config.formed = true
 	n.forming.serves()
-	n.tasks.Add(1)
-	go n.acceptApplications()
 	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)
 	return nil
 }

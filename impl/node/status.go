@@ -96,6 +96,7 @@ func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*con
 	members := v.Joined()
 	out := &controlpb.ClusterStatus{Cluster: v.Cluster.ID, Epoch: v.Epoch, Expected: uint32(v.Cluster.Nodes),
 		Fanout: uint32(v.Cluster.Fanout), Transport: v.Cluster.Transport, Nodes: make([]*controlpb.NodeStatus, len(members))}
+	out.Waits, _ = n.forming.now()
 	var all sync.WaitGroup
 	for i, m := range members {
 		all.Add(1)

@@ -262,6 +262,7 @@ type Request struct {
 	//	*Request_BarrierLeave
 	//	*Request_Stats
 	//	*Request_Clock
+	//	*Request_Explain
 	Body          isRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,6 +483,15 @@ func (x *Request) GetClock() *Clock {
 	return nil
 }
 
+func (x *Request) GetExplain() *Explain {
+	if x != nil {
+		if x, ok := x.Body.(*Request_Explain); ok {
+			return x.Explain
+		}
+	}
+	return nil
+}
+
 type isRequest_Body interface {
 	isRequest_Body()
 }
@@ -562,6 +572,10 @@ type Request_Clock struct {
 	Clock *Clock `protobuf:"bytes,20,opt,name=clock,proto3,oneof"`
 }
 
+type Request_Explain struct {
+	Explain *Explain `protobuf:"bytes,21,opt,name=explain,proto3,oneof"`
+}
+
 func (*Request_Hello) isRequest_Body() {}
 
 func (*Request_Create) isRequest_Body() {}
@@ -600,6 +614,8 @@ func (*Request_Stats) isRequest_Body() {}
 
 func (*Request_Clock) isRequest_Body() {}
 
+func (*Request_Explain) isRequest_Body() {}
+
 // Reply goes from the node to the application: the answer to the request of
 // the same id, in any order, or an event, whose id is zero.
 type Reply struct {
@@ -616,8 +632,10 @@ type Reply struct {
 	//	*Reply_Lock
 	//	*Reply_Counters
 	//	*Reply_Clock
+	//	*Reply_Explanation
 	//	*Reply_ClusterFailed
 	//	*Reply_SegmentRemoved
+	//	*Reply_Waiting
 	Body          isReply_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -748,6 +766,15 @@ func (x *Reply) GetClock() *ClockReading {
 	return nil
 }
 
+func (x *Reply) GetExplanation() *Explanation {
+	if x != nil {
+		if x, ok := x.Body.(*Reply_Explanation); ok {
+			return x.Explanation
+		}
+	}
+	return nil
+}
+
 func (x *Reply) GetClusterFailed() *ClusterFailed {
 	if x != nil {
 		if x, ok := x.Body.(*Reply_ClusterFailed); ok {
@@ -761,6 +788,15 @@ func (x *Reply) GetSegmentRemoved() *SegmentRemoved {
 	if x != nil {
 		if x, ok := x.Body.(*Reply_SegmentRemoved); ok {
 			return x.SegmentRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetWaiting() *Waiting {
+	if x != nil {
+		if x, ok := x.Body.(*Reply_Waiting); ok {
+			return x.Waiting
 		}
 	}
 	return nil
@@ -806,12 +842,20 @@ type Reply_Clock struct {
 	Clock *ClockReading `protobuf:"bytes,10,opt,name=clock,proto3,oneof"`
 }
 
+type Reply_Explanation struct {
+	Explanation *Explanation `protobuf:"bytes,17,opt,name=explanation,proto3,oneof"`
+}
+
 type Reply_ClusterFailed struct {
 	ClusterFailed *ClusterFailed `protobuf:"bytes,14,opt,name=cluster_failed,json=clusterFailed,proto3,oneof"` // event
 }
 
 type Reply_SegmentRemoved struct {
 	SegmentRemoved *SegmentRemoved `protobuf:"bytes,15,opt,name=segment_removed,json=segmentRemoved,proto3,oneof"` // event
+}
+
+type Reply_Waiting struct {
+	Waiting *Waiting `protobuf:"bytes,16,opt,name=waiting,proto3,oneof"` // event, before Welcome
 }
 
 func (*Reply_Error) isReply_Body() {}
@@ -832,9 +876,13 @@ func (*Reply_Counters) isReply_Body() {}
 
 func (*Reply_Clock) isReply_Body() {}
 
+func (*Reply_Explanation) isReply_Body() {}
+
 func (*Reply_ClusterFailed) isReply_Body() {}
 
 func (*Reply_SegmentRemoved) isReply_Body() {}
+
+func (*Reply_Waiting) isReply_Body() {}
 
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2656,11 +2704,261 @@ func (x *ClockReading) GetBoundNs() int64 {
 	return 0
 }
 
+// Waiting: Hello will be answered when the node serves; until then it waits for
+// others.
+type Waiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Waits         string                 `protobuf:"bytes,1,opt,name=waits,proto3" json:"waits,omitempty"` // for people: for whom
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_impl_client_attach_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Waiting) GetWaits() string {
+	if x != nil {
+		return x.Waits
+	}
+	return ""
+}
+
+// Explain -> Explanation: for whom a request waits, or waited, or why one was
+// refused, as far as the node finds out in a moment.
+type Explain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*Explain_Lock
+	//	*Explain_Barrier
+	//	*Explain_Store
+	What          isExplain_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explain) Reset() {
+	*x = Explain{}
+	mi := &file_impl_client_attach_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explain) ProtoMessage() {}
+
+func (x *Explain) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explain.ProtoReflect.Descriptor instead.
+func (*Explain) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Explain) GetWhat() isExplain_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Explain) GetLock() string {
+	if x != nil {
+		if x, ok := x.What.(*Explain_Lock); ok {
+			return x.Lock
+		}
+	}
+	return ""
+}
+
+func (x *Explain) GetBarrier() *BarrierSeat {
+	if x != nil {
+		if x, ok := x.What.(*Explain_Barrier); ok {
+			return x.Barrier
+		}
+	}
+	return nil
+}
+
+func (x *Explain) GetStore() bool {
+	if x != nil {
+		if x, ok := x.What.(*Explain_Store); ok {
+			return x.Store
+		}
+	}
+	return false
+}
+
+type isExplain_What interface {
+	isExplain_What()
+}
+
+type Explain_Lock struct {
+	Lock string `protobuf:"bytes,1,opt,name=lock,proto3,oneof"`
+}
+
+type Explain_Barrier struct {
+	Barrier *BarrierSeat `protobuf:"bytes,2,opt,name=barrier,proto3,oneof"`
+}
+
+type Explain_Store struct {
+	Store bool `protobuf:"varint,3,opt,name=store,proto3,oneof"` // what needs the configuration: Create, Open, List, Remove
+}
+
+func (*Explain_Lock) isExplain_What() {}
+
+func (*Explain_Barrier) isExplain_What() {}
+
+func (*Explain_Store) isExplain_What() {}
+
+type BarrierSeat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Party         uint32                 `protobuf:"varint,2,opt,name=party,proto3" json:"party,omitempty"`
+	Parties       uint32                 `protobuf:"varint,3,opt,name=parties,proto3" json:"parties,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BarrierSeat) Reset() {
+	*x = BarrierSeat{}
+	mi := &file_impl_client_attach_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BarrierSeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BarrierSeat) ProtoMessage() {}
+
+func (x *BarrierSeat) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BarrierSeat.ProtoReflect.Descriptor instead.
+func (*BarrierSeat) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *BarrierSeat) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BarrierSeat) GetParty() uint32 {
+	if x != nil {
+		return x.Party
+	}
+	return 0
+}
+
+func (x *BarrierSeat) GetParties() uint32 {
+	if x != nil {
+		return x.Parties
+	}
+	return 0
+}
+
+type Explanation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // for people; empty where there is nothing to say
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_impl_client_attach_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Explanation) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_impl_client_attach_proto protoreflect.FileDescriptor
 
 const file_impl_client_attach_proto_rawDesc = "" +
 	"\n" +
-	"\x18impl/client/attach.proto\x12\x0emome.attach.v1\"\xac\b\n" +
+	"\x18impl/client/attach.proto\x12\x0emome.attach.v1\"\xe1\b\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
 	"\x05hello\x18\x02 \x01(\v2\x15.mome.attach.v1.HelloH\x00R\x05hello\x120\n" +
@@ -2686,8 +2984,9 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\fbarrier_wait\x18\x11 \x01(\v2\x1b.mome.attach.v1.BarrierWaitH\x00R\vbarrierWait\x12C\n" +
 	"\rbarrier_leave\x18\x12 \x01(\v2\x1c.mome.attach.v1.BarrierLeaveH\x00R\fbarrierLeave\x12-\n" +
 	"\x05stats\x18\x13 \x01(\v2\x15.mome.attach.v1.StatsH\x00R\x05stats\x12-\n" +
-	"\x05clock\x18\x14 \x01(\v2\x15.mome.attach.v1.ClockH\x00R\x05clockB\x06\n" +
-	"\x04body\"\xfb\x04\n" +
+	"\x05clock\x18\x14 \x01(\v2\x15.mome.attach.v1.ClockH\x00R\x05clock\x123\n" +
+	"\aexplain\x18\x15 \x01(\v2\x17.mome.attach.v1.ExplainH\x00R\aexplainB\x06\n" +
+	"\x04body\"\xf1\x05\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
 	"\x05error\x18\x02 \x01(\v2\x15.mome.attach.v1.ErrorH\x00R\x05error\x12*\n" +
@@ -2699,9 +2998,11 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x04lock\x18\b \x01(\v2\x14.mome.attach.v1.LockH\x00R\x04lock\x126\n" +
 	"\bcounters\x18\t \x01(\v2\x18.mome.attach.v1.CountersH\x00R\bcounters\x124\n" +
 	"\x05clock\x18\n" +
-	" \x01(\v2\x1c.mome.attach.v1.ClockReadingH\x00R\x05clock\x12F\n" +
+	" \x01(\v2\x1c.mome.attach.v1.ClockReadingH\x00R\x05clock\x12?\n" +
+	"\vexplanation\x18\x11 \x01(\v2\x1b.mome.attach.v1.ExplanationH\x00R\vexplanation\x12F\n" +
 	"\x0ecluster_failed\x18\x0e \x01(\v2\x1d.mome.attach.v1.ClusterFailedH\x00R\rclusterFailed\x12I\n" +
-	"\x0fsegment_removed\x18\x0f \x01(\v2\x1e.mome.attach.v1.SegmentRemovedH\x00R\x0esegmentRemovedB\x06\n" +
+	"\x0fsegment_removed\x18\x0f \x01(\v2\x1e.mome.attach.v1.SegmentRemovedH\x00R\x0esegmentRemoved\x123\n" +
+	"\awaiting\x18\x10 \x01(\v2\x17.mome.attach.v1.WaitingH\x00R\awaitingB\x06\n" +
 	"\x04body\"K\n" +
 	"\x05Error\x12(\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x14.mome.attach.v1.CodeR\x04code\x12\x18\n" +
@@ -2819,7 +3120,20 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x05clock\x18\x01 \x01(\tR\x05clock\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x1b\n" +
 	"\toffset_ns\x18\x03 \x01(\x03R\boffsetNs\x12\x19\n" +
-	"\bbound_ns\x18\x04 \x01(\x03R\aboundNs*\xf8\x02\n" +
+	"\bbound_ns\x18\x04 \x01(\x03R\aboundNs\"\x1f\n" +
+	"\aWaiting\x12\x14\n" +
+	"\x05waits\x18\x01 \x01(\tR\x05waits\"x\n" +
+	"\aExplain\x12\x14\n" +
+	"\x04lock\x18\x01 \x01(\tH\x00R\x04lock\x127\n" +
+	"\abarrier\x18\x02 \x01(\v2\x1b.mome.attach.v1.BarrierSeatH\x00R\abarrier\x12\x16\n" +
+	"\x05store\x18\x03 \x01(\bH\x00R\x05storeB\x06\n" +
+	"\x04what\"Q\n" +
+	"\vBarrierSeat\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05party\x18\x02 \x01(\rR\x05party\x12\x18\n" +
+	"\aparties\x18\x03 \x01(\rR\aparties\"!\n" +
+	"\vExplanation\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text*\xf8\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCODE_INTERNAL\x10\x01\x12\x12\n" +
@@ -2868,7 +3182,7 @@ func file_impl_client_attach_proto_rawDescGZIP() []byte {
 }
 
 var file_impl_client_attach_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_impl_client_attach_proto_goTypes = []any{
 	(Code)(0),              // 0: mome.attach.v1.Code
 	(Model)(0),             // 1: mome.attach.v1.Model
@@ -2909,6 +3223,10 @@ var file_impl_client_attach_proto_goTypes = []any{
 	(*SegmentRemoved)(nil), // 36: mome.attach.v1.SegmentRemoved
 	(*Clock)(nil),          // 37: mome.attach.v1.Clock
 	(*ClockReading)(nil),   // 38: mome.attach.v1.ClockReading
+	(*Waiting)(nil),        // 39: mome.attach.v1.Waiting
+	(*Explain)(nil),        // 40: mome.attach.v1.Explain
+	(*BarrierSeat)(nil),    // 41: mome.attach.v1.BarrierSeat
+	(*Explanation)(nil),    // 42: mome.attach.v1.Explanation
 }
 var file_impl_client_attach_proto_depIdxs = []int32{
 	7,  // 0: mome.attach.v1.Request.hello:type_name -> mome.attach.v1.Hello
@@ -2930,40 +3248,44 @@ var file_impl_client_attach_proto_depIdxs = []int32{
 	31, // 16: mome.attach.v1.Request.barrier_leave:type_name -> mome.attach.v1.BarrierLeave
 	32, // 17: mome.attach.v1.Request.stats:type_name -> mome.attach.v1.Stats
 	37, // 18: mome.attach.v1.Request.clock:type_name -> mome.attach.v1.Clock
-	5,  // 19: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
-	6,  // 20: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
-	8,  // 21: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
-	11, // 22: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
-	15, // 23: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
-	18, // 24: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
-	26, // 25: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
-	33, // 26: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
-	38, // 27: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
-	35, // 28: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
-	36, // 29: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
-	0,  // 30: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
-	1,  // 31: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
-	2,  // 32: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
-	10, // 33: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
-	9,  // 34: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
-	9,  // 35: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
-	11, // 36: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
-	10, // 37: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 38: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 39: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 40: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
-	21, // 41: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
-	22, // 42: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
-	21, // 43: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
-	21, // 44: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
-	22, // 45: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
-	34, // 46: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
-	10, // 47: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	40, // 19: mome.attach.v1.Request.explain:type_name -> mome.attach.v1.Explain
+	5,  // 20: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
+	6,  // 21: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
+	8,  // 22: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
+	11, // 23: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
+	15, // 24: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
+	18, // 25: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
+	26, // 26: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
+	33, // 27: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
+	38, // 28: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
+	42, // 29: mome.attach.v1.Reply.explanation:type_name -> mome.attach.v1.Explanation
+	35, // 30: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
+	36, // 31: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
+	39, // 32: mome.attach.v1.Reply.waiting:type_name -> mome.attach.v1.Waiting
+	0,  // 33: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
+	1,  // 34: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
+	2,  // 35: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
+	10, // 36: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
+	9,  // 37: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
+	9,  // 38: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
+	11, // 39: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
+	10, // 40: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 41: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 42: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 43: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
+	21, // 44: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
+	22, // 45: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
+	21, // 46: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
+	21, // 47: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
+	22, // 48: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
+	34, // 49: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
+	10, // 50: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
+	41, // 51: mome.attach.v1.Explain.barrier:type_name -> mome.attach.v1.BarrierSeat
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_impl_client_attach_proto_init() }
@@ -2991,6 +3313,7 @@ func file_impl_client_attach_proto_init() {
 		(*Request_BarrierLeave)(nil),
 		(*Request_Stats)(nil),
 		(*Request_Clock)(nil),
+		(*Request_Explain)(nil),
 	}
 	file_impl_client_attach_proto_msgTypes[1].OneofWrappers = []any{
 		(*Reply_Error)(nil),
@@ -3002,17 +3325,24 @@ func file_impl_client_attach_proto_init() {
 		(*Reply_Lock)(nil),
 		(*Reply_Counters)(nil),
 		(*Reply_Clock)(nil),
+		(*Reply_Explanation)(nil),
 		(*Reply_ClusterFailed)(nil),
 		(*Reply_SegmentRemoved)(nil),
+		(*Reply_Waiting)(nil),
 	}
 	file_impl_client_attach_proto_msgTypes[4].OneofWrappers = []any{}
+	file_impl_client_attach_proto_msgTypes[37].OneofWrappers = []any{
+		(*Explain_Lock)(nil),
+		(*Explain_Barrier)(nil),
+		(*Explain_Store)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_impl_client_attach_proto_rawDesc), len(file_impl_client_attach_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -787,6 +787,7 @@ type ClusterStatus struct {
 	Fanout        uint32                 `protobuf:"varint,4,opt,name=fanout,proto3" json:"fanout,omitempty"`
 	Transport     string                 `protobuf:"bytes,5,opt,name=transport,proto3" json:"transport,omitempty"`
 	Nodes         []*NodeStatus          `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"` // by node id
+	Waits         string                 `protobuf:"bytes,7,opt,name=waits,proto3" json:"waits,omitempty"` // for whom the node that was asked waits before it serves
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -861,6 +862,13 @@ func (x *ClusterStatus) GetNodes() []*NodeStatus {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *ClusterStatus) GetWaits() string {
+	if x != nil {
+		return x.Waits
+	}
+	return ""
 }
 
 type NodeStatus struct {
@@ -1550,14 +1558,15 @@ const file_control_proto_rawDesc = "" +
 	"\vNodeRequest\x12\x18\n" +
 	"\ahottest\x18\x01 \x01(\rR\ahottest\"*\n" +
 	"\x0eClusterRequest\x12\x18\n" +
-	"\ahottest\x18\x01 \x01(\rR\ahottest\"\xc4\x01\n" +
+	"\ahottest\x18\x01 \x01(\rR\ahottest\"\xda\x01\n" +
 	"\rClusterStatus\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bexpected\x18\x03 \x01(\rR\bexpected\x12\x16\n" +
 	"\x06fanout\x18\x04 \x01(\rR\x06fanout\x12\x1c\n" +
 	"\ttransport\x18\x05 \x01(\tR\ttransport\x121\n" +
-	"\x05nodes\x18\x06 \x03(\v2\x1b.mome.control.v1.NodeStatusR\x05nodes\"\x9f\x03\n" +
+	"\x05nodes\x18\x06 \x03(\v2\x1b.mome.control.v1.NodeStatusR\x05nodes\x12\x14\n" +
+	"\x05waits\x18\a \x01(\tR\x05waits\"\x9f\x03\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12 \n" +
