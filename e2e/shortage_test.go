@@ -255,3 +255,77 @@ func (a *app) ended() *app {
 	a.stdin.Close()
 	return a
 }
+
+// boundThreads puts a process into a cgroup that may have so many threads more
+// than the process has, until the test ends; lift takes the bound away.
+func boundThreads(t *testing.T, pid, more int) (most int, lift func()) {
+	t.Helper()
+	root := "/sys/fs/cgroup/pids"
+	if _, err := os.Stat(root); err != nil {
+		root = "/sys/fs/cgroup"
+	}
+	dir := filepath.Join(root, fmt.Sprintf("mome-test-%d", os.Getpid()))
+	write := func(file string, value any) {
+		if err := os.WriteFile(file, fmt.Append(nil, value), 0); err != nil {
+			t.Fatalf("this test needs a cgroup for its node (root, and the controller pids): %v", err)
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatalf("this test needs a cgroup for its node (root, and the controller pids): %v", err)
+	}
+	t.Cleanup(func() {
+		write(filepath.Join(root, "cgroup.procs"), pid)
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	most = len(threads) + more
+	write(filepath.Join(dir, "pids.max"), most)
+	write(filepath.Join(dir, "cgroup.procs"), pid)
+	return most, func() { write(filepath.Join(dir, "pids.max"), "max") }
+}
+
+// A node whose machine has no room for threads refuses programs and mappings, and
+// says which bound was met. Go ends a process that is refused a thread.
+func TestThreadsOfANode(t *testing.T) {
+	requireUserfaultfd(t)
+	c := start(t, wire.TCP, two)
+	here, there := c.run(0, "user"), c.run(1, "user")
+	here.order("create count")
+	there.order("open count")
+	most, lift := boundThreads(t, c.nodes[0].cmd.Process.Pid, 40)
+	made, refused := 0, ""
+	for ; refused == ""; made++ {
+		here.tell(fmt.Sprint("create segment-", made))
+		if answer := here.line(); answer != "ok" {
+			refused = answer
+			break
+		}
+		if made > most {
+			t.Fatalf("%d segments are served with %d threads", made, most)
+		}
+	}
+	if !strings.HasPrefix(refused, "no room") {
+		t.Fatalf("segment %d: %q", made, refused)
+	}
+	here.names(refused, "node 0", "no thread is left", fmt.Sprintf("is %d", most), "TasksMax")
+	here.names(here.ordered("no room", "connect"), "node 0", "no thread is left")
+	for i := range 10 {
+		here.order("count count")
+		if got := there.order("count count"); got != fmt.Sprint("ok ", 2*i+2) {
+			t.Errorf("the segment has counted %q, want %d", got, 2*i+2)
+		}
+	}
+	lift()
+	for ; ; yield() { // the node looks again after a while
+		here.tell(fmt.Sprint("create segment-", made))
+		if here.line() == "ok" {
+			break
+		}
+	}
+	allOK([]*app{here.ended(), there.ended()})
+}

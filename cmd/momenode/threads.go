@@ -6,11 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/impl/node"
 )
 
 // A node's threads sleep in the kernel most of their time, on a machine whose
@@ -46,6 +49,7 @@ const monitorSlack = 10 * time.Millisecond
 // tuneThreads is called before the daemon has threads of its own: those that
 // are made later inherit.
 func tuneThreads() {
+	debug.SetMaxThreads(node.MaxThreads)
 	makePlaces(0)
 	// One that was not tuned yet may make another one meanwhile: look again.
 	tuned := make(map[int]bool)

@@ -79,6 +79,12 @@ func (n *Node) acceptApplications() {
 			n.log.Info("applications can attach again")
 			waiting = false
 		}
+		if err := n.servants.take(); err != nil {
+			err = n.noRoom(err)
+			n.log.Warn("an application was refused", "application", fmt.Sprintf("process %d", conn.Peer().PID), "error", err)
+			conn.Refuse(err)
+			continue
+		}
 		n.tasks.Add(1)
 		go n.serveApplication(conn)
 	}
@@ -90,13 +96,14 @@ const acceptPause = 100 * time.Millisecond
 
 func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.tasks.Done()
+	defer n.servants.give()
 	if !n.awaitFormation(conn) {
 		conn.Close()
 		return
 	}
-	// It sleeps in the kernel most of its time: a thread of its own.
+	// It sleeps in the kernel most of its time: a thread of its own, which ends
+	// with the goroutine, since it is not unlocked.
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	n.sleep(1)
 	defer n.sleep(-1)
 	ctx, stop := context.WithCancel(n.ctx)
@@ -211,7 +218,7 @@ func (a *application) detach() {
 	}
 	for _, c := range mapped {
 		if c.seg != nil {
-			c.seg.release()
+			a.node.closeFrame(c.seg)
 		}
 	}
 	a.node.log.Info("a program is gone", "application", a.title())

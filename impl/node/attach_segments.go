@@ -53,7 +53,11 @@ func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
 	pages := (c.Size + addr.PageSize - 1) >> addr.PageShift
 	// Who creates a segment is about to map it. What this node has no room for is
 	// refused while the name is free.
-	if err := memory.CanOpen(int64(pages)); err != nil {
+	err := a.node.servants.check()
+	if err == nil {
+		err = memory.CanOpen(int64(pages))
+	}
+	if err != nil {
 		return nil, a.node.noRoom(fmt.Errorf("segment %q: %w", c.Name, err))
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
@@ -152,14 +156,14 @@ func (a *application) answerMap(id uint64, ref *attachpb.SegmentRef, c *share) {
 	}
 	a.mu.Unlock()
 	if !wanted {
-		seg.release()
+		a.node.closeFrame(seg)
 		_ = a.conn.WriteError(id, fmt.Errorf("%w: segment %q was unmapped before it was mapped", client.ErrCanceled, ref.Name))
 		return
 	}
 	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD())
 	if errors.Is(err, client.ErrNoSpace) {
 		if a.unshare(ref.Generation, c) {
-			seg.release()
+			a.node.closeFrame(seg)
 		}
 		_ = a.conn.WriteError(id, a.node.noRoom(err))
 	}
@@ -255,7 +259,7 @@ func (a *application) unmapSegment(u *attachpb.Unmap) error {
 		a.unmap(m)
 	}
 	if seg != nil {
-		seg.release()
+		a.node.closeFrame(seg)
 	}
 	return nil
 }

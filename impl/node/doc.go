@@ -4,6 +4,7 @@
 // (impl/client). It owns threads, locks and time; the core owns every decision.
 //
 //	Node           formation, failure, end                     node.go
+//	servants       how many threads it has for programs        threads.go
 //	membership     its place in the configuration store        membership.go
 //	               where the others find it                    address.go
 //	               until it is there, and complete             reach.go, formation.go
@@ -46,7 +47,8 @@
 // One thread for each mapping reads its userfaultfd. One for each link reads its
 // socket, one for each application its attach socket. One ends residences.
 // Goroutines: one for each request of an application that waits for something,
-// one for each application that waits for its death.
+// one for each application that waits for its death. The threads of mappings and
+// applications end with them, and are bounded (threads.go).
 //
 // # Locks
 //
@@ -62,7 +64,7 @@
 //	├── application.mu
 //	├── an attach socket's own lock: to answer never waits for the application
 //	└── a link's own lock, in AppendSync
-//	inbox.mu, Node.mu     leaves
+//	inbox.mu, Node.mu, servants.mu     leaves
 //
 // Links are flushed when no lock is held. System calls that change page tables
 // are made under the lock of the page's shard: that is what makes the frame

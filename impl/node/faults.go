@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -21,6 +22,7 @@ type mapping struct {
 // serveFaults runs on the mapping's own OS thread until the process is gone.
 func (n *Node) serveFaults(m *mapping) {
 	defer n.tasks.Done()
+	runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
 	n.sleep(1)
 	defer n.sleep(-1)
 	if err := m.uffd.Serve(func(faults []memory.Fault) {

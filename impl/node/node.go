@@ -66,6 +66,7 @@ type Node struct {
 	waiterLists sync.Pool
 	syncs       syncs
 	parties     atomic.Uint64
+	servants    servants
 
 	applying       sync.Mutex // guards conf and applied
 	appliedChanged sync.Cond
@@ -102,6 +103,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), gone: make(chan struct{}, 1), ended: make(chan struct{})}
+	n.servants.most = MaxServed
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.forming = newFormation(&n.cfg)
 	n.appliedChanged.L = &n.applying

@@ -102,16 +102,28 @@ func (s *segment) hold() bool {
 	return true
 }
 
-// openFrame holds a segment for a process that is to map its memfd.
+// openFrame holds a segment for a process that is to map its memfd, and a thread
+// to serve the mapping, until closeFrame.
 func (n *Node) openFrame(s *segment) error {
 	if !s.hold() {
 		return fmt.Errorf("%w: %q", client.ErrRemoved, s.info.Name)
 	}
-	if err := s.frame.Open(); err != nil {
+	err := n.servants.take()
+	if err == nil {
+		if err = s.frame.Open(); err != nil {
+			n.servants.give()
+		}
+	}
+	if err != nil {
 		s.release()
 		return n.noRoom(fmt.Errorf("segment %q: %w", s.info.Name, err))
 	}
 	return nil
+}
+
+func (n *Node) closeFrame(s *segment) {
+	n.servants.give()
+	s.release()
 }
 
 func (s *segment) release() {
