@@ -397,9 +397,17 @@ func (s *Segment) op(name string, off, n int64, op func(*attachpb.Range) error) 
 // Prefault makes the pages of bytes [off, off+n) present, with the right to
 // write if write is set, and returns when they are. It waits in a system call:
 // other goroutines and the garbage collector go on meanwhile. Another node may
-// take a page away again before it is used; then an access waits as usual.
+// take a page away again before it is used; then an access waits as usual. Where
+// no node's memory has room for the pages the error is ErrNoSpace.
 func (s *Segment) Prefault(off, n int64, write bool) error {
 	return s.op("prefault", off, n, func(r *attachpb.Range) error {
+		if s.node.client.Welcome().Limited {
+			// A fault would wait for room without an end.
+			if _, err := s.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Prefault{
+				Prefault: &attachpb.Prefault{Range: r, Write: write}}}); err != nil {
+				return err
+			}
+		}
 		err := s.mapping.view.Populate(off, n, write)
 		if errors.Is(err, memory.ErrPoisoned) {
 			return s.whyPoisoned(r, err)
@@ -473,7 +481,8 @@ func (s *Segment) prefetch(hints []Hint) (all []*attachpb.Prefetch, err error) {
 }
 
 // WriteBack brings what this node has stored to bytes [off, off+n) to the homes
-// of the pages, and returns when it is there. The node keeps its copies.
+// of the pages, and returns when it is there. The node keeps its copies. Where a
+// home's memory has no room for them the error is ErrNoSpace.
 func (s *Segment) WriteBack(ctx context.Context, off, n int64) error {
 	return s.op("write back", off, n, func(r *attachpb.Range) error {
 		_, err := s.node.call(ctx, &attachpb.Request{Body: &attachpb.Request_WriteBack{WriteBack: &attachpb.WriteBack{Range: r}}})

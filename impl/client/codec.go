@@ -88,6 +88,8 @@ func DecodeRequest(packet []byte, fds int) (*attachpb.Request, error) {
 		missing = incomplete(b.Prefetch)
 	case *attachpb.Request_BarrierWait:
 		missing = b.BarrierWait.GetPrefetch() != nil && incomplete(b.BarrierWait.Prefetch)
+	case *attachpb.Request_Prefault:
+		missing = b.Prefault.GetRange().GetSegment() == nil
 	case *attachpb.Request_WriteBack:
 		missing = b.WriteBack.GetRange().GetSegment() == nil
 	case *attachpb.Request_Drop:

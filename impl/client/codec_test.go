@@ -30,6 +30,7 @@ func everyRequest() map[*attachpb.Request]int {
 		{Id: 7, Body: &attachpb.Request_Registered{Registered: &attachpb.Registered{Segment: someRef}}}:                                    1,
 		{Id: 8, Body: &attachpb.Request_Unmap{Unmap: &attachpb.Unmap{Segment: someRef}}}:                                                   0,
 		{Id: 9, Body: &attachpb.Request_Prefetch{Prefetch: &attachpb.Prefetch{Range: span, Write: true}}}:                                  0,
+		{Id: 21, Body: &attachpb.Request_Prefault{Prefault: &attachpb.Prefault{Range: span, Write: true}}}:                                 0,
 		{Id: 10, Body: &attachpb.Request_WriteBack{WriteBack: &attachpb.WriteBack{Range: span}}}:                                           0,
 		{Id: 11, Body: &attachpb.Request_Drop{Drop: &attachpb.Drop{Range: span}}}:                                                          0,
 		{Id: 12, Body: &attachpb.Request_LockAcquire{LockAcquire: &attachpb.LockAcquire{Name: "l", Try: true, TimeoutNs: 5}}}:              0,

@@ -347,6 +347,8 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 			a.list(req.Id, b.List)
 		case *attachpb.Request_Remove:
 			done(a.remove(b.Remove.Name))
+		case *attachpb.Request_Prefault:
+			done(a.prefault(b.Prefault))
 		case *attachpb.Request_WriteBack:
 			done(a.clean(b.WriteBack.Range, false))
 		case *attachpb.Request_Drop:
@@ -442,6 +444,7 @@ func (a *application) hello(id uint64, h *attachpb.Hello) bool {
 	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Welcome{Welcome: &attachpb.Welcome{
 		Version: client.Version, Node: uint32(n.id), Incarnation: uint32(n.incarnation), Nodes: uint32(n.Nodes()),
 		Cluster: n.config.View().Cluster.ID, Base: uint64(n.config.View().Cluster.Base), PageSize: addr.PageSize,
+		Limited: n.cfg.Memory > 0,
 	}}}, pair[1])
 	if errors.Is(err, client.ErrNoSpace) {
 		_ = a.conn.WriteError(id, n.noRoom(err))

@@ -104,6 +104,63 @@ func (a *application) prefetch(h hint) {
 	}
 }
 
+// prefaultAtOnce is how many pages of a Prefault wait for room together: few, beside
+// the least limit.
+const prefaultAtOnce = 8 * protocol.BlockPages
+
+// prefault asks for the pages of a range as soon as there is room for them, some at
+// a time, or says that there is none.
+func (a *application) prefault(r *attachpb.Prefault) error {
+	m, first, count, err := a.rangeOf(r.Range)
+	if err != nil {
+		return err
+	}
+	n := a.node
+	for count > 0 {
+		part := min(count, prefaultAtOnce-int64(first)%protocol.BlockPages)
+		var fetches []errand
+		brings := int64(0)
+		for p, left := first, part; left > 0; {
+			e := errand{kind: errandFetch, mapping: m, page: p, write: r.Write,
+				count: min(left, protocol.BlockPages-int64(p)%protocol.BlockPages)}
+			s := n.shardOf(p)
+			s.mu.Lock()
+			for i := range e.count {
+				if s.brings(p + addr.PageNum(i)) {
+					e.charged++
+				}
+			}
+			s.unlock()
+			brings += e.charged
+			fetches = append(fetches, e)
+			p, left = p+addr.PageNum(e.count), left-e.count
+		}
+		ctx, cancel := context.WithTimeout(a.ctx, n.cfg.RoomWait)
+		err := n.room.wait(ctx, brings)
+		cancel()
+		if err == nil {
+			if err = n.fetching.wait(a.ctx, part); err != nil {
+				n.room.release(brings)
+			}
+		}
+		switch {
+		case a.ctx.Err() != nil:
+			return fmt.Errorf("%w: the node stops", client.ErrCanceled)
+		case err != nil:
+			return fmt.Errorf("%w: no node has memory left for pages of %q from byte %d on within %v; remove a segment, or start the nodes with more --memory",
+				client.ErrNoSpace, m.seg.info.Name, int64(first-m.seg.core.First)<<addr.PageShift, n.cfg.RoomWait)
+		}
+		var out outbox
+		for _, e := range fetches {
+			n.shardOf(e.page).postInto(e, &out)
+		}
+		out.flush()
+		first += addr.PageNum(part)
+		count -= part
+	}
+	return nil
+}
+
 // maxCleaning is how many pages one request writes back at a time.
 const maxCleaning = 256
 

@@ -198,6 +198,9 @@ func TestNoRoomAnywhere(t *testing.T) {
 	if got := second.do(fmt.Sprint("clean other ", other, " 0 ", other)); got != "no space" {
 		t.Errorf("to write back without room at the homes: %q", got)
 	}
+	if got := second.do(fmt.Sprint("prefault a ", pages, " 0 8")); got != "no space" {
+		t.Errorf("to prefault without room: %q", got)
+	}
 	second.do(fmt.Sprint("gone other ", other, " 0 0"))
 	first.end("fill")
 	second.do(fmt.Sprint("verify a ", pages, " 0 ", pages))

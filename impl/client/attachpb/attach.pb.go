@@ -263,6 +263,7 @@ type Request struct {
 	//	*Request_Stats
 	//	*Request_Clock
 	//	*Request_Explain
+	//	*Request_Prefault
 	Body          isRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,6 +493,15 @@ func (x *Request) GetExplain() *Explain {
 	return nil
 }
 
+func (x *Request) GetPrefault() *Prefault {
+	if x != nil {
+		if x, ok := x.Body.(*Request_Prefault); ok {
+			return x.Prefault
+		}
+	}
+	return nil
+}
+
 type isRequest_Body interface {
 	isRequest_Body()
 }
@@ -576,6 +586,10 @@ type Request_Explain struct {
 	Explain *Explain `protobuf:"bytes,21,opt,name=explain,proto3,oneof"`
 }
 
+type Request_Prefault struct {
+	Prefault *Prefault `protobuf:"bytes,22,opt,name=prefault,proto3,oneof"`
+}
+
 func (*Request_Hello) isRequest_Body() {}
 
 func (*Request_Create) isRequest_Body() {}
@@ -615,6 +629,8 @@ func (*Request_Stats) isRequest_Body() {}
 func (*Request_Clock) isRequest_Body() {}
 
 func (*Request_Explain) isRequest_Body() {}
+
+func (*Request_Prefault) isRequest_Body() {}
 
 // Reply goes from the node to the application: the answer to the request of
 // the same id, in any order, or an event, whose id is zero.
@@ -1051,6 +1067,7 @@ type Welcome struct {
 	Cluster       string                 `protobuf:"bytes,5,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Base          uint64                 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`                         // address of page 0 of the global space
 	PageSize      uint32                 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // bytes
+	Limited       bool                   `protobuf:"varint,8,opt,name=limited,proto3" json:"limited,omitempty"`                   // the node's memory for pages has a limit: see Prefault
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1132,6 +1149,13 @@ func (x *Welcome) GetPageSize() uint32 {
 		return x.PageSize
 	}
 	return 0
+}
+
+func (x *Welcome) GetLimited() bool {
+	if x != nil {
+		return x.Limited
+	}
+	return false
 }
 
 type Attributes struct {
@@ -1872,6 +1896,61 @@ func (x *Prefetch) GetMore() []*Prefetch {
 	return nil
 }
 
+// Prefault -> Done when the node has room for the pages of the range and has asked
+// for them. NO_SPACE where there is none in time: a load or a store would wait for
+// as long as that lasts. A node without a limit need not be asked.
+type Prefault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Range         *Range                 `protobuf:"bytes,1,opt,name=range,proto3" json:"range,omitempty"`
+	Write         bool                   `protobuf:"varint,2,opt,name=write,proto3" json:"write,omitempty"` // with the right to write
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prefault) Reset() {
+	*x = Prefault{}
+	mi := &file_impl_client_attach_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prefault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prefault) ProtoMessage() {}
+
+func (x *Prefault) ProtoReflect() protoreflect.Message {
+	mi := &file_impl_client_attach_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prefault.ProtoReflect.Descriptor instead.
+func (*Prefault) Descriptor() ([]byte, []int) {
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Prefault) GetRange() *Range {
+	if x != nil {
+		return x.Range
+	}
+	return nil
+}
+
+func (x *Prefault) GetWrite() bool {
+	if x != nil {
+		return x.Write
+	}
+	return false
+}
+
 // WriteBack -> Done when the homes have what the node had modified.
 type WriteBack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1882,7 +1961,7 @@ type WriteBack struct {
 
 func (x *WriteBack) Reset() {
 	*x = WriteBack{}
-	mi := &file_impl_client_attach_proto_msgTypes[20]
+	mi := &file_impl_client_attach_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +1973,7 @@ func (x *WriteBack) String() string {
 func (*WriteBack) ProtoMessage() {}
 
 func (x *WriteBack) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[20]
+	mi := &file_impl_client_attach_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +1986,7 @@ func (x *WriteBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteBack.ProtoReflect.Descriptor instead.
 func (*WriteBack) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{20}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WriteBack) GetRange() *Range {
@@ -1927,7 +2006,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_impl_client_attach_proto_msgTypes[21]
+	mi := &file_impl_client_attach_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2018,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[21]
+	mi := &file_impl_client_attach_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2031,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{21}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Drop) GetRange() *Range {
@@ -1975,7 +2054,7 @@ type LockAcquire struct {
 
 func (x *LockAcquire) Reset() {
 	*x = LockAcquire{}
-	mi := &file_impl_client_attach_proto_msgTypes[22]
+	mi := &file_impl_client_attach_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2066,7 @@ func (x *LockAcquire) String() string {
 func (*LockAcquire) ProtoMessage() {}
 
 func (x *LockAcquire) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[22]
+	mi := &file_impl_client_attach_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2079,7 @@ func (x *LockAcquire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockAcquire.ProtoReflect.Descriptor instead.
 func (*LockAcquire) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{22}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LockAcquire) GetName() string {
@@ -2034,7 +2113,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_impl_client_attach_proto_msgTypes[23]
+	mi := &file_impl_client_attach_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2125,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[23]
+	mi := &file_impl_client_attach_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2138,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{23}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Lock) GetFence() uint64 {
@@ -2087,7 +2166,7 @@ type LockRelease struct {
 
 func (x *LockRelease) Reset() {
 	*x = LockRelease{}
-	mi := &file_impl_client_attach_proto_msgTypes[24]
+	mi := &file_impl_client_attach_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2178,7 @@ func (x *LockRelease) String() string {
 func (*LockRelease) ProtoMessage() {}
 
 func (x *LockRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[24]
+	mi := &file_impl_client_attach_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2191,7 @@ func (x *LockRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRelease.ProtoReflect.Descriptor instead.
 func (*LockRelease) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{24}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LockRelease) GetName() string {
@@ -2140,7 +2219,7 @@ type LockCancel struct {
 
 func (x *LockCancel) Reset() {
 	*x = LockCancel{}
-	mi := &file_impl_client_attach_proto_msgTypes[25]
+	mi := &file_impl_client_attach_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2231,7 @@ func (x *LockCancel) String() string {
 func (*LockCancel) ProtoMessage() {}
 
 func (x *LockCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[25]
+	mi := &file_impl_client_attach_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2244,7 @@ func (x *LockCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockCancel.ProtoReflect.Descriptor instead.
 func (*LockCancel) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{25}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LockCancel) GetRequest() uint64 {
@@ -2188,7 +2267,7 @@ type BarrierJoin struct {
 
 func (x *BarrierJoin) Reset() {
 	*x = BarrierJoin{}
-	mi := &file_impl_client_attach_proto_msgTypes[26]
+	mi := &file_impl_client_attach_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2279,7 @@ func (x *BarrierJoin) String() string {
 func (*BarrierJoin) ProtoMessage() {}
 
 func (x *BarrierJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[26]
+	mi := &file_impl_client_attach_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2292,7 @@ func (x *BarrierJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BarrierJoin.ProtoReflect.Descriptor instead.
 func (*BarrierJoin) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{26}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BarrierJoin) GetName() string {
@@ -2255,7 +2334,7 @@ type BarrierWait struct {
 
 func (x *BarrierWait) Reset() {
 	*x = BarrierWait{}
-	mi := &file_impl_client_attach_proto_msgTypes[27]
+	mi := &file_impl_client_attach_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2346,7 @@ func (x *BarrierWait) String() string {
 func (*BarrierWait) ProtoMessage() {}
 
 func (x *BarrierWait) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[27]
+	mi := &file_impl_client_attach_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2359,7 @@ func (x *BarrierWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BarrierWait.ProtoReflect.Descriptor instead.
 func (*BarrierWait) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{27}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BarrierWait) GetName() string {
@@ -2330,7 +2409,7 @@ type BarrierLeave struct {
 
 func (x *BarrierLeave) Reset() {
 	*x = BarrierLeave{}
-	mi := &file_impl_client_attach_proto_msgTypes[28]
+	mi := &file_impl_client_attach_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2421,7 @@ func (x *BarrierLeave) String() string {
 func (*BarrierLeave) ProtoMessage() {}
 
 func (x *BarrierLeave) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[28]
+	mi := &file_impl_client_attach_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +2434,7 @@ func (x *BarrierLeave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BarrierLeave.ProtoReflect.Descriptor instead.
 func (*BarrierLeave) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{28}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BarrierLeave) GetName() string {
@@ -2381,7 +2460,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_impl_client_attach_proto_msgTypes[29]
+	mi := &file_impl_client_attach_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2472,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[29]
+	mi := &file_impl_client_attach_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2485,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{29}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{30}
 }
 
 type Counters struct {
@@ -2418,7 +2497,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_impl_client_attach_proto_msgTypes[30]
+	mi := &file_impl_client_attach_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2509,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[30]
+	mi := &file_impl_client_attach_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2522,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{30}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Counters) GetCounters() []*Counter {
@@ -2463,7 +2542,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_impl_client_attach_proto_msgTypes[31]
+	mi := &file_impl_client_attach_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2554,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[31]
+	mi := &file_impl_client_attach_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2567,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{31}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Counter) GetName() string {
@@ -2515,7 +2594,7 @@ type ClusterFailed struct {
 
 func (x *ClusterFailed) Reset() {
 	*x = ClusterFailed{}
-	mi := &file_impl_client_attach_proto_msgTypes[32]
+	mi := &file_impl_client_attach_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2606,7 @@ func (x *ClusterFailed) String() string {
 func (*ClusterFailed) ProtoMessage() {}
 
 func (x *ClusterFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[32]
+	mi := &file_impl_client_attach_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2619,7 @@ func (x *ClusterFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterFailed.ProtoReflect.Descriptor instead.
 func (*ClusterFailed) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{32}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClusterFailed) GetReason() string {
@@ -2561,7 +2640,7 @@ type SegmentRemoved struct {
 
 func (x *SegmentRemoved) Reset() {
 	*x = SegmentRemoved{}
-	mi := &file_impl_client_attach_proto_msgTypes[33]
+	mi := &file_impl_client_attach_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2652,7 @@ func (x *SegmentRemoved) String() string {
 func (*SegmentRemoved) ProtoMessage() {}
 
 func (x *SegmentRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[33]
+	mi := &file_impl_client_attach_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2665,7 @@ func (x *SegmentRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentRemoved.ProtoReflect.Descriptor instead.
 func (*SegmentRemoved) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{33}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SegmentRemoved) GetSegment() *SegmentRef {
@@ -2606,7 +2685,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_impl_client_attach_proto_msgTypes[34]
+	mi := &file_impl_client_attach_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2697,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[34]
+	mi := &file_impl_client_attach_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2710,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{34}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{35}
 }
 
 // ClockReading says that at the time t of the node's clock the reference shows
@@ -2648,7 +2727,7 @@ type ClockReading struct {
 
 func (x *ClockReading) Reset() {
 	*x = ClockReading{}
-	mi := &file_impl_client_attach_proto_msgTypes[35]
+	mi := &file_impl_client_attach_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2739,7 @@ func (x *ClockReading) String() string {
 func (*ClockReading) ProtoMessage() {}
 
 func (x *ClockReading) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[35]
+	mi := &file_impl_client_attach_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2752,7 @@ func (x *ClockReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockReading.ProtoReflect.Descriptor instead.
 func (*ClockReading) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{35}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ClockReading) GetClock() string {
@@ -2715,7 +2794,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_impl_client_attach_proto_msgTypes[36]
+	mi := &file_impl_client_attach_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2727,7 +2806,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[36]
+	mi := &file_impl_client_attach_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2740,7 +2819,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{36}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Waiting) GetWaits() string {
@@ -2766,7 +2845,7 @@ type Explain struct {
 
 func (x *Explain) Reset() {
 	*x = Explain{}
-	mi := &file_impl_client_attach_proto_msgTypes[37]
+	mi := &file_impl_client_attach_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2857,7 @@ func (x *Explain) String() string {
 func (*Explain) ProtoMessage() {}
 
 func (x *Explain) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[37]
+	mi := &file_impl_client_attach_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2870,7 @@ func (x *Explain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explain.ProtoReflect.Descriptor instead.
 func (*Explain) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{37}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Explain) GetWhat() isExplain_What {
@@ -2861,7 +2940,7 @@ type BarrierSeat struct {
 
 func (x *BarrierSeat) Reset() {
 	*x = BarrierSeat{}
-	mi := &file_impl_client_attach_proto_msgTypes[38]
+	mi := &file_impl_client_attach_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +2952,7 @@ func (x *BarrierSeat) String() string {
 func (*BarrierSeat) ProtoMessage() {}
 
 func (x *BarrierSeat) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[38]
+	mi := &file_impl_client_attach_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +2965,7 @@ func (x *BarrierSeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BarrierSeat.ProtoReflect.Descriptor instead.
 func (*BarrierSeat) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{38}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BarrierSeat) GetName() string {
@@ -2919,7 +2998,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_impl_client_attach_proto_msgTypes[39]
+	mi := &file_impl_client_attach_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3010,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_impl_client_attach_proto_msgTypes[39]
+	mi := &file_impl_client_attach_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3023,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{39}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Explanation) GetText() string {
@@ -2958,7 +3037,7 @@ var File_impl_client_attach_proto protoreflect.FileDescriptor
 
 const file_impl_client_attach_proto_rawDesc = "" +
 	"\n" +
-	"\x18impl/client/attach.proto\x12\x0emome.attach.v1\"\xe1\b\n" +
+	"\x18impl/client/attach.proto\x12\x0emome.attach.v1\"\x99\t\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
 	"\x05hello\x18\x02 \x01(\v2\x15.mome.attach.v1.HelloH\x00R\x05hello\x120\n" +
@@ -2985,7 +3064,8 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\rbarrier_leave\x18\x12 \x01(\v2\x1c.mome.attach.v1.BarrierLeaveH\x00R\fbarrierLeave\x12-\n" +
 	"\x05stats\x18\x13 \x01(\v2\x15.mome.attach.v1.StatsH\x00R\x05stats\x12-\n" +
 	"\x05clock\x18\x14 \x01(\v2\x15.mome.attach.v1.ClockH\x00R\x05clock\x123\n" +
-	"\aexplain\x18\x15 \x01(\v2\x17.mome.attach.v1.ExplainH\x00R\aexplainB\x06\n" +
+	"\aexplain\x18\x15 \x01(\v2\x17.mome.attach.v1.ExplainH\x00R\aexplain\x126\n" +
+	"\bprefault\x18\x16 \x01(\v2\x18.mome.attach.v1.PrefaultH\x00R\bprefaultB\x06\n" +
 	"\x04body\"\xf1\x05\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
@@ -3013,7 +3093,7 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\aprogram\x18\x02 \x01(\tR\aprogram\x12\x10\n" +
 	"\x03pid\x18\x03 \x01(\x03R\x03pid\x12\x17\n" +
 	"\x04rank\x18\x04 \x01(\rH\x00R\x04rank\x88\x01\x01B\a\n" +
-	"\x05_rank\"\xba\x01\n" +
+	"\x05_rank\"\xd4\x01\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\rR\x04node\x12 \n" +
@@ -3021,7 +3101,8 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x05nodes\x18\x04 \x01(\rR\x05nodes\x12\x18\n" +
 	"\acluster\x18\x05 \x01(\tR\acluster\x12\x12\n" +
 	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x1b\n" +
-	"\tpage_size\x18\a \x01(\rR\bpageSize\"\x7f\n" +
+	"\tpage_size\x18\a \x01(\rR\bpageSize\x12\x18\n" +
+	"\alimited\x18\b \x01(\bR\alimited\"\x7f\n" +
 	"\n" +
 	"Attributes\x12+\n" +
 	"\x05model\x18\x01 \x01(\x0e2\x15.mome.attach.v1.ModelR\x05model\x12(\n" +
@@ -3072,7 +3153,10 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\bPrefetch\x12+\n" +
 	"\x05range\x18\x01 \x01(\v2\x15.mome.attach.v1.RangeR\x05range\x12\x14\n" +
 	"\x05write\x18\x02 \x01(\bR\x05write\x12,\n" +
-	"\x04more\x18\x03 \x03(\v2\x18.mome.attach.v1.PrefetchR\x04more\"8\n" +
+	"\x04more\x18\x03 \x03(\v2\x18.mome.attach.v1.PrefetchR\x04more\"M\n" +
+	"\bPrefault\x12+\n" +
+	"\x05range\x18\x01 \x01(\v2\x15.mome.attach.v1.RangeR\x05range\x12\x14\n" +
+	"\x05write\x18\x02 \x01(\bR\x05write\"8\n" +
 	"\tWriteBack\x12+\n" +
 	"\x05range\x18\x01 \x01(\v2\x15.mome.attach.v1.RangeR\x05range\"3\n" +
 	"\x04Drop\x12+\n" +
@@ -3182,7 +3266,7 @@ func file_impl_client_attach_proto_rawDescGZIP() []byte {
 }
 
 var file_impl_client_attach_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_impl_client_attach_proto_goTypes = []any{
 	(Code)(0),              // 0: mome.attach.v1.Code
 	(Model)(0),             // 1: mome.attach.v1.Model
@@ -3207,26 +3291,27 @@ var file_impl_client_attach_proto_goTypes = []any{
 	(*Unmap)(nil),          // 20: mome.attach.v1.Unmap
 	(*Range)(nil),          // 21: mome.attach.v1.Range
 	(*Prefetch)(nil),       // 22: mome.attach.v1.Prefetch
-	(*WriteBack)(nil),      // 23: mome.attach.v1.WriteBack
-	(*Drop)(nil),           // 24: mome.attach.v1.Drop
-	(*LockAcquire)(nil),    // 25: mome.attach.v1.LockAcquire
-	(*Lock)(nil),           // 26: mome.attach.v1.Lock
-	(*LockRelease)(nil),    // 27: mome.attach.v1.LockRelease
-	(*LockCancel)(nil),     // 28: mome.attach.v1.LockCancel
-	(*BarrierJoin)(nil),    // 29: mome.attach.v1.BarrierJoin
-	(*BarrierWait)(nil),    // 30: mome.attach.v1.BarrierWait
-	(*BarrierLeave)(nil),   // 31: mome.attach.v1.BarrierLeave
-	(*Stats)(nil),          // 32: mome.attach.v1.Stats
-	(*Counters)(nil),       // 33: mome.attach.v1.Counters
-	(*Counter)(nil),        // 34: mome.attach.v1.Counter
-	(*ClusterFailed)(nil),  // 35: mome.attach.v1.ClusterFailed
-	(*SegmentRemoved)(nil), // 36: mome.attach.v1.SegmentRemoved
-	(*Clock)(nil),          // 37: mome.attach.v1.Clock
-	(*ClockReading)(nil),   // 38: mome.attach.v1.ClockReading
-	(*Waiting)(nil),        // 39: mome.attach.v1.Waiting
-	(*Explain)(nil),        // 40: mome.attach.v1.Explain
-	(*BarrierSeat)(nil),    // 41: mome.attach.v1.BarrierSeat
-	(*Explanation)(nil),    // 42: mome.attach.v1.Explanation
+	(*Prefault)(nil),       // 23: mome.attach.v1.Prefault
+	(*WriteBack)(nil),      // 24: mome.attach.v1.WriteBack
+	(*Drop)(nil),           // 25: mome.attach.v1.Drop
+	(*LockAcquire)(nil),    // 26: mome.attach.v1.LockAcquire
+	(*Lock)(nil),           // 27: mome.attach.v1.Lock
+	(*LockRelease)(nil),    // 28: mome.attach.v1.LockRelease
+	(*LockCancel)(nil),     // 29: mome.attach.v1.LockCancel
+	(*BarrierJoin)(nil),    // 30: mome.attach.v1.BarrierJoin
+	(*BarrierWait)(nil),    // 31: mome.attach.v1.BarrierWait
+	(*BarrierLeave)(nil),   // 32: mome.attach.v1.BarrierLeave
+	(*Stats)(nil),          // 33: mome.attach.v1.Stats
+	(*Counters)(nil),       // 34: mome.attach.v1.Counters
+	(*Counter)(nil),        // 35: mome.attach.v1.Counter
+	(*ClusterFailed)(nil),  // 36: mome.attach.v1.ClusterFailed
+	(*SegmentRemoved)(nil), // 37: mome.attach.v1.SegmentRemoved
+	(*Clock)(nil),          // 38: mome.attach.v1.Clock
+	(*ClockReading)(nil),   // 39: mome.attach.v1.ClockReading
+	(*Waiting)(nil),        // 40: mome.attach.v1.Waiting
+	(*Explain)(nil),        // 41: mome.attach.v1.Explain
+	(*BarrierSeat)(nil),    // 42: mome.attach.v1.BarrierSeat
+	(*Explanation)(nil),    // 43: mome.attach.v1.Explanation
 }
 var file_impl_client_attach_proto_depIdxs = []int32{
 	7,  // 0: mome.attach.v1.Request.hello:type_name -> mome.attach.v1.Hello
@@ -3238,54 +3323,56 @@ var file_impl_client_attach_proto_depIdxs = []int32{
 	19, // 6: mome.attach.v1.Request.registered:type_name -> mome.attach.v1.Registered
 	20, // 7: mome.attach.v1.Request.unmap:type_name -> mome.attach.v1.Unmap
 	22, // 8: mome.attach.v1.Request.prefetch:type_name -> mome.attach.v1.Prefetch
-	23, // 9: mome.attach.v1.Request.write_back:type_name -> mome.attach.v1.WriteBack
-	24, // 10: mome.attach.v1.Request.drop:type_name -> mome.attach.v1.Drop
-	25, // 11: mome.attach.v1.Request.lock_acquire:type_name -> mome.attach.v1.LockAcquire
-	27, // 12: mome.attach.v1.Request.lock_release:type_name -> mome.attach.v1.LockRelease
-	28, // 13: mome.attach.v1.Request.lock_cancel:type_name -> mome.attach.v1.LockCancel
-	29, // 14: mome.attach.v1.Request.barrier_join:type_name -> mome.attach.v1.BarrierJoin
-	30, // 15: mome.attach.v1.Request.barrier_wait:type_name -> mome.attach.v1.BarrierWait
-	31, // 16: mome.attach.v1.Request.barrier_leave:type_name -> mome.attach.v1.BarrierLeave
-	32, // 17: mome.attach.v1.Request.stats:type_name -> mome.attach.v1.Stats
-	37, // 18: mome.attach.v1.Request.clock:type_name -> mome.attach.v1.Clock
-	40, // 19: mome.attach.v1.Request.explain:type_name -> mome.attach.v1.Explain
-	5,  // 20: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
-	6,  // 21: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
-	8,  // 22: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
-	11, // 23: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
-	15, // 24: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
-	18, // 25: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
-	26, // 26: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
-	33, // 27: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
-	38, // 28: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
-	42, // 29: mome.attach.v1.Reply.explanation:type_name -> mome.attach.v1.Explanation
-	35, // 30: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
-	36, // 31: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
-	39, // 32: mome.attach.v1.Reply.waiting:type_name -> mome.attach.v1.Waiting
-	0,  // 33: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
-	1,  // 34: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
-	2,  // 35: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
-	10, // 36: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
-	9,  // 37: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
-	9,  // 38: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
-	11, // 39: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
-	10, // 40: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 41: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 42: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 43: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
-	21, // 44: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
-	22, // 45: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
-	21, // 46: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
-	21, // 47: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
-	22, // 48: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
-	34, // 49: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
-	10, // 50: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
-	41, // 51: mome.attach.v1.Explain.barrier:type_name -> mome.attach.v1.BarrierSeat
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	24, // 9: mome.attach.v1.Request.write_back:type_name -> mome.attach.v1.WriteBack
+	25, // 10: mome.attach.v1.Request.drop:type_name -> mome.attach.v1.Drop
+	26, // 11: mome.attach.v1.Request.lock_acquire:type_name -> mome.attach.v1.LockAcquire
+	28, // 12: mome.attach.v1.Request.lock_release:type_name -> mome.attach.v1.LockRelease
+	29, // 13: mome.attach.v1.Request.lock_cancel:type_name -> mome.attach.v1.LockCancel
+	30, // 14: mome.attach.v1.Request.barrier_join:type_name -> mome.attach.v1.BarrierJoin
+	31, // 15: mome.attach.v1.Request.barrier_wait:type_name -> mome.attach.v1.BarrierWait
+	32, // 16: mome.attach.v1.Request.barrier_leave:type_name -> mome.attach.v1.BarrierLeave
+	33, // 17: mome.attach.v1.Request.stats:type_name -> mome.attach.v1.Stats
+	38, // 18: mome.attach.v1.Request.clock:type_name -> mome.attach.v1.Clock
+	41, // 19: mome.attach.v1.Request.explain:type_name -> mome.attach.v1.Explain
+	23, // 20: mome.attach.v1.Request.prefault:type_name -> mome.attach.v1.Prefault
+	5,  // 21: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
+	6,  // 22: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
+	8,  // 23: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
+	11, // 24: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
+	15, // 25: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
+	18, // 26: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
+	27, // 27: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
+	34, // 28: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
+	39, // 29: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
+	43, // 30: mome.attach.v1.Reply.explanation:type_name -> mome.attach.v1.Explanation
+	36, // 31: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
+	37, // 32: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
+	40, // 33: mome.attach.v1.Reply.waiting:type_name -> mome.attach.v1.Waiting
+	0,  // 34: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
+	1,  // 35: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
+	2,  // 36: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
+	10, // 37: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
+	9,  // 38: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
+	9,  // 39: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
+	11, // 40: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
+	10, // 41: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 42: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 43: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
+	10, // 44: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
+	21, // 45: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
+	22, // 46: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
+	21, // 47: mome.attach.v1.Prefault.range:type_name -> mome.attach.v1.Range
+	21, // 48: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
+	21, // 49: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
+	22, // 50: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
+	35, // 51: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
+	10, // 52: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
+	42, // 53: mome.attach.v1.Explain.barrier:type_name -> mome.attach.v1.BarrierSeat
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_impl_client_attach_proto_init() }
@@ -3314,6 +3401,7 @@ func file_impl_client_attach_proto_init() {
 		(*Request_Stats)(nil),
 		(*Request_Clock)(nil),
 		(*Request_Explain)(nil),
+		(*Request_Prefault)(nil),
 	}
 	file_impl_client_attach_proto_msgTypes[1].OneofWrappers = []any{
 		(*Reply_Error)(nil),
@@ -3331,7 +3419,7 @@ func file_impl_client_attach_proto_init() {
 		(*Reply_Waiting)(nil),
 	}
 	file_impl_client_attach_proto_msgTypes[4].OneofWrappers = []any{}
-	file_impl_client_attach_proto_msgTypes[37].OneofWrappers = []any{
+	file_impl_client_attach_proto_msgTypes[38].OneofWrappers = []any{
 		(*Explain_Lock)(nil),
 		(*Explain_Barrier)(nil),
 		(*Explain_Store)(nil),
@@ -3342,7 +3430,7 @@ func file_impl_client_attach_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_impl_client_attach_proto_rawDesc), len(file_impl_client_attach_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

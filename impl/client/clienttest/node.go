@@ -281,6 +281,8 @@ func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Repl
 			}
 		}
 		return nil, -1, errLater // a hint has no reply
+	case *attachpb.Request_Prefault:
+		return nil, -1, n.mapped(c, b.Prefault.Range)
 	case *attachpb.Request_WriteBack:
 		return nil, -1, n.mapped(c, b.WriteBack.Range)
 	case *attachpb.Request_Drop:
