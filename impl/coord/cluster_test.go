@@ -123,7 +123,7 @@ func testFoundAgain(t *testing.T, b backend) {
 	}
 	diff(t, "keys", keys(t, s), []string{keyCluster, keyHead})
 	c := openConfig(t, twin)
-	if v := c.View(); v.Cluster.Nodes != nodes || v.Ended != "" || v.Epoch != 1 || len(v.Members)+len(v.Segments) > 0 || v.Generation != 0 {
+	if v := c.View(); v.Cluster.Nodes != nodes || v.Ended != "" || v.Epoch != 1 || len(v.Members)+v.Len() > 0 || v.Generation != 0 {
 		t.Fatalf("founded by who wanted %d nodes: %+v", nodes, v)
 	}
 	// Whoever had a place in the old one may have one in this.
@@ -177,7 +177,7 @@ func testEnd(t *testing.T, b backend) {
 		}
 	}
 	v, err := other.Sync(testContext(t))
-	if err != nil || v.Ended != "node 0 was stopped" || len(v.Segments) != 1 || len(v.Members) != 2 {
+	if err != nil || v.Ended != "node 0 was stopped" || v.Len() != 1 || len(v.Members) != 2 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 }
@@ -216,12 +216,12 @@ func testReplaced(t *testing.T, b backend) {
 		wantErr(t, err, ErrReplaced)
 		wantErr(t, c.End(testContext(t), "late"), ErrReplaced)
 		wantErr(t, c.Remove(testContext(t), "a"), ErrReplaced)
-		if v := c.View(); len(v.Segments) != 1 || v.Segments[0].Name != "a" {
+		if v := c.View(); v.Len() != 1 || segmentsOf(v)[0].Name != "a" {
 			t.Errorf("%s: the last view is %+v", name, v)
 		}
 		c.Close()
 	}
-	if v, err := young.Sync(testContext(t)); err != nil || v.Ended != "" || len(v.Segments) != 1 {
+	if v, err := young.Sync(testContext(t)); err != nil || v.Ended != "" || v.Len() != 1 {
 		t.Fatalf("the new cluster is %+v, %v", v, err)
 	}
 }

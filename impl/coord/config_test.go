@@ -251,8 +251,8 @@ func testConfigWatch(t *testing.T, b backend) {
 		t.Fatalf("the first view has epoch %d", v.Epoch)
 	}
 	mustCreate(t, writer, "a", 1)
-	if v := <-views; len(v.Segments) != 1 {
-		t.Fatalf("the next view has %v", v.Segments)
+	if v := <-views; v.Len() != 1 {
+		t.Fatalf("the next view has %v", segmentsOf(v))
 	}
 	// A slow receiver misses views, not the newest.
 	for i := range 5 {
@@ -265,8 +265,8 @@ func testConfigWatch(t *testing.T, b backend) {
 			break
 		}
 	}
-	if last.Segments[0].Generation != 6 {
-		t.Fatalf("the last view has %v", last.Segments)
+	if segmentsOf(last)[0].Generation != 6 {
+		t.Fatalf("the last view has %v", segmentsOf(last))
 	}
 	cancel()
 	for range views {
@@ -279,7 +279,7 @@ func testConfigWatch(t *testing.T, b backend) {
 		t.Fatal("waited on a closed Config")
 	}
 	wantErr(t, reader.Remove(testContext(t), "a"), ErrClosed)
-	if len(reader.View().Segments) != 1 {
+	if reader.View().Len() != 1 {
 		t.Fatal("the view of a closed Config is gone")
 	}
 }
@@ -296,7 +296,7 @@ func testSync(t *testing.T, b backend) {
 			t.Fatal(err)
 		}
 		if got, ok := v.Segment(created.Name); !ok || got != created {
-			t.Fatalf("after %v was created, Sync sees %v", created, v.Segments)
+			t.Fatalf("after %v was created, Sync sees %v", created, segmentsOf(v))
 		}
 	}
 }
@@ -464,7 +464,7 @@ func testBrokenRecord(t *testing.T, b backend) {
 		_, err := c.Wait(testContext(t), func(*View) bool { return false })
 		wantErr(t, err, ErrBadConfig)
 		wantErr(t, c.Remove(testContext(t), "a"), ErrBadConfig)
-		if len(c.View().Segments) != 1 {
+		if c.View().Len() != 1 {
 			t.Fatalf("the view is %+v", c.View())
 		}
 	}
@@ -494,7 +494,7 @@ func testMendedRecord(t *testing.T, b backend) {
 		t.Fatalf("the next view is %+v; %v", v, c.Err())
 	}
 	mustCreate(t, c, "a", 1)
-	if v := <-views; len(v.Segments) != 1 {
+	if v := <-views; v.Len() != 1 {
 		t.Fatalf("the next view is %+v", v)
 	}
 	if len(told) > 0 {

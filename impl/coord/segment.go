@@ -85,8 +85,8 @@ func (s Segment) String() string {
 
 var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
 
-// Create allots the first free range of that many pages to a new segment. It
-// fails with ErrBadName, ErrBadSize, ErrBadAttrs, ErrExists and ErrNoSpace.
+// Create allots the smallest free range that has that many pages, and of those the
+// lowest, to a new segment. It fails with ErrBadName, ErrBadSize, ErrBadAttrs, ErrExists and ErrNoSpace.
 func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs Attrs) (Segment, error) {
 	if !segmentName.MatchString(name) {
 		return Segment{}, fmt.Errorf("%w: a segment's name is not %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
@@ -107,7 +107,7 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 		if s, ok := v.Segment(name); ok {
 			return nil, fmt.Errorf("%w: %v: remove it or take another name", ErrExists, s)
 		}
-		first, ok := firstFit(v.Segments, pages, space)
+		first, ok := v.room(pages)
 		if !ok {
 			return nil, fmt.Errorf("%w: segment %s of %d pages: no free range of the global space is that long; remove segments",
 				ErrNoSpace, name, pages)
@@ -119,7 +119,7 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 		h.Generation++
 		created = Segment{
 			Name:       name,
-			First:      addr.PageNum(first),
+			First:      first,
 			Pages:      pages,
 			Generation: h.Generation,
 			Attrs:      attrs,
@@ -141,16 +141,4 @@ func (c *Config) Remove(ctx context.Context, name string) error {
 		}
 		return []Op{Delete(prefixSegments + name)}, nil
 	})
-}
-
-// firstFit is the lowest page at which `pages` free ones begin in a space of
-// `space` pages. The segments are sorted and do not overlap.
-func firstFit(segments []Segment, pages, space uint64) (first uint64, ok bool) {
-	for _, s := range segments {
-		if uint64(s.First)-first >= pages {
-			return first, true
-		}
-		first = s.end()
-	}
-	return first, space-first >= pages
 }

@@ -3,6 +3,7 @@ package coord
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -27,11 +28,11 @@ type View struct {
 	// cluster is not complete there may be gaps, zero values, for nodes that have
 	// joined with a number of their choice.
 	Members []Member
-	// Segments are in the order of their first pages; they never overlap.
-	Segments []Segment
 
-	head    head
-	headRev int64 // the revision that wrote head
+	segments *table // nil: there have been none
+	changes  changes
+	head     head
+	headRev  int64 // the revision that wrote head
 }
 
 // Complete reports whether all nodes of the cluster have joined.
@@ -58,26 +59,106 @@ func (v *View) Missing() []addr.NodeID {
 
 // Segment finds a segment by its name.
 func (v *View) Segment(name string) (Segment, bool) {
-	i := slices.IndexFunc(v.Segments, func(s Segment) bool { return s.Name == name })
-	if i < 0 {
+	if v.segments == nil {
 		return Segment{}, false
 	}
-	return v.Segments[i], true
+	s, ok := v.segments.names.Get(name)
+	if !ok {
+		return Segment{}, false
+	}
+	return *s, true
 }
 
 // SegmentAt finds the segment that holds a page.
 func (v *View) SegmentAt(page addr.PageNum) (Segment, bool) {
-	// The first segment that ends beyond the page.
-	i, _ := slices.BinarySearchFunc(v.Segments, page, func(s Segment, p addr.PageNum) int {
-		if s.end() <= uint64(p) {
-			return -1
-		}
-		return 1
-	})
-	if i == len(v.Segments) || v.Segments[i].First > page {
+	if v.segments == nil {
 		return Segment{}, false
 	}
-	return v.Segments[i], true
+	s, _ := v.segments.at(page)
+	if s == nil || s.end() <= uint64(page) {
+		return Segment{}, false
+	}
+	return *s, true
+}
+
+// Len is how many segments there are.
+func (v *View) Len() int {
+	if v.segments == nil {
+		return 0
+	}
+	return v.segments.pages.Len()
+}
+
+// Segments is all segments in the order of their first pages. They never overlap.
+func (v *View) Segments() iter.Seq[Segment] {
+	return func(yield func(Segment) bool) {
+		if v.segments == nil {
+			return
+		}
+		for s := range v.segments.all() {
+			if !yield(*s) {
+				return
+			}
+		}
+	}
+}
+
+// SegmentsAfter is the segments whose names come after one, in their order.
+func (v *View) SegmentsAfter(name string) iter.Seq[Segment] {
+	return func(yield func(Segment) bool) {
+		if v.segments == nil {
+			return
+		}
+		v.segments.names.Ascend(name, func(other string, s *Segment) bool { return other == name || yield(*s) })
+	}
+}
+
+// Since is the segments that there are no more, and those that there are and were
+// not, since an older view of the same cluster, or since there were none (nil). It
+// costs what has changed, if that is not very much.
+func (v *View) Since(old *View) (gone, made []Segment) {
+	if old == nil || old.Rev < v.changes.from {
+		return v.compare(old)
+	}
+	i, _ := slices.BinarySearchFunc(v.changes.list, old.Rev+1, func(c change, rev int64) int { return cmp.Compare(c.rev, rev) })
+	for _, c := range v.changes.list[i:] {
+		if !c.gone {
+			made = append(made, *c.seg)
+			continue
+		}
+		if i := slices.Index(made, *c.seg); i >= 0 { // it came and went
+			made = slices.Delete(made, i, i+1)
+			continue
+		}
+		gone = append(gone, *c.seg)
+	}
+	return gone, made
+}
+
+// compare is Since without any memory of the changes.
+func (v *View) compare(old *View) (gone, made []Segment) {
+	if old == nil {
+		old = new(View)
+	}
+	for s := range old.Segments() {
+		if now, ok := v.Segment(s.Name); !ok || now != s {
+			gone = append(gone, s)
+		}
+	}
+	for s := range v.Segments() {
+		if was, ok := old.Segment(s.Name); !ok || was != s {
+			made = append(made, s)
+		}
+	}
+	return gone, made
+}
+
+// room is the first of so many free pages.
+func (v *View) room(pages uint64) (first addr.PageNum, ok bool) {
+	if v.segments == nil {
+		return newTable(v.Cluster.Base).room(pages)
+	}
+	return v.segments.room(pages)
 }
 
 // newView reads a complete list of the cluster's keys.
@@ -98,7 +179,7 @@ func newView(list []Entry, rev int64) (*View, error) {
 	if v.Cluster.ID == "" || headRev == 0 {
 		return nil, fmt.Errorf("%w: found one first: start its first node without --join", ErrNoCluster)
 	}
-	v.headRev = headRev
+	v.headRev, v.changes = headRev, changes{from: rev}
 	return v, nil
 }
 
@@ -111,7 +192,7 @@ func (v *View) after(e Event) (*View, error) {
 	}
 	next := *v
 	next.Rev = e.Rev
-	segments := false // Segments is the new view's own
+	segments := false // the table is the new view's own
 	for _, op := range e.Ops {
 		var err error
 		switch {
@@ -128,7 +209,10 @@ func (v *View) after(e Event) (*View, error) {
 			err = next.setMember(op)
 		case strings.HasPrefix(op.Key, prefixSegments):
 			if !segments {
-				next.Segments, segments = slices.Clone(v.Segments), true
+				next.segments, segments = newTable(next.Cluster.Base), true
+				if v.segments != nil {
+					next.segments = v.segments.copy()
+				}
 			}
 			err = next.setSegment(op)
 		}
@@ -181,30 +265,31 @@ func (v *View) setMember(op Op) error {
 	return nil
 }
 
-// setSegment changes v.Segments in place.
+// setSegment changes v's table and changes in place.
 func (v *View) setSegment(op Op) error {
 	name := strings.TrimPrefix(op.Key, prefixSegments)
-	v.Segments = slices.DeleteFunc(v.Segments, func(s Segment) bool { return s.Name == name })
+	if was, ok := v.segments.names.Get(name); ok {
+		v.segments.remove(was)
+		v.changes = v.changes.with(change{v.Rev, was, true})
+	}
 	if op.Delete {
 		return nil
 	}
-	var s Segment
-	if err := decode(op.Key, op.Value, &s); err != nil {
+	s := new(Segment)
+	if err := decode(op.Key, op.Value, s); err != nil {
 		return err
 	}
-	i, same := slices.BinarySearchFunc(v.Segments, s.First, func(t Segment, first addr.PageNum) int {
-		return cmp.Compare(t.First, first)
-	})
-	switch {
-	case s.Name != name || s.Pages == 0 || s.Pages > uint64(addr.Pages) || !v.Cluster.Base.Holds(s.First, int64(s.Pages)):
+	if s.Name != name || s.Pages == 0 || s.Pages > uint64(addr.Pages) || !v.Cluster.Base.Holds(s.First, int64(s.Pages)) {
 		return fmt.Errorf("%w: record %q says %v", ErrBadConfig, op.Key, s)
-	case same:
-		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, v.Segments[i])
-	case i > 0 && v.Segments[i-1].end() > uint64(s.First):
-		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, v.Segments[i-1])
-	case i < len(v.Segments) && s.end() > uint64(v.Segments[i].First):
-		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, v.Segments[i])
 	}
-	v.Segments = slices.Insert(v.Segments, i, s)
+	below, above := v.segments.at(s.First)
+	switch {
+	case below != nil && below.end() > uint64(s.First):
+		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, below)
+	case above != nil && s.end() > uint64(above.First):
+		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, above)
+	}
+	v.segments.insert(s)
+	v.changes = v.changes.with(change{v.Rev, s, false})
 	return nil
 }

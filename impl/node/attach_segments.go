@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -100,13 +98,11 @@ func (a *application) list(id uint64, l *attachpb.List) {
 		_ = a.conn.WriteError(id, attachError(err))
 		return
 	}
-	segs := sortedByName(v.Segments, l.After)
-	more := len(segs) > listPage
-	if more {
-		segs = segs[:listPage]
-	}
-	answer := &attachpb.Segments{More: more}
-	for _, s := range segs {
+	answer := new(attachpb.Segments)
+	for s := range v.SegmentsAfter(l.After) {
+		if answer.More = len(answer.Segments) == listPage; answer.More {
+			break
+		}
 		answer.Segments = append(answer.Segments, describe(s))
 	}
 	_ = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Segments{Segments: answer}})
@@ -278,16 +274,4 @@ func describe(s coord.Segment) *attachpb.Segment {
 	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: uint64(s.Generation)},
 		FirstPage: uint32(s.First), Pages: s.Pages, Size: s.Pages << addr.PageShift,
 		Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: home, Replicas: 1}}
-}
-
-// sortedByName is the segments whose names come after the given one.
-func sortedByName(segs []coord.Segment, after string) []coord.Segment {
-	var list []coord.Segment
-	for _, s := range segs {
-		if s.Name > after {
-			list = append(list, s)
-		}
-	}
-	slices.SortFunc(list, func(a, b coord.Segment) int { return strings.Compare(a.Name, b.Name) })
-	return list
 }

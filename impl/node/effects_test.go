@@ -109,7 +109,8 @@ func TestFillsInOrder(t *testing.T) {
 			}
 			defer seg.release()
 			n := &Node{}
-			n.segments.Store(&segmentTable{seg})
+			n.segments.Store(new(segmentTable))
+			n.segments.Load().pages.Set(0, seg)
 			for _, inputs := range []int{1, len(c.list)} { // one by one, and perhaps in passes
 				s := shard{node: n, inputs: inputs}
 				for _, k := range c.list {

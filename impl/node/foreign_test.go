@@ -311,7 +311,7 @@ func TestRegisteredRemoved(t *testing.T) {
 	}
 	defer view.Close()
 	other.must(t, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: "s"}}})
-	await(t, "the node has removed it", func() bool { return len(*n.segments.Load()) == 0 })
+	await(t, "the node has removed it", func() bool { return n.segments.Load().len() == 0 })
 	reply, _, err := f.call(&attachpb.Request{Body: &attachpb.Request_Registered{Registered: &attachpb.Registered{Segment: s.Ref}}}, view.Uffd())
 	if reply.GetError().GetCode() != attachpb.Code_CODE_REMOVED {
 		t.Fatalf("%v, %v", reply, err)
@@ -332,7 +332,7 @@ func TestMemoryFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	fd := (*nodes[1].segments.Load())[0].frame.FD()
+	fd := nodes[1].segment(0).frame.FD()
 	if err := unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}

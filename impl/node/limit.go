@@ -160,7 +160,7 @@ func (k *keeper) tell() {
 // resident is the bytes of pages in this node's memory.
 func (n *Node) resident() (int64, error) {
 	var sum int64
-	for _, s := range *n.segments.Load() {
+	for s := range n.segments.Load().all() {
 		if !s.hold() {
 			continue // it was removed meanwhile
 		}

@@ -68,10 +68,11 @@ type Node struct {
 	parties     atomic.Uint64
 	servants    servants
 
-	applying       sync.Mutex // guards conf and applied
+	applying       sync.Mutex // guards conf, applied and appliedView
 	appliedChanged sync.Cond
 	conf           *protocol.Configuration
-	applied        int64 // revision
+	applied        int64       // revision
+	appliedView    *coord.View // nil: none yet
 
 	slots    []protocol.Slot // fixed, as the members are
 	homes    []promises      // by NodeID
@@ -490,7 +491,7 @@ func (n *Node) close() {
 	if err := n.trace.Close(); err != nil {
 		n.log.Error("the trace is cut short", "error", err)
 	}
-	for _, s := range *n.segments.Load() {
+	for s := range n.segments.Load().all() {
 		s.release()
 	}
 	for i := range n.shards {

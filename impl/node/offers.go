@@ -143,7 +143,7 @@ func (k *keeper) offers(most int64) (pages []*controlpb.TakeRequest_Page) {
 // masterPages are up to so many pages of which the shard has master copies.
 // Preconditions: s.mu is held.
 func (s *shard) masterPages(most int64) (pages []addr.PageNum) {
-	for _, seg := range *s.node.segments.Load() {
+	for seg := range s.node.segments.Load().all() {
 		if seg.removed.Load() {
 			continue
 		}

@@ -2,9 +2,11 @@ package node
 
 import (
 	"fmt"
-	"sort"
+	"iter"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tidwall/btree"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
@@ -56,17 +58,37 @@ type segmentStats struct {
 	prefetched                        atomic.Uint64
 }
 
-// segmentTable is the segments by their first page. It is immutable.
-type segmentTable []*segment
+// segmentTable is the segments by their first page. It is immutable, but for apply,
+// which makes the next one: that shares what has not changed.
+type segmentTable struct {
+	pages btree.Map[addr.PageNum, *segment]
+}
+
+// at is the segment that has the page, or nil.
+func (t *segmentTable) at(p addr.PageNum) *segment {
+	var found *segment
+	t.pages.Descend(p, func(_ addr.PageNum, s *segment) bool {
+		found = s
+		return false
+	})
+	if found == nil || !found.core.Contains(p) {
+		return nil
+	}
+	return found
+}
+
+// all is the segments in the order of their pages.
+func (t *segmentTable) all() iter.Seq[*segment] {
+	return func(yield func(*segment) bool) {
+		t.pages.Scan(func(_ addr.PageNum, s *segment) bool { return yield(s) })
+	}
+}
+
+func (t *segmentTable) len() int { return t.pages.Len() }
 
 // segment is the one that has the page now, or nil.
 func (n *Node) segment(p addr.PageNum) *segment {
-	t := *n.segments.Load()
-	i := sort.Search(len(t), func(i int) bool { return t[i].core.First > p })
-	if i == 0 || !t[i-1].core.Contains(p) {
-		return nil
-	}
-	return t[i-1]
+	return n.segments.Load().at(p)
 }
 
 // segmentOf is this node's part of a segment that the configuration has.
@@ -161,35 +183,33 @@ func (n *Node) configurationTrouble(err error) {
 	n.log.Error("the configuration cannot be followed: memory goes on, and no segment can be created or removed until its store is mended", "error", err)
 }
 
-// apply makes a view the one in force. Nothing of it waits for other nodes.
+// apply makes a view the one in force. Nothing of it waits for other nodes, and it
+// costs what has changed since the view before, however many segments there are.
 func (n *Node) apply(v *coord.View) error {
 	n.applying.Lock()
 	defer n.applying.Unlock()
 	if v.Rev <= n.applied {
 		return nil
 	}
-	var table segmentTable
-	var cores []protocol.Segment
-	for _, info := range v.Segments {
+	removed, created := v.Since(n.appliedView)
+	table := &segmentTable{*n.segments.Load().pages.Copy()}
+	var gone []*segment
+	var goneCores, cores []protocol.Segment
+	for _, info := range removed {
 		s := n.segmentOf(info)
-		if s == nil {
-			var err error
-			if s, err = newSegment(v.Cluster.Base, info); err != nil {
-				return fmt.Errorf("segment %q: %w", info.Name, err)
-			}
-			n.traceFrames(s)
+		table.pages.Delete(info.First)
+		gone, goneCores = append(gone, s), append(goneCores, s.core)
+	}
+	for _, info := range created {
+		s, err := newSegment(v.Cluster.Base, info)
+		if err != nil {
+			return fmt.Errorf("segment %q: %w", info.Name, err)
 		}
-		table = append(table, s)
+		n.traceFrames(s)
+		table.pages.Set(info.First, s)
 		cores = append(cores, s.core)
 	}
-	old := *n.segments.Load()
-	var gone []*segment
-	for _, s := range old {
-		if i := sort.Search(len(table), func(i int) bool { return table[i].core.First >= s.core.First }); i == len(table) || table[i] != s {
-			gone = append(gone, s)
-		}
-	}
-	conf := n.conf.WithSegments(cores)
+	conf := n.conf.Change(goneCores, cores)
 	// Of a segment that came and went between two views, only the number is left:
 	// it says that messages about the segment are late, not early.
 	conf.Epoch, conf.Generation = v.Epoch, max(conf.Generation, v.Generation)
@@ -197,13 +217,13 @@ func (n *Node) apply(v *coord.View) error {
 	for i := range n.shards {
 		n.shards[i].mu.Lock()
 	}
-	n.segments.Store(&table)
+	n.segments.Store(table)
 	for _, s := range gone {
 		s.removed.Store(true)
 	}
 	for i := range n.shards {
-		n.shards[i].traceConfiguration(conf, cores)
-		n.shards[i].core.Configure(conf)
+		n.shards[i].traceConfiguration(conf)
+		n.shards[i].core.Configure(conf, goneCores)
 		for _, s := range gone {
 			n.shards[i].forget(s)
 		}
@@ -214,7 +234,7 @@ func (n *Node) apply(v *coord.View) error {
 	for i := range n.shards {
 		n.shards[i].unlock()
 	}
-	n.conf, n.applied = conf, v.Rev
+	n.conf, n.applied, n.appliedView = conf, v.Rev, v
 	n.appliedChanged.Broadcast()
 	for _, s := range gone {
 		n.removeSegment(s)

@@ -195,7 +195,7 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 		out.Managers = append(out.Managers, &controlpb.ManagerStatus{Level: title, Requests: c[protocol.Req],
 			Grants: c[protocol.Grant], Recalls: c[protocol.Recall], Acks: c[protocol.Ack], Data: c[protocol.Data]})
 	}
-	for _, seg := range *n.segments.Load() {
+	for seg := range n.segments.Load().all() {
 		st := &seg.stats
 		pages := hot[seg]
 		slices.SortFunc(pages, func(a, b *controlpb.HotPage) int {

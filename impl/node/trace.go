@@ -49,11 +49,11 @@ func (n *Node) startTrace(conf *protocol.Configuration) error {
 }
 
 // traceConfiguration records the segments that a shard is about to learn.
-func (s *shard) traceConfiguration(conf *protocol.Configuration, segments []protocol.Segment) {
+func (s *shard) traceConfiguration(conf *protocol.Configuration) {
 	if s.log == nil {
 		return
 	}
-	line, err := json.Marshal(trace.Change{Epoch: conf.Epoch, Generation: conf.Generation, Segments: segments})
+	line, err := json.Marshal(trace.Change{Epoch: conf.Epoch, Generation: conf.Generation, Segments: conf.Segments()})
 	if err != nil {
 		panic(fmt.Sprintf("mome: a configuration as JSON: %v", err))
 	}

@@ -1,7 +1,7 @@
 package protocol
 
 import (
-	"sort"
+	"github.com/tidwall/btree"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
@@ -81,36 +81,78 @@ type Configuration struct {
 	// that is gone from one about a segment that is not known yet.
 	Generation uint32
 
-	segments []Segment // by First, disjoint
+	segments *segmentMap // nil: there are none
 }
+
+// segmentMap is disjoint segments by First. A configuration shares what it has in
+// common with the one that it was made from.
+type segmentMap = btree.Map[addr.PageNum, *Segment]
 
 // WithSegments is the same configuration with these segments, which are
 // disjoint.
 func (c *Configuration) WithSegments(segments []Segment) *Configuration {
 	next := *c
-	next.segments = append([]Segment(nil), segments...)
-	sort.Slice(next.segments, func(i, j int) bool { return next.segments[i].First < next.segments[j].First })
-	for i := range next.segments {
-		next.Generation = max(next.Generation, next.segments[i].Generation)
+	next.segments = nil
+	return next.Change(nil, segments)
+}
+
+// Change is the same configuration without some of its segments and with others,
+// disjoint from all that stay. It costs what changes.
+func (c *Configuration) Change(gone, made []Segment) *Configuration {
+	next := *c
+	if c.segments == nil {
+		next.segments = new(segmentMap)
+	} else {
+		next.segments = c.segments.Copy()
+	}
+	for i := range gone {
+		next.segments.Delete(gone[i].First)
+	}
+	for i := range made {
+		s := made[i]
+		next.segments.Set(s.First, &s)
+		next.Generation = max(next.Generation, s.Generation)
 	}
 	return &next
 }
 
 // Segment is the segment that has the page, or nil.
 func (c *Configuration) Segment(p addr.PageNum) *Segment {
-	lo, hi := 0, len(c.segments)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if c.segments[mid].First <= p {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == 0 || !c.segments[lo-1].Contains(p) {
+	if c.segments == nil {
 		return nil
 	}
-	return &c.segments[lo-1]
+	var found *Segment
+	c.segments.Descend(p, func(_ addr.PageNum, s *Segment) bool {
+		found = s
+		return false
+	})
+	if found == nil || !found.Contains(p) {
+		return nil
+	}
+	return found
+}
+
+// Segments is all segments in the order of their pages.
+func (c *Configuration) Segments() []Segment {
+	if c.segments == nil {
+		return nil
+	}
+	all := make([]Segment, 0, c.segments.Len())
+	c.segments.Scan(func(_ addr.PageNum, s *Segment) bool {
+		all = append(all, *s)
+		return true
+	})
+	return all
+}
+
+// Gone is the segments of this configuration that a later one does not have.
+func (c *Configuration) Gone(later *Configuration) (gone []Segment) {
+	for _, was := range c.Segments() {
+		if is := later.Segment(was.First); is == nil || is.Generation != was.Generation {
+			gone = append(gone, was)
+		}
+	}
+	return gone
 }
 
 // Member is the incarnation of a node, zero for a stranger.

@@ -131,7 +131,7 @@ func TestRemovedSegment(t *testing.T) {
 	req := b.Effects[0].Msg
 	grant := Message{Kind: Grant, Op: OpWrite, Source: Zero, Leaf: 1, Generation: 5, From: req.To, To: req.From,
 		FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Version: 1}
-	s.Configure(c.WithSegments(nil))
+	s.Configure(c.WithSegments(nil), c.Segments())
 	if s.Asking(0) {
 		t.Error("it still asks")
 	}
@@ -139,7 +139,7 @@ func TestRemovedSegment(t *testing.T) {
 	if err := s.Step(Input{Kind: InMessage, Msg: &grant}, &b); err != nil || s.Counters().Dropped != 1 {
 		t.Errorf("after the removal: %v, %d dropped", err, s.Counters().Dropped)
 	}
-	s.Configure(c.WithSegments([]Segment{{First: 0, Pages: 64, Generation: 6}}))
+	s.Configure(c.WithSegments([]Segment{{First: 0, Pages: 64, Generation: 6}}), nil)
 	if err := s.Step(Input{Kind: InMessage, Msg: &grant}, &b); err != nil || s.Counters().Dropped != 2 {
 		t.Errorf("after the next creation: %v, %d dropped", err, s.Counters().Dropped)
 	}

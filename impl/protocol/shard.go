@@ -114,24 +114,20 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 }
 
 // Configure sets a newer configuration. Pages of segments that are gone are
-// forgotten: whoever waits for them gets no answer from the core.
-func (s *Shard) Configure(conf *Configuration) {
-	old := s.conf
+// forgotten: whoever waits for them gets no answer from the core. Those are the
+// Gone of the configuration before, which the caller knows without comparing all.
+func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 	s.conf, s.lastSegment = conf, nil
 	s.generation = max(s.generation, conf.Generation)
-	removed := false
-	for i := range old.segments {
-		was := &old.segments[i]
-		is := conf.Segment(was.First)
-		removed = removed || is == nil || is.Generation != was.Generation
-	}
-	if !removed {
+	if len(segments) == 0 {
 		return
 	}
-	gone := func(p addr.PageNum) bool {
-		was, is := old.Segment(p), conf.Segment(p)
-		return is == nil || was == nil || was.Generation != is.Generation
+	var list segmentMap
+	for i := range segments {
+		list.Set(segments[i].First, &segments[i])
 	}
+	was := &Configuration{segments: &list}
+	gone := func(p addr.PageNum) bool { return was.Segment(p) != nil }
 	goneID := func(id addr.ManagerID) bool { return gone(id.Page()) }
 	s.directories.forget(goneID)
 	s.transactions.forget(goneID)

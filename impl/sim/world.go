@@ -510,7 +510,7 @@ func (w *World) configure(n *node, next int) {
 	old := n.conf
 	n.conf += next
 	w.recordConfiguration(n)
-	n.shard.Configure(w.confs[n.conf])
+	n.shard.Configure(w.confs[n.conf], w.confs[old].Gone(w.confs[n.conf]))
 	for i := range w.cfg.Pages {
 		p := addr.PageNum(i)
 		was := w.confs[old].Segment(p)

@@ -33,8 +33,9 @@ func (p *pages) configure(rec *trace.Record) error {
 	if err != nil {
 		return err
 	}
+	gone := p.conf.Gone(conf)
 	p.conf = conf
-	p.core.Configure(conf)
+	p.core.Configure(conf, gone)
 	return nil
 }
 
