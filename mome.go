@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidwall/btree"
+
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
@@ -34,8 +36,9 @@ type Node struct {
 	mapping sync.Mutex
 
 	mu       sync.Mutex
-	mappings map[segmentKey]*mapping // by users of Segment
-	turns    map[string]*turn        // of the locks that this process holds or asks for, by name
+	mappings map[segmentKey]*mapping           // by users of Segment
+	places   btree.Map[addr.PageNum, *mapping] // the same by their first pages
+	turns    map[string]*turn                  // of the locks that this process holds or asks for, by name
 	seats    map[seat]*Barrier
 	closed   bool
 }
@@ -260,6 +263,7 @@ func (n *Node) Close() error {
 	n.mu.Lock()
 	n.closed = true
 	n.mappings = nil
+	n.places.Clear()
 	n.mu.Unlock()
 	// The hang-up takes the mappings back at the node.
 	errs = append(errs, n.client.Close())

@@ -187,6 +187,7 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 		}
 		// In the table before the node knows, so that no news of it is lost.
 		n.mappings[key] = m
+		n.places.Set(m.first, m)
 	}
 	n.mu.Unlock()
 	if m.view == nil {
@@ -203,17 +204,20 @@ func (n *Node) mapSegment(ctx context.Context, info *attachpb.Segment) (*Segment
 // there is none. Its segment was removed: else no other one would lie there.
 // Preconditions: n.mu is held.
 func (n *Node) inTheWay(m *mapping) *mapping {
-	for _, o := range n.mappings {
-		if int64(o.first) < int64(m.first)+m.pages && int64(m.first) < int64(o.first)+o.pages {
-			return o
+	var found *mapping
+	n.places.Descend(addr.PageNum(int64(m.first)+m.pages-1), func(_ addr.PageNum, o *mapping) bool {
+		if int64(m.first) < int64(o.first)+o.pages {
+			found = o
 		}
-	}
-	return nil
+		return false
+	})
+	return found
 }
 
 func (n *Node) forget(m *mapping) {
 	n.mu.Lock()
 	delete(n.mappings, m.key)
+	n.places.Delete(m.first)
 	n.mu.Unlock()
 }
 

@@ -2,6 +2,7 @@ package coord
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -122,5 +123,77 @@ func TestForgottenChanges(t *testing.T) {
 	}
 	if gone, made := v.Since(middle); len(gone) != 0 || len(made) != keptChanges {
 		t.Errorf("%d segments are gone and %d are made", len(gone), len(made))
+	}
+}
+
+// sized is a view with so many segments of two pages, with a gap of one behind each.
+func sized(t testing.TB, segments int) *View {
+	t.Helper()
+	v, err := (&View{}).after(Event{Rev: 1, Ops: founded()[:3]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range segments {
+		s := Segment{Name: fmt.Sprintf("s%05d", i), First: addr.PageNum(3 * i), Pages: 2, Generation: uint32(i + 1)}
+		if v, err = v.after(segmentEvent(v.Rev+1, s, false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v
+}
+
+// createAndRemove is what a Config does for a create and a remove that were
+// committed, and what a node asks then.
+func createAndRemove(t testing.TB, v *View, name string) *View {
+	first, ok := v.room(2)
+	if !ok {
+		t.Fatal("no room")
+	}
+	s := Segment{Name: name, First: first, Pages: 2, Generation: 1 << 20}
+	for _, remove := range []bool{false, true} {
+		next, err := v.after(segmentEvent(v.Rev+1, s, remove))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gone, made := next.Since(v); len(gone)+len(made) != 1 {
+			t.Fatalf("%v are gone and %v are made", gone, made)
+		}
+		if _, ok := next.Segment(name); ok == remove {
+			t.Fatalf("%s is there: %v", name, ok)
+		}
+		v = next
+	}
+	return v
+}
+
+// TestChangeCosts: a change costs the same work with 10 segments and with 10,000,
+// but for the logarithm: two levels of the trees more.
+func TestChangeCosts(t *testing.T) {
+	cost := func(segments int) (allocations, bytes float64) {
+		v := sized(t, segments)
+		var before, after runtime.MemStats
+		const runs = 200
+		runtime.ReadMemStats(&before)
+		allocations = testing.AllocsPerRun(runs, func() { v = createAndRemove(t, v, "s01234x") })
+		runtime.ReadMemStats(&after)
+		return allocations, float64(after.TotalAlloc-before.TotalAlloc) / (runs + 1)
+	}
+	few, fewBytes := cost(10)
+	many, manyBytes := cost(10_000)
+	t.Logf("with 10 segments %.0f allocations and %.0f bytes, with 10,000 %.0f and %.0f", few, fewBytes, many, manyBytes)
+	if many > 4*few || manyBytes > 8*fewBytes {
+		t.Errorf("a create and a remove make %.0f allocations of %.0f bytes with 10 segments, and %.0f of %.0f with 10,000", few, fewBytes, many, manyBytes)
+	}
+}
+
+func BenchmarkChange(b *testing.B) {
+	for _, segments := range []int{10, 10_000} {
+		b.Run(fmt.Sprint("segments=", segments), func(b *testing.B) {
+			v := sized(b, segments)
+			b.ReportAllocs()
+			for b.Loop() {
+				v = createAndRemove(b, v, "s01234x")
+			}
+		})
 	}
 }

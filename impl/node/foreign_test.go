@@ -150,7 +150,7 @@ func (f *foreign) must(t *testing.T, r *attachpb.Request) *attachpb.Reply {
 }
 
 // await waits until a condition that other goroutines bring about holds.
-func await(t *testing.T, what string, holds func() bool) {
+func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); runtime.Gosched() {
 		if time.Now().After(end) {
