@@ -14,7 +14,7 @@ var (
 	ErrExists        = client.ErrExists        // Create: the name is taken
 	ErrNotFound      = client.ErrNotFound      // there is no such segment
 	ErrBadSize       = client.ErrBadSize       // a size that cannot be, or is not the segment's
-	ErrNoSpace       = client.ErrNoSpace       // none in the global space, or a limit of the node or the program is met
+	ErrNoSpace       = client.ErrNoSpace       // none in the global space, a limit of the node or the program is met, or the store's disk is full
 	ErrRemoved       = client.ErrRemoved       // the segment was removed
 	ErrOwnerDied     = client.ErrOwnerDied     // see Lock.Acquire: the lock is held
 	ErrBusy          = client.ErrBusy          // TryAcquire: somebody has the lock

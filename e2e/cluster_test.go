@@ -51,6 +51,7 @@ type shape struct {
 	quiet     bool          // no read-ahead
 	memory    int64         // bytes of pages that a node keeps; 0: no limit
 	plenty    bool          // the node that is started last has no limit
+	store     string        // directory of the founder's store; empty: one of the cluster's
 	etcd      bool          // the configuration is in an etcd of the test's
 	base      addr.Base     // 0: the default
 	trace     string        // the nodes record into this directory; empty: they do not
@@ -279,7 +280,10 @@ func (c *cluster) found() {
 			cfg.Nodes, cfg.Fanout, cfg.Base = c.shape.nodes, c.shape.fanout, c.shape.base
 		case first == "":
 			first = public
-			cfg.Directory = filepath.Join(c.dir, "store")
+			cfg.Directory = c.shape.store
+			if cfg.Directory == "" {
+				cfg.Directory = filepath.Join(c.dir, "store")
+			}
 			cfg.Nodes, cfg.Fanout, cfg.Base = c.shape.nodes, c.shape.fanout, c.shape.base
 		}
 		if c.shape.plenty && i == c.shape.nodes-1 {

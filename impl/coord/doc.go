@@ -11,7 +11,7 @@
 // implementations, which one conformance suite holds to one behaviour:
 //
 //	NewMemory      in this process, for tests and the simulator
-//	OpenEmbedded   an etcd inside the founding node, without a port of its own
+//	OpenEmbedded   an etcd of the founding node, in a child process of it
 //	OpenRemote     another node's embedded etcd, or an external one
 //
 // Config is the layer above: the typed view of one cluster. A Config keeps an
@@ -29,4 +29,5 @@
 //	Config.mu    guards the wake-up of those who wait for a new View
 //	Memory.mu    guards the entries and the history
 //	etcdStore.mu guards the transition to closed
+//	engine.mu    guards which process serves an embedded store, and why none does
 package coord

@@ -88,6 +88,12 @@ func (s *etcdStore) fail(ctx context.Context, op string, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
+	// An embedded store says why, here and through the founding node's port.
+	for _, own := range []error{ErrDiskFull, ErrUnavailable} {
+		if _, detail, ok := strings.Cut(status.Convert(err).Message(), own.Error()+": "); ok {
+			return fmt.Errorf("%w: %s", own, detail)
+		}
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return s.unavailable(op, err)
 	}

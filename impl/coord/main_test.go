@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -80,7 +79,7 @@ func eachBackend(t *testing.T, run func(t *testing.T, b backend)) {
 	t.Run("store=embedded", func(t *testing.T) {
 		e := startEmbedded(t, EmbeddedConfig{})
 		open := func(t tb, prefix string) Store {
-			s := newEtcdStore(v3client.New(e.server.Server), prefix, "embedded", 0)
+			s := newEtcdStore(e.engine.client(), prefix, "embedded", 0)
 			t.Cleanup(func() { s.Close() })
 			return s
 		}

@@ -30,6 +30,11 @@ func attachError(err error) error {
 			return fmt.Errorf("%w: %s", pair.to, detail)
 		}
 	}
+	if errors.Is(err, coord.ErrDiskFull) {
+		_, detail, _ := strings.Cut(err.Error(), coord.ErrDiskFull.Error()+": ")
+		return fmt.Errorf("%w: the disk of the configuration store is full: %s; until then no segment can be created or removed, while memory, locks and barriers go on",
+			client.ErrNoSpace, detail)
+	}
 	if errors.Is(err, coord.ErrUnavailable) {
 		_, detail, _ := strings.Cut(err.Error(), coord.ErrUnavailable.Error()+": ")
 		return fmt.Errorf("%w: configuration store unavailable: %s; until then no segment can be created, removed or found, while memory, locks and barriers go on",

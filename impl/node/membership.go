@@ -48,7 +48,7 @@ func (n *Node) openStore(ctx context.Context) (*coord.Embedded, error) {
 		}
 		return nil, nil
 	}
-	embedded, err := coord.OpenEmbedded(ctx, coord.EmbeddedConfig{Dir: n.cfg.Directory, Prefix: prefix})
+	embedded, err := coord.OpenEmbedded(ctx, coord.EmbeddedConfig{Dir: n.cfg.Directory, Prefix: prefix, Log: n.log})
 	if err != nil {
 		return nil, err
 	}

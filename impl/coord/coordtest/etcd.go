@@ -1,5 +1,6 @@
-// Package coordtest has an etcd for tests of clusters whose configuration is in
-// one: a server of its own, with a port, which stays when nodes go.
+// Package coordtest has what tests of configuration stores need: an etcd for
+// clusters whose configuration is in one, a server of its own, with a port, which
+// stays when nodes go; and a disk that can be full.
 package coordtest
 
 import (
