@@ -85,6 +85,7 @@ type Node struct {
 	tasks sync.WaitGroup
 
 	closeOnce sync.Once
+	closeErr  error
 
 	mu      sync.Mutex // guards apps, failure, closing
 	apps    map[*application]struct{}
@@ -118,7 +119,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 			err = n.failure
 		}
 		n.mu.Unlock()
-		n.Close()
+		_ = n.Close() // of a run that was none
 		return nil, err
 	}
 	return n, nil
@@ -436,8 +437,12 @@ func (n *Node) removeApplication(a *application) {
 // Close stops the node. Applications that are still attached are told, and killed
 // if they have not ended after a second: nobody answers for their memory any
 // more. It may be called again, and from any goroutine, and returns when the node
-// has stopped.
-func (n *Node) Close() { n.closeOnce.Do(n.close) }
+// has stopped. Its error is a trace that is not complete: of the run it says
+// nothing.
+func (n *Node) Close() error {
+	n.closeOnce.Do(n.close)
+	return n.closeErr
+}
 
 func (n *Node) close() {
 	n.mu.Lock()
@@ -489,7 +494,7 @@ func (n *Node) close() {
 	n.tasks.Wait()
 	n.endCalls()
 	if err := n.trace.Close(); err != nil {
-		n.log.Error("the trace is cut short", "error", err)
+		n.closeErr = fmt.Errorf("mome: the trace of node %d in %s is cut short: %w", n.id, n.cfg.Trace, err)
 	}
 	for s := range n.segments.Load().all() {
 		s.release()

@@ -44,8 +44,26 @@ func (n *Node) startTrace(conf *protocol.Configuration) error {
 	if err != nil {
 		return err
 	}
-	n.syncs.log, err = n.trace.Sync()
-	return err
+	if n.syncs.log, err = n.trace.Sync(); err != nil {
+		return err
+	}
+	// A disk that is full already is found out before the run.
+	if err := n.trace.Flush(); err != nil {
+		return fmt.Errorf("%w; free some space, or name another directory for the trace", err)
+	}
+	n.tasks.Add(1)
+	go n.watchTrace()
+	return nil
+}
+
+// watchTrace says at once that the recording has come to an end before the run.
+func (n *Node) watchTrace() {
+	defer n.tasks.Done()
+	select {
+	case err := <-n.trace.Failed():
+		n.log.Error("the trace is cut short; the run goes on, and its status will be a failure", "directory", n.cfg.Trace, "error", err)
+	case <-n.ctx.Done():
+	}
 }
 
 // traceConfiguration records the segments that a shard is about to learn.

@@ -108,6 +108,7 @@ type writer struct {
 	stop    chan struct{}
 	done    chan struct{}
 	writing sync.Mutex // held to drain
+	failed  chan error // takes the first error
 }
 
 func newWriter() *writer {
@@ -115,6 +116,8 @@ func newWriter() *writer {
 		kick: make(chan struct{}, 1),
 		stop: make(chan struct{}),
 		done: make(chan struct{}),
+
+		failed: make(chan error, 1),
 	}
 }
 
@@ -137,7 +140,12 @@ func (w *writer) run() {
 			return
 		}
 		// Errors stay in the buffers.
-		_ = w.drain()
+		if err := w.drain(); err != nil {
+			select {
+			case w.failed <- err:
+			default: // it has the first one, or had
+			}
+		}
 	}
 }
 

@@ -160,6 +160,15 @@ func (r *Recorder) Flush() error {
 	return r.writer.drain()
 }
 
+// Failed delivers the error that has cut the logs short, when it happens and no
+// caller of Flush was told.
+func (r *Recorder) Failed() <-chan error {
+	if r == nil {
+		return nil
+	}
+	return r.writer.failed
+}
+
 // Close completes the logs. An error, here or from Flush, means that the logs
 // are cut short, which a reader notices.
 //
