@@ -22,6 +22,7 @@ import (
 
 	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/node"
 )
 
@@ -52,7 +53,8 @@ With --trace the programs find the directory in MOME_HISTORY, so that those whic
 call mome.Record leave their histories there, beside the logs of the nodes.
 
 The exit status is the worst of the copies', 128+n for one that signal n killed;
-1 if a node fails, 128+n if signal n ends cluster before PROGRAM has ended.
+1 if a node fails, or a trace, a log or the programs' output cannot be written,
+128+n if signal n ends cluster before PROGRAM has ended.
 
 Without PROGRAM it prints what to set in the environment of programs that are
 started by hand, and runs until ^C.
@@ -70,7 +72,7 @@ but for what a program has put in a session of its own (setsid).`,
 	flags.SetInterspersed(false) // what follows PROGRAM is its own
 	flags.IntVar(&f.nodes, "nodes", 1, "run `N` nodes")
 	f.founding.add(flags)
-	flags.StringVar(&f.directory, "dir", "", "`DIR` for the sockets and the nodes' logs, which stay (default: a temporary one)")
+	flags.StringVar(&f.directory, "dir", "", "`DIR` for the sockets and the nodes' logs, which stay, one run after the other (default: a temporary one)")
 	flags.DurationVar(&f.grace, "grace", 5*time.Second, "the `DURATION` that the other copies may go on when one has failed, or take to end")
 	f.tuning.add(flags)
 	flags.BoolVar(&f.json, "json", false, "without PROGRAM: print sockets and environment as one line of JSON")
@@ -100,8 +102,10 @@ type cluster struct {
 type member struct {
 	*child
 	socket, log string
+	logStart    int64 // where the lines of this run begin
 	report      report
 	ready       bool
+	incomplete  string // what the node said of what it leaves behind
 	ended       *os.ProcessState
 	killed      bool // by this command
 }
@@ -191,10 +195,14 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	if err == nil {
 		err = stopped
 	}
+	if errors.Is(err, errInterrupted) && path == "" {
+		err = nil // that is how it ends
+	}
+	if lacks := c.lacks(cmd.ErrOrStderr()); err == nil && lacks {
+		err = exitStatus(statusFailure)
+	}
 	var exit exitStatus
 	switch {
-	case errors.Is(err, errInterrupted) && path == "":
-		return nil // that is how it ends
 	case errors.Is(err, errInterrupted):
 		return exitStatus(128 + int(c.interrupt))
 	case errors.As(err, &exit) && stopped != nil:
@@ -209,6 +217,9 @@ func (c *cluster) makeDirectory() (temporary bool, err error) {
 		if c.dir, err = filepath.Abs(c.directory); err != nil {
 			return false, err
 		}
+		if err := coord.CheckSpace(c.dir); err != nil {
+			return false, fmt.Errorf("%w, or let --dir name a directory on another", err)
+		}
 		if err := os.MkdirAll(c.dir, 0o700); err != nil {
 			return false, fmt.Errorf("--dir: %w; name a directory that this user can write to", err)
 		}
@@ -216,6 +227,9 @@ func (c *cluster) makeDirectory() (temporary bool, err error) {
 			return false, err
 		}
 	} else {
+		if err := coord.CheckSpace(os.TempDir()); err != nil {
+			return false, fmt.Errorf("%w, or let --dir or TMPDIR name a directory on another", err)
+		}
 		if c.dir, err = os.MkdirTemp("", "mome-"); err != nil {
 			return false, fmt.Errorf("directory of the sockets: %w; let TMPDIR name one that this user can write to", err)
 		}
@@ -289,7 +303,7 @@ func (c *cluster) startNode(i int, args []string) (*member, error) {
 		return nil, err
 	}
 	m := &member{socket: c.socketOf(i), log: filepath.Join(c.dir, fmt.Sprintf("node%d.log", i))}
-	log, err := os.Create(m.log)
+	log, err := c.openLog(i, m)
 	if err != nil {
 		return nil, err
 	}
@@ -366,6 +380,8 @@ func (c *cluster) handle(e event) error {
 			m.ready = true
 		case stateFailed:
 			m.report.Error = e.report.Error
+		case stateIncomplete:
+			m.incomplete = e.report.Error
 		}
 		return nil
 	}
@@ -401,10 +417,40 @@ func (c *cluster) showLog(i int, m *member) {
 	}
 	defer file.Close()
 	const most = 64 << 10
-	if info, err := file.Stat(); err == nil && info.Size() > most {
-		_, _ = file.Seek(-most, io.SeekEnd)
+	if info, err := file.Stat(); err == nil {
+		_, _ = file.Seek(max(m.logStart, info.Size()-most), io.SeekStart)
 	}
 	_ = (&prefixer{out: os.Stderr}).copy(fmt.Sprintf("node %d| ", i), file)
+}
+
+// openLog opens the log of a node, which stays in --dir and has one run after the
+// other, with a line that begins each.
+func (c *cluster) openLog(i int, m *member) (_ *os.File, err error) {
+	log, err := os.OpenFile(m.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintf(log, "time=%s level=INFO msg=\"a run begins\" node=%d nodes=%d version=%s cluster=%d\n",
+		time.Now().Format("2006-01-02T15:04:05.000Z07:00"), i, c.clusterFlags.nodes, version(), os.Getpid())
+	if err == nil {
+		m.logStart, err = log.Seek(0, io.SeekEnd)
+	}
+	if err != nil {
+		log.Close()
+		return nil, err
+	}
+	return log, nil
+}
+
+// lacks says what the nodes leave behind incomplete, if they do.
+func (c *cluster) lacks(stderr io.Writer) (some bool) {
+	for i, m := range c.nodes {
+		if m.incomplete != "" {
+			fmt.Fprintf(stderr, "momenode: node %d: %s\n", i, m.incomplete)
+			some = true
+		}
+	}
+	return some
 }
 
 // down ends the nodes. Its error is a node that had died.

@@ -227,7 +227,7 @@ func TestClusterKilled(t *testing.T) {
 	p.expect("up")
 	p.expect("up")
 	pids := descendants(t, p.cmd.Process.Pid)
-	if len(pids) != 7 { // two nodes, two programs with a child each, the keeper
+	if len(pids) != 8 { // two nodes, the store of one, two programs with a child each, the keeper
 		t.Errorf("the processes of the cluster: %v", pids)
 	}
 	all := watch(t, pids)

@@ -57,6 +57,12 @@ func (c *cluster) runProgram(path string, args []string, stdout, stderr io.Write
 			worst = max(worst, statusOf(p.ended))
 		}
 	}
+	for _, p := range []*prefixer{out, errs} {
+		if err := p.lost; err != nil {
+			worst = max(worst, statusFailure)
+			fmt.Fprintf(stderr, "momenode: output of the program is lost: %v\n", err)
+		}
+	}
 	if worst > 0 {
 		return exitStatus(worst)
 	}
@@ -124,7 +130,7 @@ func (c *cluster) startCopy(i int, m *member, path string, args []string, out, e
 		go func() {
 			defer c.outputs.Done()
 			defer r.Close()
-			_ = stream.to.copy(prefix, r) // who closed the output does not want it
+			_ = stream.to.copy(prefix, r)
 		}()
 	}
 	var err error

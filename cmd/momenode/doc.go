@@ -26,8 +26,9 @@
 // behind are killed with them, even if cluster itself is killed by SIGKILL. Only
 // what starts a session of its own escapes, and attached to a node not even that.
 //
-// With --dir the nodes' logs stay, in node0.log and so on; the sockets are there
-// while the cluster runs, so that another shell can ask:
+// With --dir the nodes' logs stay, in node0.log and so on, one run after the other,
+// each of which begins with a line that says so; the sockets are there while the
+// cluster runs, so that another shell can ask:
 //
 //	momenode cluster --nodes 4 --dir /tmp/c -- ./sor --iterations 10000 &
 //	momenode status --socket /tmp/c/node0.sock --hottest 5
@@ -81,6 +82,11 @@
 //	a$ momenode start --listen 10.0.0.1:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
 //	b$ momenode start --listen 10.0.0.2:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
 //	c$ momenode start --listen 10.0.0.3:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
+//
+// The founder's directory needs 4 MiB to begin in and 1.5 MiB free for each change;
+// start, cluster and doctor look for them. On a full disk, to create or remove a
+// segment is an error that says what to free, and so does the founder's log; memory,
+// locks and barriers go on, and with room again so do segments.
 //
 // The keys of a cluster are below /mome/NAME/, NAME being --cluster, or mome.
 // When its nodes end, the last thing that they do is to say so there, and the
@@ -154,7 +160,8 @@
 // # Statuses
 //
 // 0 is well, 1 a failure, 2 a command line that cannot be; of cluster, those of
-// the programs. Errors are one line on standard error:
+// the programs. A run that went well and whose trace or log could not be written is
+// a failure too. Errors are one line on standard error:
 //
 //	momenode: what happened, to what: why; what to do
 //
@@ -163,5 +170,6 @@
 // root.go has the list of commands; a command is a file of its name. family.go
 // sees to it that no process outlives the command that started it. A child of
 // cluster reports on a descriptor (--ready-fd), one line of JSON per state:
-// waiting, for whom, joined, when its number is known, ready, and failed.
+// waiting, for whom, joined, when its number is known, ready, failed, and incomplete,
+// when it has ended as it should and its trace or its log lacks something.
 package main

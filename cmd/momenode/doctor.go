@@ -14,6 +14,7 @@ import (
 
 	"github.com/mome-dsm/mome"
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/internal/table"
 )
@@ -39,16 +40,17 @@ type finding struct {
 
 func doctorCommand() *cobra.Command {
 	var asJSON bool
+	var dir string
 	cmd := &cobra.Command{
-		Use:   "doctor [--json]",
+		Use:   "doctor [--dir DIR] [--json]",
 		Short: "Say what this machine lacks, and what mends it",
 		Long: `Doctor looks at what a node and its programs need of this machine: the kernel's
-features, the address space, limits, ports; and at what only the development of
+features, the address space, limits, disk space, ports; and at what only the development of
 Mome needs. The status is 1 if something is missing that a node needs.`,
 		Example: `  momenode doctor
   momenode doctor --json | jq '.checks[] | select(.ok | not)'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := diagnose()
+			d := diagnose(dir)
 			var err error
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), d)
@@ -61,12 +63,14 @@ Mome needs. The status is 1 if something is missing that a node needs.`,
 			return err
 		},
 	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().StringVar(&dir, "dir", "", "look for disk space in the `DIR` that start --dir or cluster --dir will have (default: where temporary ones are)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 // diagnose looks at this machine.
-func diagnose() *diagnosis {
+func diagnose(dir string) *diagnosis {
 	report := memory.Probe()
 	d := &diagnosis{Kernel: report.Kernel}
 	for _, c := range report.Checks {
@@ -74,6 +78,7 @@ func diagnose() *diagnosis {
 	}
 	d.add(checkSpace())
 	d.add(checkFiles())
+	d.add(checkDisk(dir))
 	d.add(checkPort())
 	d.add(checkSocketDirectory())
 	d.add(checkTool("network namespaces", "ip", "tests with several hosts on one machine", "apt-get install iproute2"))
@@ -129,6 +134,24 @@ func checkFiles() finding {
 	}
 	const least = 64
 	f.Required = limit.Max < least
+	return f
+}
+
+// checkDisk looks for the space that the configuration store of a founding node
+// needs, in the directory that --dir names or where temporary ones are.
+func checkDisk(dir string) finding {
+	f := finding{Required: true}
+	f.Name = "disk space"
+	f.Remedy = "delete files there, or let --dir or TMPDIR name a directory on another file system"
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if free, err := coord.FreeSpace(dir); err == nil {
+		f.Found = fmt.Sprintf("%s free in %s; the store of a founding node needs %s", humanize.IBytes(free), dir, humanize.IBytes(coord.SpaceToBegin))
+	}
+	if err := coord.CheckSpace(dir); err != nil {
+		f.Why = oneLine(err)
+	}
 	return f
 }
 

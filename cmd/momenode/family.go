@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -194,8 +195,9 @@ func killedBy(state *os.ProcessState, sig syscall.Signal) bool {
 
 // prefixer writes the lines of many streams to one writer, whole.
 type prefixer struct {
-	mu  sync.Mutex // guards out
-	out io.Writer
+	mu   sync.Mutex // guards what follows
+	out  io.Writer
+	lost error // the first line that could not be written; who closed the output does not want it
 }
 
 // maxLine is where a line without an end is cut.
@@ -215,9 +217,13 @@ func (p *prefixer) copy(prefix string, r io.Reader) error {
 			}
 			p.mu.Lock()
 			_, werr := p.out.Write(line)
+			if p.lost == nil && !errors.Is(werr, unix.EPIPE) {
+				p.lost = werr
+			}
 			p.mu.Unlock()
 			if werr != nil {
-				return werr
+				_, err := io.Copy(io.Discard, in) // its writer is not to blame
+				return err
 			}
 		}
 		switch err {

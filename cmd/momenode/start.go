@@ -190,10 +190,12 @@ type startFlags struct {
 	tokenFile         string
 	readyFd           int
 	json              bool
+
+	log *logWriter
 }
 
 func startCommand() *cobra.Command {
-	var f startFlags
+	f := startFlags{log: &logWriter{out: os.Stderr}}
 	cmd := &cobra.Command{
 		Use:   "start --listen ADDR [--join ADDR | --etcd URLS]",
 		Short: "Run one node of a cluster in the foreground",
@@ -216,7 +218,10 @@ A node that other machines reach needs a token, a secret that all nodes share:
 
   mkdir -p /etc/mome && (umask 077; head -c 32 /dev/urandom | base64 > /etc/mome/token)
 
-The log goes to standard error.`,
+The log goes to standard error. The founder's configuration needs 4 MiB of disk in
+--dir to begin with, and 1.5 MiB free for each change. On a full disk no segment
+can be created or removed, and the log says what to free; memory goes on. A trace
+or a log that cannot be written makes the status 1 at the end.`,
 		Example: `  # three machines
   momenode start --listen 10.0.0.1:7070 --nodes 3 --token-file /etc/mome/token
   momenode start --listen 10.0.0.2:7070 --join 10.0.0.1:7070 --token-file /etc/mome/token
@@ -244,7 +249,7 @@ The log goes to standard error.`,
 	flags.StringVar(&f.directory, "dir", "", "`DIR` of the founder's configuration store, whose content is replaced (default: a temporary one)")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the cluster's token, readable by its owner only")
 	f.tuning.add(flags)
-	flags.BoolVar(&f.json, "json", false, "print a line of JSON for whom the node waits, when it has joined, when it is ready, and if it fails")
+	flags.BoolVar(&f.json, "json", false, "print a line of JSON for whom the node waits, when it has joined, when it is ready, and if it fails or leaves something incomplete")
 	flags.IntVar(&f.readyFd, "ready-fd", 0, "descriptor that takes reports, one line of JSON each")
 	_ = flags.MarkHidden("ready-fd")
 	return cmd
@@ -311,7 +316,7 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 		Listen: f.listen, Advertise: f.advertise, Join: f.join, Wait: f.wait, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
 		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport, Base: base,
 		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, RoomWait: f.roomWait, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
-		Version: version(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Version: version(), Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: level})),
 	}
 	if cfg.Residence == 0 {
 		cfg.Residence = -1
@@ -424,11 +429,11 @@ func prepareSocket(socket string) error {
 // report is a line that "momenode start" writes with --json, and to its ready
 // descriptor.
 type report struct {
-	State   string `json:"state"` // waiting, joined, ready or failed
+	State   string `json:"state"` // waiting, joined, ready, failed or incomplete
 	Node    int    `json:"node"`
 	Address string `json:"address,omitempty"`
 	Socket  string `json:"socket,omitempty"`
-	Error   string `json:"error,omitempty"` // of failed
+	Error   string `json:"error,omitempty"` // of failed and incomplete
 	Waits   string `json:"waits,omitempty"` // of waiting: for whom, in words
 }
 
@@ -437,6 +442,8 @@ const (
 	stateJoined  = "joined"  // the number is known; others may be missing
 	stateReady   = "ready"   // applications may attach
 	stateFailed  = "failed"  // the node is about to end
+	// the node has ended as it should, and what it leaves behind lacks something
+	stateIncomplete = "incomplete"
 )
 
 func (f *startFlags) run(flags *pflag.FlagSet) error {
@@ -456,7 +463,10 @@ func (f *startFlags) run(flags *pflag.FlagSet) error {
 		}
 	}
 	err := f.serve(flags, send)
-	if err != nil {
+	switch {
+	case errors.As(err, new(incomplete)):
+		send(report{State: stateIncomplete, Error: oneLine(err)})
+	case err != nil:
 		send(report{State: stateFailed, Error: oneLine(err)})
 	}
 	return err
@@ -503,8 +513,14 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 	case <-n.Ended():
 	}
 	err = n.Err()
-	n.Close()
-	return err
+	left := byproducts(n.Close(), f.log.lost())
+	if err != nil && left != nil {
+		cfg.Log.Error(oneLine(left))
+	}
+	if err != nil {
+		return err
+	}
+	return left
 }
 
 // explainStart adds the remedy where only the command line knows it.
@@ -513,6 +529,8 @@ func explainStart(err error, cfg node.Config) error {
 	switch {
 	case errors.Is(err, coord.ErrComplete):
 		return fmt.Errorf("cannot join the cluster at %s: it has all its nodes already; found one for more (--nodes N), or --join another", founder(cfg))
+	case cfg.Directory != "" && errors.Is(err, coord.ErrDiskFull):
+		return fmt.Errorf("%w, or let --dir name a directory on another", err)
 	case cfg.Directory != "" && errors.As(err, &path) && within(path.Path, cfg.Directory):
 		return fmt.Errorf("--dir %s: %w; name a directory that this user can write to", cfg.Directory, err)
 	case errors.Is(err, unix.EADDRINUSE):

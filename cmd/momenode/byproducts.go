@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// incomplete is the failure of what a run leaves behind beside its result: a
+// trace, a log. The run goes on without, and its status says so at the end.
+type incomplete struct{ error }
+
+func (i incomplete) Unwrap() error { return i.error }
+
+// logWriter is where a log goes. It remembers that a line was lost, which a log
+// cannot say itself.
+type logWriter struct {
+	out io.Writer
+
+	mu  sync.Mutex
+	err error // the first; guarded by mu
+}
+
+// Write implements io.Writer.
+func (w *logWriter) Write(b []byte) (int, error) {
+	n, err := w.out.Write(b)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.err == nil {
+			w.err = err
+		}
+	}
+	return n, err
+}
+
+// lost is the first error of Write.
+func (w *logWriter) lost() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		return nil
+	}
+	return fmt.Errorf("the log has lost lines: %w; free some space where it is", w.err)
+}
+
+// byproducts is what a run that has ended well has to say about what it leaves
+// behind: an incomplete, or nil.
+func byproducts(errs ...error) error {
+	if err := errors.Join(errs...); err != nil {
+		return incomplete{err}
+	}
+	return nil
+}
