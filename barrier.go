@@ -2,6 +2,7 @@ package mome
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,8 @@ type Barrier struct {
 
 // Barrier joins the barrier of that name as one of its parties, 0 <= party <
 // parties, without waiting for the others. The error wraps ErrMismatch if the
-// party is taken, or if others joined with another number of parties.
+// party is taken, and says by which process, or if others joined with another
+// number of parties.
 func (n *Node) Barrier(ctx context.Context, name string, party, parties int) (*Barrier, error) {
 	b := &Barrier{node: n, name: name, party: party, parties: parties}
 	err := n.takeSeat(b)
@@ -81,7 +83,10 @@ func (n *Node) joinBarrier(ctx context.Context, name string, party, parties int)
 	_, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_BarrierJoin{
 		BarrierJoin: &attachpb.BarrierJoin{Name: name, Party: uint32(party), Parties: uint32(parties)},
 	}})
-	return err
+	if errors.Is(err, ErrMismatch) {
+		return because(err, n.why(ctx, seatOf(name, party, parties)))
+	}
+	return n.explain(ctx, err, seatOf(name, party, parties))
 }
 
 // Wait returns nil when all parties have arrived as often as this one. What each
@@ -90,8 +95,10 @@ func (n *Node) joinBarrier(ctx context.Context, name string, party, parties int)
 //
 // When the context ends first, this party has arrived all the same, unless the
 // context was over before Wait could ask; the next Wait goes on waiting for the
-// same round. The error wraps ErrPartyDied if a party died or left that the round
-// needs: the barrier is of no use then, until all have left.
+// same round. Of a deadline that has passed the error says which parties have not
+// come, and which have not joined: to find that out may take half a second more. The
+// error wraps ErrPartyDied if a party died or left that the round needs: the barrier
+// is of no use then, until all have left.
 func (b *Barrier) Wait(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -111,10 +118,16 @@ func (b *Barrier) Wait(ctx context.Context) error {
 		b.arrival = nil
 	}
 	if err != nil {
-		return b.wrap(err)
+		return b.wrap(b.node.explain(ctx, err, seatOf(b.name, b.party, b.parties)))
 	}
 	b.round++
 	return nil
+}
+
+// seatOf asks about a party of a barrier.
+func seatOf(name string, party, parties int) *attachpb.Explain {
+	return &attachpb.Explain{What: &attachpb.Explain_Barrier{
+		Barrier: &attachpb.BarrierSeat{Name: name, Party: uint32(party), Parties: uint32(parties)}}}
 }
 
 // Arrive is the first half of Wait, which is still to be called: it tells the

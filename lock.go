@@ -2,6 +2,7 @@ package mome
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -75,7 +76,9 @@ func (n *Node) leaveTurn(name string) {
 // When the context ends first, the lock is not held, and the error is the
 // context's; if the lock is granted at that very moment, Acquire succeeds. To know
 // which, Acquire returns only after the lock's home has answered: a message there
-// and back, or for as long as that node does not answer.
+// and back, or for as long as that node does not answer. Of a deadline that has
+// passed the error says who has the lock, and how many are before this process: to
+// find that out may take half a second more.
 func (l *Lock) Acquire(ctx context.Context) (fence uint64, err error) {
 	return l.acquire(ctx, "acquire", &attachpb.LockAcquire{Name: l.name})
 }
@@ -94,7 +97,13 @@ func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquir
 	}
 	var reply *attachpb.Reply
 	if err == nil {
-		reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}})
+		why := ""
+		reply, err = l.node.client.CallCancel(ctx, &attachpb.Request{Body: &attachpb.Request_LockAcquire{LockAcquire: body}}, func() {
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				why = l.node.why(ctx, &attachpb.Explain{What: &attachpb.Explain_Lock{Lock: l.name}})
+			}
+		})
+		err = because(err, why)
 		if err == nil && reply.GetLock().GetFence() == 0 {
 			err = fmt.Errorf("%w: %T without a fence in answer to LockAcquire", client.ErrMalformed, reply.Body)
 		}
@@ -129,7 +138,7 @@ func (l *Lock) takeTurn(ctx context.Context, try bool) (*turn, error) {
 		case t.taken <- struct{}{}:
 			return t, nil
 		case <-ctx.Done():
-			err = ctx.Err()
+			err = fmt.Errorf("%w: another goroutine of this process has it, or asks for it", ctx.Err())
 		}
 	}
 	l.node.leaveTurn(l.name)

@@ -63,7 +63,7 @@ type SegmentInfo struct {
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts)
 	if err != nil {
-		return nil, wrap(err, "mome: create segment %q", name)
+		return nil, wrap(n.explain(ctx, err, theStore()), "mome: create segment %q", name)
 	}
 	return s, nil
 }
@@ -102,7 +102,7 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
 	s, err := n.open(ctx, name, 0)
 	if err != nil {
-		return nil, wrap(err, "mome: open segment %q", name)
+		return nil, wrap(n.explain(ctx, err, theStore()), "mome: open segment %q", name)
 	}
 	return s, nil
 }
@@ -138,7 +138,7 @@ const maxTurns = 100
 func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.openOrCreate(ctx, name, size, opts)
 	if err != nil {
-		return nil, wrap(err, "mome: open or create segment %q", name)
+		return nil, wrap(n.explain(ctx, err, theStore()), "mome: open or create segment %q", name)
 	}
 	return s, nil
 }
@@ -295,7 +295,7 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 	for {
 		reply, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_List{List: &attachpb.List{After: after}}})
 		if err != nil {
-			return nil, wrap(err, "mome: list segments")
+			return nil, wrap(n.explain(ctx, err, theStore()), "mome: list segments")
 		}
 		page := reply.GetSegments()
 		for _, s := range page.GetSegments() {
@@ -324,7 +324,7 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 		return wrap(err, "mome: remove segment")
 	}
 	_, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: name}}})
-	return wrap(err, "mome: remove segment %q", name)
+	return wrap(n.explain(ctx, err, theStore()), "mome: remove segment %q", name)
 }
 
 // Name is the segment's name.

@@ -151,6 +151,7 @@ var children = map[string]func(){
 	},
 	"tuned": tuned,
 	"meet":  meet,
+	"hurry": hurry,
 	// impatient waits for its node, and no longer than it has to.
 	"impatient": func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)

@@ -241,8 +241,9 @@ func (c *Client) Post(req *attachpb.Request) error {
 
 // CallCancel is Call for a LockAcquire: when the context ends it sends
 // LockCancel and waits on for the answer, so that the caller knows whether the
-// lock is held. The error is the context's if it is not.
-func (c *Client) CallCancel(ctx context.Context, req *attachpb.Request) (*attachpb.Reply, error) {
+// lock is held. The error is the context's if it is not. Before the LockCancel it
+// calls expired, while the request still waits.
+func (c *Client) CallCancel(ctx context.Context, req *attachpb.Request, expired func()) (*attachpb.Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -255,6 +256,7 @@ func (c *Client) CallCancel(ctx context.Context, req *attachpb.Request) (*attach
 		reply, _, err := a.unpack()
 		return reply, err
 	}
+	expired()
 	cancel := &attachpb.Request{Body: &attachpb.Request_LockCancel{LockCancel: &attachpb.LockCancel{Request: req.Id}}}
 	if confirm, err := c.send(cancel, nil); err == nil {
 		defer c.abandon(cancel.Id, confirm)

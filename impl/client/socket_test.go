@@ -504,6 +504,7 @@ func TestCallCancel(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			app, conn, _ := attach(t, Config{})
 			ctx, cancel := context.WithCancel(context.Background())
+			expired := false
 			go func() {
 				first, _, _ := conn.ReadRequest()
 				cancel()
@@ -518,9 +519,9 @@ func TestCallCancel(t *testing.T) {
 				}
 				conn.WriteDone(second.Id)
 			}()
-			reply, err := app.CallCancel(ctx, acquire())
-			if !errors.Is(err, c.want) || c.granted != (reply.GetLock().GetFence() == 4) {
-				t.Errorf("got %v, %v; want %v", reply, err, c.want)
+			reply, err := app.CallCancel(ctx, acquire(), func() { expired = true })
+			if !errors.Is(err, c.want) || c.granted != (reply.GetLock().GetFence() == 4) || !expired {
+				t.Errorf("got %v, %v; want %v; the end of the context was told: %v", reply, err, c.want, expired)
 			}
 		})
 	}

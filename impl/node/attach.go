@@ -360,6 +360,9 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 				return
 			}
 			_ = a.conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Clock{Clock: reading}})
+		case *attachpb.Request_Explain:
+			_ = a.conn.WriteReply(&attachpb.Reply{Id: req.Id, Body: &attachpb.Reply_Explanation{
+				Explanation: &attachpb.Explanation{Text: a.explain(b.Explain)}}})
 		default:
 			_ = a.conn.WriteError(req.Id, client.ErrUnsupported)
 		}

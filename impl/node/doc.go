@@ -27,6 +27,7 @@
 //	               of segments, and of ranges of them          attach_segments.go, attach_ranges.go
 //	syncs          locks and barriers                          syncs.go
 //	               who has them, for operators                 syncseen.go, syncstatus.go
+//	               and for who has waited long enough          explain.go
 //	control        status, for operators                       status.go
 //	observer       the trace                                   trace.go
 //
