@@ -70,6 +70,14 @@
 // built with -fsanitize=thread or -fsanitize=memory, in C or C++, cannot map there:
 // found their cluster with --base 0x550000000000, where every program has 341 GiB.
 //
+// With --memory a node never keeps more pages than that; the daemon's own tables,
+// which status shows as its heap, and the programs come on top. A limit above the
+// machine's memory, or above that of the node's control group, is refused. What has
+// no room on a node goes to nodes that have some, or that have no limit. Where none
+// has, loads and stores wait: status says how many, the log says so once, and they
+// go on when a segment is removed or a node has room again. Prefault, WriteBack and
+// Drop fail with ErrNoSpace after --room-wait instead.
+//
 // Nodes talk through one port each. --listen 0.0.0.0:7070 needs --advertise, the
 // address at which the others find the node. Without a token a node stays on
 // loopback. The token proves who belongs to the cluster; it does not encrypt:

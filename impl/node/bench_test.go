@@ -88,6 +88,15 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
+// BenchmarkStepLimited is BenchmarkStep, where the node has a limit that is far off.
+func BenchmarkStepLimited(b *testing.B) {
+	step := newStep(b, func(c *Config) { c.Memory = 1 << 28 })
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
+
 // BenchmarkFault is the faults of programs on two nodes that access the same
 // pages by turns, over the kernel and a link. An op is a round: each of the two
 // programs is told once to touch all pages; allocs/op and written-B/op are those

@@ -110,6 +110,7 @@ type program struct {
 	in      io.WriteCloser
 	out     *bufio.Reader
 	mayFail bool // it ends by itself or is killed, in the course of the test
+	process *os.Process
 	wait    func() error
 }
 
@@ -130,7 +131,7 @@ func startProgram(t testing.TB, n *Node) *program {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.wait = sync.OnceValue(cmd.Wait)
+	p.process, p.wait = cmd.Process, sync.OnceValue(cmd.Wait)
 	t.Cleanup(func() {
 		in.Close()
 		if err := p.wait(); err != nil && !p.mayFail {

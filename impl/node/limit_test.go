@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +44,12 @@ func (w *writer) do(verb, line string) (answer string, err error) {
 		}
 		w.segments[name] = s
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			answer = "bus error"
+		}
+	}()
 	word := func(p, i int) []byte { return s.Bytes()[p*addr.PageSize+i*(addr.PageSize-8):][:8] }
 	switch verb {
 	case "fill":
@@ -180,6 +187,60 @@ func TestLimit(t *testing.T) {
 	exactAtRest(t, nodes)
 }
 
+// awaitShortage returns when an access waits and no node has room.
+func awaitShortage(t *testing.T, nodes []*Node) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; runtime.Gosched() {
+		waiting, free := uint64(0), int64(0)
+		for _, n := range nodes {
+			waiting += n.status(0).Memory.Waiting
+			free += n.room.free()
+		}
+		if waiting > 0 && free == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d accesses wait, and there is room for %d pages", waiting, free)
+		}
+	}
+}
+
+// TestWaitEnds has accesses wait for room that end in another way: their segment is
+// removed, or their process is killed. Nothing of them is left, and what they would
+// have had is there for others.
+func TestWaitEnds(t *testing.T) {
+	const pages, other = 700, 512
+	nodes := startNodes(t, 2, atMost(2*mib, 2*mib))
+	keeps := startProgram(t, nodes[0])
+	keeps.do(fmt.Sprint("fill a ", other, " 0 ", other))
+	for _, how := range []string{"removed", "killed"} {
+		p := startProgram(t, nodes[1])
+		p.mayFail = true
+		p.begin(fmt.Sprint("fill ", how, " ", pages, " 0 ", pages))
+		awaitShortage(t, nodes)
+		if how == "killed" {
+			if err := p.process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = p.wait()
+			for nodes[1].status(0).Memory.Waiting > 0 {
+				runtime.Gosched()
+			}
+		}
+		startProgram(t, nodes[1]).do(fmt.Sprint("gone ", how, " ", pages, " 0 0"))
+		if how == "removed" {
+			if got := p.end("fill"); got != "bus error" {
+				t.Errorf("a store that waited, and whose segment was removed, has ended: %q", got)
+			}
+		}
+		exactAtRest(t, nodes)
+	}
+	keeps.do(fmt.Sprint("fill b ", other/2, " 0 ", other/2))
+	keeps.do(fmt.Sprint("verify a ", other, " 0 ", other))
+	keeps.do(fmt.Sprint("verify b ", other/2, " 0 ", other/2))
+	exactAtRest(t, nodes)
+}
+
 // TestNoRoomAnywhere has a program store more than all nodes may keep. It waits,
 // which status says, the nodes live, and a request fails with a reason. When
 // another segment is removed the program goes on, and nothing is lost.
@@ -190,15 +251,11 @@ func TestNoRoomAnywhere(t *testing.T) {
 	first, second := startProgram(t, nodes[0]), startProgram(t, nodes[1])
 	second.do(fmt.Sprint("fill other ", other, " 0 ", other))
 	first.begin(fmt.Sprint("fill a ", pages, " 0 ", pages))
-	for end := time.Now().Add(patience); nodes[0].status(0).Memory.Waiting == 0 || nodes[0].room.free() > 0 || nodes[1].room.free() > 0; runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatal("nobody waits")
-		}
-	}
+	awaitShortage(t, nodes)
 	if got := second.do(fmt.Sprint("clean other ", other, " 0 ", other)); got != "no space" {
 		t.Errorf("to write back without room at the homes: %q", got)
 	}
-	if got := second.do(fmt.Sprint("prefault a ", pages, " 0 8")); got != "no space" {
+	if got := second.do(fmt.Sprint("prefault a ", pages, " 0 ", pages)); got != "no space" {
 		t.Errorf("to prefault without room: %q", got)
 	}
 	second.do(fmt.Sprint("gone other ", other, " 0 0"))
