@@ -127,7 +127,7 @@ func (a *app) names(answer string, words ...string) {
 // none.
 func TestFilesOfANode(t *testing.T) {
 	requireUserfaultfd(t)
-	c := start(t, wire.TCP, two)
+	c := start(t, wire.TCP, shape{nodes: 2, proxy: true})
 	here, there := c.run(0, "user"), c.run(1, "user")
 	here.order("create count")
 	there.order("open count")
@@ -169,6 +169,10 @@ func TestFilesOfANode(t *testing.T) {
 	count()
 
 	here.names(here.ordered("no room", "connect"), "node 0", "RLIMIT_NOFILE")
+	count()
+	for _, p := range c.proxies { // the links have descriptors of their own
+		p.cut()
+	}
 	count()
 
 	there.order("create %s", name) // the name is free

@@ -136,6 +136,13 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.listener, err = wire.Listen(n.cfg.Listen); err != nil {
 		return err
 	}
+	n.listener.Trouble(func(err error) {
+		if err != nil {
+			n.log.Error("other nodes cannot connect, and wait", "error", limits.Explain(err))
+			return
+		}
+		n.log.Info("other nodes can connect again")
+	})
 	address, err := n.ownAddress()
 	if err != nil {
 		return err

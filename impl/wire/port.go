@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,7 +64,13 @@ type Listener struct {
 	quit          chan struct{}
 	once          sync.Once
 	wg            sync.WaitGroup
+
+	trouble atomic.Pointer[func(error)]
 }
+
+// Trouble has told called with why no connection is accepted, once, and with nil
+// when they are again. It is called by the goroutine that accepts.
+func (l *Listener) Trouble(told func(error)) { l.trouble.Store(&told) }
 
 // NewListener makes a Listener of an open listener, and owns it.
 func NewListener(root net.Listener) *Listener {
@@ -104,6 +111,13 @@ func (l *Listener) Close() error {
 
 func (l *Listener) accept() {
 	defer l.wg.Done()
+	waiting := false
+	tell := func(err error) {
+		if told := l.trouble.Load(); told != nil && waiting != (err != nil) {
+			waiting = err != nil
+			(*told)(err)
+		}
+	}
 	for {
 		c, err := l.root.Accept()
 		if err != nil {
@@ -117,6 +131,7 @@ func (l *Listener) accept() {
 				return
 			}
 			// Out of descriptors, most likely: wait for some to come back.
+			tell(err)
 			select {
 			case <-l.quit:
 				return
@@ -124,6 +139,7 @@ func (l *Listener) accept() {
 			}
 			continue
 		}
+		tell(nil)
 		x := l.strangers.add(c)
 		l.wg.Add(1)
 		go l.sort(c, x)
