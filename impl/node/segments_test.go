@@ -1,8 +1,13 @@
 package node
 
 import (
+	"encoding/binary"
+	"fmt"
+	"os"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/wire"
 )
@@ -31,5 +36,62 @@ func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 	defer n.applying.Unlock()
 	if n.conf.Generation != 3 {
 		t.Errorf("generation %d is in force, want 3", n.conf.Generation)
+	}
+}
+
+// openFiles is how many descriptors this process has.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+// Ten thousand segments take no descriptor until they are used, and then one each:
+// less than 20,000 in all.
+func TestManySegments(t *testing.T) {
+	n := startNodes(t, 1, func(*Config) {})[0]
+	const many = 10_000
+	before := openFiles(t)
+	v := *n.config.View()
+	for i := range many {
+		v.Segments = append(v.Segments, coord.Segment{Name: fmt.Sprint("segment-", i), Generation: uint32(i + 1), First: addr.PageNum(i), Pages: 1})
+	}
+	v.Rev++
+	v.Generation = many
+	if err := n.apply(&v); err != nil {
+		t.Fatal(err)
+	}
+	if now := openFiles(t); now > before {
+		t.Errorf("%d descriptors with %d segments, and %d without", now, many, before)
+	}
+	for i, s := range *n.segments.Load() {
+		if err := n.openFrame(s); err != nil {
+			t.Fatalf("segment %d: %v", i, err)
+		}
+		content := make([]byte, addr.PageSize)
+		binary.NativeEndian.PutUint64(content, uint64(i))
+		if err := s.frame.Fill(s.core.First, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := openFiles(t); now > before+many {
+		t.Errorf("%d descriptors with %d segments in use, and %d without", now, many, before)
+	}
+	for i, s := range *n.segments.Load() {
+		if got := binary.NativeEndian.Uint64(s.frame.Page(s.core.First)); got != uint64(i) {
+			t.Fatalf("segment %d has %d", i, got)
+		}
+		n.closeFrame(s)
+	}
+	v.Segments = nil
+	v.Rev++
+	if err := n.apply(&v); err != nil {
+		t.Fatal(err)
+	}
+	if now := openFiles(t); now > before {
+		t.Errorf("%d descriptors when all segments are removed, and %d before", now, before)
 	}
 }
