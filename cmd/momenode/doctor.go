@@ -16,12 +16,18 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
+	"github.com/mome-dsm/mome/impl/node"
+	"github.com/mome-dsm/mome/internal/limits"
 	"github.com/mome-dsm/mome/internal/table"
 )
 
-// wantFiles is how many descriptors a node may need: two per segment, one per
-// mapping of a process, two per peer, and those of the store.
-const wantFiles = 4096
+// The descriptors of a node: one for each segment that programs of this node have
+// used, one for each mapping of a program, four for each program, and its own: those
+// of the store, the log, and two for each other node.
+const (
+	wantFiles = 4096 // on a machine with much to do
+	ownFiles  = 100
+)
 
 // diagnosis is what doctor has found out.
 type diagnosis struct {
@@ -79,6 +85,7 @@ func diagnose(dir string) *diagnosis {
 	d.add(checkSpace())
 	d.add(checkFiles())
 	d.add(checkDisk(dir))
+	d.add(checkThreads())
 	d.add(checkPort())
 	d.add(checkSocketDirectory())
 	d.add(checkTool("network namespaces", "ip", "tests with several hosts on one machine", "apt-get install iproute2"))
@@ -126,7 +133,9 @@ func checkFiles() finding {
 		f.Why = err.Error()
 		return f
 	}
-	f.Found = fmt.Sprintf("%d, at most %d", limit.Cur, limit.Max)
+	most := min(limit.Max, 1<<30)
+	f.Found = fmt.Sprintf("%d, at most %d: room for %d segments that a program maps, or for %d programs that map one", limit.Cur, limit.Max,
+		(most-min(most, ownFiles))/2, (most-min(most, ownFiles))/5)
 	// Go raises the soft limit to the hard one.
 	if limit.Max < wantFiles {
 		f.Why = fmt.Sprintf("%d may be open, and a large node needs %d", limit.Max, wantFiles)
@@ -154,6 +163,25 @@ func checkDisk(dir string) finding {
 	}
 	return f
 }
+
+// checkThreads looks whether programs find a thread that serves them.
+func checkThreads() finding {
+	f := finding{For: "many programs and mappings, which have a thread of the node each"}
+	f.Name = "threads"
+	room := limits.Threads()
+	f.Found = fmt.Sprintf("room for %d more (%s): as many programs and mappings, up to %d for a node", room.Threads, room.Limit, node.MaxServed)
+	if room.Threads < wantThreads {
+		f.Why = fmt.Sprintf("there is room for %d more (%s), and a node with some programs needs %d", room.Threads, room.Limit, wantThreads)
+		f.Remedy = room.Remedy
+	}
+	f.Required = room.Threads < leastThreads
+	return f
+}
+
+const (
+	wantThreads  = 256
+	leastThreads = 48 // a node serves its first program
+)
 
 func checkPort() finding {
 	f := finding{Required: true}

@@ -247,7 +247,7 @@ func TestDoctor(t *testing.T) {
 	if d.OK != (status == 0) || d.Kernel == "" || !d.OK && len(ownLines(stderr)) != 1 {
 		t.Errorf("status %d, %q: %s", status, stderr, stdout)
 	}
-	for _, name := range []string{"kernel", "userfaultfd", "address space", "open files", "ports", "network namespaces", "Java", "Maven"} {
+	for _, name := range []string{"kernel", "userfaultfd", "address space", "open files", "threads", "ports", "network namespaces", "Java", "Maven"} {
 		if _, ok := checks[name]; !ok {
 			t.Errorf("%s was not looked at", name)
 		}
@@ -276,6 +276,12 @@ func TestDoctor(t *testing.T) {
 	failure(t, status, stderr, 1, "a node cannot run here: address space", "ulimit -v unlimited")
 	if d, checks := decode(strings.Join(p.seen, "\n")); d.OK || checks["address space"].OK || !checks["address space"].Required {
 		t.Errorf("with too few addresses: %+v", checks["address space"])
+	}
+	if f := checks["open files"]; !strings.Contains(f.Found, "segments that a program maps") {
+		t.Errorf("open files: %+v", f)
+	}
+	if f := checks["threads"]; !strings.Contains(f.Found, "room for ") {
+		t.Errorf("threads: %+v", f)
 	}
 	p = start(t, "sh", "-c", "ulimit -n 100; exec "+momenodePath+" doctor")
 	if status, stderr := p.end(); status != 0 || stderr != "" || !strings.Contains(strings.Join(p.seen, "\n"), "ulimit -Hn 4096") {

@@ -197,6 +197,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.config.formed = true
 	n.forming.serves()
+	if err := n.servants.check(); err != nil {
+		n.log.Error("no program can attach to this node", "error", n.noRoom(err))
+	}
 	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)
 	return nil
 }

@@ -55,19 +55,18 @@ func TestManySegments(t *testing.T) {
 	n := startNodes(t, 1, func(*Config) {})[0]
 	const many = 10_000
 	before := openFiles(t)
-	v := *n.config.View()
+	var segments []*segment
 	for i := range many {
-		v.Segments = append(v.Segments, coord.Segment{Name: fmt.Sprint("segment-", i), Generation: uint32(i + 1), First: addr.PageNum(i), Pages: 1})
-	}
-	v.Rev++
-	v.Generation = many
-	if err := n.apply(&v); err != nil {
-		t.Fatal(err)
+		s, err := newSegment(addr.DefaultBase, coord.Segment{Name: fmt.Sprint("segment-", i), Generation: uint32(i + 1), First: addr.PageNum(i), Pages: 1})
+		if err != nil {
+			t.Fatalf("segment %d: %v", i, err)
+		}
+		segments = append(segments, s)
 	}
 	if now := openFiles(t); now > before {
 		t.Errorf("%d descriptors with %d segments, and %d without", now, many, before)
 	}
-	for i, s := range *n.segments.Load() {
+	for i, s := range segments {
 		if err := n.openFrame(s); err != nil {
 			t.Fatalf("segment %d: %v", i, err)
 		}
@@ -80,18 +79,14 @@ func TestManySegments(t *testing.T) {
 	if now := openFiles(t); now > before+many {
 		t.Errorf("%d descriptors with %d segments in use, and %d without", now, many, before)
 	}
-	for i, s := range *n.segments.Load() {
+	for i, s := range segments {
 		if got := binary.NativeEndian.Uint64(s.frame.Page(s.core.First)); got != uint64(i) {
 			t.Fatalf("segment %d has %d", i, got)
 		}
 		n.closeFrame(s)
-	}
-	v.Segments = nil
-	v.Rev++
-	if err := n.apply(&v); err != nil {
-		t.Fatal(err)
+		s.release()
 	}
 	if now := openFiles(t); now > before {
-		t.Errorf("%d descriptors when all segments are removed, and %d before", now, before)
+		t.Errorf("%d descriptors when all segments are gone, and %d before", now, before)
 	}
 }
