@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
+
+	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // incomplete is the failure of what a run leaves behind beside its result: a
@@ -53,3 +56,18 @@ func byproducts(errs ...error) error {
 	}
 	return nil
 }
+
+// historiesCut is the histories below a directory that were begun and not
+// completed: nobody judges them.
+func historiesCut(dir string) (list []error) {
+	all, _ := filepath.Glob(filepath.Join(dir, historyFiles)) // the pattern is well formed
+	for _, path := range all {
+		if err := trace.HistoryEnded(path); err != nil {
+			list = append(list, fmt.Errorf("%w: its program could not write it, or did not close its Recorder", err))
+		}
+	}
+	return list
+}
+
+// historyFiles are the names of histories.
+const historyFiles = "history-*.ndjson"

@@ -53,8 +53,8 @@ With --trace the programs find the directory in MOME_HISTORY, so that those whic
 call mome.Record leave their histories there, beside the logs of the nodes.
 
 The exit status is the worst of the copies', 128+n for one that signal n killed;
-1 if a node fails, or a trace, a log or the programs' output cannot be written,
-128+n if signal n ends cluster before PROGRAM has ended.
+1 if a node fails, or if a trace, a log, a history or the programs' output lacks
+something at the end; 128+n if signal n ends cluster before PROGRAM has ended.
 
 Without PROGRAM it prints what to set in the environment of programs that are
 started by hand, and runs until ^C.

@@ -63,6 +63,12 @@ func (c *cluster) runProgram(path string, args []string, stdout, stderr io.Write
 			fmt.Fprintf(stderr, "momenode: output of the program is lost: %v\n", err)
 		}
 	}
+	if worst == 0 && c.trace != "" { // a copy that failed has left its history as it was
+		for _, err := range historiesCut(c.trace) {
+			worst = statusFailure
+			fmt.Fprintf(stderr, "momenode: %s\n", oneLine(err))
+		}
+	}
 	if worst > 0 {
 		return exitStatus(worst)
 	}

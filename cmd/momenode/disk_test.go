@@ -122,6 +122,26 @@ func TestTraceDiskFull(t *testing.T) {
 	})
 }
 
+// A history that its program has not completed is a failure, and so is one that it
+// could not write, if it does not say so itself.
+func TestHistoryCut(t *testing.T) {
+	needNode(t)
+	dir := filepath.Join(shortTemp(t), "run")
+	status, _, stderr := run(t, "cluster", "--nodes", "2", "--trace", dir, "--", childProgram(t, "careless"))
+	if lines := ownLines(stderr); status != 1 || len(lines) != 2 || strings.Count(stderr, "\n") != 2 {
+		t.Errorf("status %d, %q", status, stderr)
+	}
+	for i := range 2 {
+		if !strings.Contains(stderr, fmt.Sprintf("%s/history-rank%03d-", dir, i)) || !strings.Contains(stderr, "no last line: its program could not write it") {
+			t.Errorf("%q does not say which history lacks what", stderr)
+		}
+	}
+	dir = filepath.Join(shortTemp(t), "run")
+	if status, _, stderr = run(t, "cluster", "--nodes", "2", "--trace", dir, "--", childProgram(t, "tickets")); status != 0 || stderr != "" {
+		t.Errorf("complete histories: status %d, %q", status, stderr)
+	}
+}
+
 // withEnv is a program with more in its environment than the test has.
 func withEnv(cmd *exec.Cmd, env map[string]string) *exec.Cmd {
 	cmd.Env = os.Environ()

@@ -124,6 +124,17 @@ var children = map[string]func(){
 		check(recorder.Close())
 		check(n.Close())
 	},
+	// careless records, and does not complete the history.
+	"careless": func() {
+		n, err := mome.Connect(context.Background())
+		if err == nil {
+			_, err = mome.Record(n)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	},
 	// share writes a word per rank, reads all of them, and stays.
 	"share": func() {
 		ctx := context.Background()

@@ -158,7 +158,7 @@ func histories(args []string) ([]string, error) {
 			paths = append(paths, arg)
 			continue
 		}
-		here, err := filepath.Glob(filepath.Join(arg, "history-*.ndjson"))
+		here, err := filepath.Glob(filepath.Join(arg, historyFiles))
 		if err != nil {
 			return nil, err
 		}

@@ -70,6 +70,9 @@ type Operation struct {
 	Return int64 `json:"return_ns"`
 }
 
+// endOfHistory begins the last line.
+const endOfHistory = `{"end":`
+
 // History records operations, from any goroutine. A nil *History is off.
 type History struct {
 	out    *buffer
@@ -173,7 +176,7 @@ func (h *History) CloseAt(clock Clock) error {
 	}
 	h.closeOnce.Do(func() {
 		if h.out.lock() {
-			b := append(h.out.pending, `{"end":`...)
+			b := append(h.out.pending, endOfHistory...)
 			b = strconv.AppendUint(b, h.count, 10)
 			if clock != h.clock {
 				b = append(b, `,"clock_offset_ns":`...)

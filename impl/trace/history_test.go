@@ -3,6 +3,7 @@ package trace
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,5 +73,43 @@ func TestReadHistoryErrors(t *testing.T) {
 				t.Errorf("%d operations, want %d", len(ops), c.ops)
 			}
 		})
+	}
+}
+
+func TestHistoryEnded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	h, err := NewHistory(path, HistoryHeader{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		h.Record(&Operation{Op: OpRead, Call: 1, Return: 2})
+	}
+	if err := h.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := HistoryEnded(path); !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), path) {
+		t.Errorf("before its end: %v", err)
+	}
+	if err := h.CloseAt(Clock{Offset: math.MinInt64, Bound: math.MaxInt64}); err != nil {
+		t.Fatal(err)
+	}
+	if err := HistoryEnded(path); err != nil {
+		t.Errorf("with the longest last line: %v", err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int{0, 1, len(text) / 2, len(text) - 1} {
+		if err := os.WriteFile(path, text[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := HistoryEnded(path); !errors.Is(err, ErrTruncated) {
+			t.Errorf("cut after %d bytes of %d: %v", cut, len(text), err)
+		}
+	}
+	if err := HistoryEnded(path + "-not"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without the file: %v", err)
 	}
 }

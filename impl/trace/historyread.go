@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -97,4 +98,28 @@ func (h *historyLine) operation() (Operation, error) {
 		return o, errors.New("a reading of the clock belongs to the first and the last line")
 	}
 	return o, nil
+}
+
+// HistoryEnded looks whether a history has the last line that makes it complete,
+// without reading the rest: ErrTruncated if it has not.
+func HistoryEnded(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	const most = 256 // bytes of a last line
+	tail := make([]byte, min(info.Size(), most))
+	if _, err := file.ReadAt(tail, info.Size()-int64(len(tail))); err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	text, whole := bytes.CutSuffix(tail, []byte("\n"))
+	if last := text[bytes.LastIndexByte(text, '\n')+1:]; !whole || !bytes.HasPrefix(last, []byte(endOfHistory)) {
+		return fmt.Errorf("%w: %s: the history has no last line", ErrTruncated, path)
+	}
+	return nil
 }
