@@ -131,7 +131,7 @@ func (e *Embedded) lockDirectory(dir string) (*os.File, error) {
 }
 
 const (
-	lockTries = 20
+	lockTries = 40
 	lockPause = 25 * time.Millisecond
 )
 

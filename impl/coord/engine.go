@@ -83,10 +83,10 @@ func (e *engine) run(ctx context.Context, child *storeChild) {
 		select {
 		case <-child.ended:
 			child.close()
-			e.down(child.reason(), 0)
+			e.down(child.reason(), 0, true)
 			child = e.restart(ctx)
 		case <-ctx.Done():
-			e.down(ErrClosed, 0)
+			e.down(ErrClosed, 0, false)
 			child.close()
 			return
 		}
@@ -95,7 +95,7 @@ func (e *engine) run(ctx context.Context, child *storeChild) {
 
 // restart starts it again, however often that takes. Nil: ctx has ended.
 func (e *engine) restart(ctx context.Context) *storeChild {
-	for pause := restartFirst; ; pause = min(2*pause, restartLast) {
+	for attempts, pause := 0, restartFirst; ; attempts, pause = attempts+1, min(2*pause, restartLast) {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -103,7 +103,7 @@ func (e *engine) restart(ctx context.Context) *storeChild {
 			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
-			e.down(ErrClosed, 0)
+			e.down(ErrClosed, 0, false)
 			return nil
 		}
 		e.mu.Lock()
@@ -122,7 +122,7 @@ func (e *engine) restart(ctx context.Context) *storeChild {
 			}
 		}
 		if ctx.Err() == nil {
-			e.down(err, attempt)
+			e.down(err, attempt, attempts == 0)
 		}
 	}
 }
@@ -135,14 +135,16 @@ func (e *engine) up(child *storeChild) {
 	e.log.Info("the configuration store serves again", "directory", e.dir)
 }
 
-// down notes why nothing serves; attempt is the one that has failed, or zero.
-func (e *engine) down(why error, attempt uint64) {
+// down notes why nothing serves; attempt is the one that has failed, or zero. The
+// end of a process is told to the log, and the first attempt to start another, if
+// it fails for another reason.
+func (e *engine) down(why error, attempt uint64, tell bool) {
 	e.mu.Lock()
-	news := e.why == nil || e.why.Error() != why.Error() && attempt == 0
+	tell = tell && (e.why == nil || e.why.Error() != why.Error())
 	e.serving, e.why, e.failed = nil, why, max(e.failed, attempt)
 	e.tell()
 	e.mu.Unlock()
-	if news && !errors.Is(why, ErrClosed) {
+	if tell {
 		e.log.Warn("the configuration store does not serve: no segment can be created, removed or found until it does; memory, locks and barriers go on",
 			"directory", e.dir, "reason", why)
 	}

@@ -219,7 +219,8 @@ func TestNoRoomToBegin(t *testing.T) {
 // A store whose process cannot start says why, and closes all the same.
 func TestStoreProcessCannotRestart(t *testing.T) {
 	dir := t.TempDir()
-	e := startEmbedded(t, EmbeddedConfig{Dir: dir, NoFsync: true})
+	var log logged
+	e := startEmbedded(t, EmbeddedConfig{Dir: dir, NoFsync: true, Log: log.logger()})
 	mustTxn(t, e, nil, Put("a", nil))
 	child := e.child(t)
 	data := filepath.Join(dir, "etcd")
@@ -235,6 +236,9 @@ func TestStoreProcessCannotRestart(t *testing.T) {
 	wantErr(t, err, ErrUnavailable)
 	if !strings.Contains(err.Error(), data) || !strings.Contains(err.Error(), "not a directory") || strings.Count(err.Error(), "unavailable") != 1 || strings.Contains(err.Error(), "goroutine") {
 		t.Errorf("%v", err)
+	}
+	if log.count("signal: killed") != 1 || log.count("not a directory") != 1 {
+		t.Errorf("why it ended, and why it does not start, are not in the log once: %q", log.lines)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
