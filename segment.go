@@ -61,14 +61,16 @@ type SegmentInfo struct {
 // node, does not find what was removed. When the store does not answer they fail
 // and say so; segments that are mapped go on.
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
-	s, err := n.create(ctx, name, size, opts)
+	s, err := n.create(ctx, name, size, opts, true)
 	if err != nil {
 		return nil, wrap(n.explain(ctx, err, theStore()), "mome: create segment %q", name)
 	}
 	return s, nil
 }
 
-func (n *Node) create(ctx context.Context, name string, size int64, opts []SegmentOption) (*Segment, error) {
+// create is Create. A segment that has no room in this process or at its node is
+// removed again if undo is set.
+func (n *Node) create(ctx context.Context, name string, size int64, opts []SegmentOption, undo bool) (*Segment, error) {
 	if err := client.ValidName(name); err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 	case err == nil:
 		s.created = true
 		return s, nil
-	case errors.Is(err, ErrRemoved), errors.Is(err, ErrNoSpace) && n.Remove(ctx, name) == nil:
+	case errors.Is(err, ErrRemoved), undo && errors.Is(err, ErrNoSpace) && n.Remove(ctx, name) == nil:
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w; the new segment is in the cluster all the same: Open maps it, Remove takes it away", err)
@@ -150,7 +152,8 @@ func (n *Node) openOrCreate(ctx context.Context, name string, size int64, opts [
 	for range maxTurns {
 		s, err = n.open(ctx, name, size)
 		if errors.Is(err, ErrNotFound) {
-			s, err = n.create(ctx, name, size, opts)
+			// Where it cannot be mapped here, others may have it all the same.
+			s, err = n.create(ctx, name, size, opts, false)
 		}
 		if !errors.Is(err, ErrExists) && !errors.Is(err, ErrRemoved) {
 			return s, err

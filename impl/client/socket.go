@@ -160,10 +160,18 @@ func (s *socket) noDescriptor() error {
 	return limits.Explain(err)
 }
 
+// shortagePause is how long a packet waits before the kernel, which had no memory
+// for it, is asked again.
+const shortagePause = time.Millisecond
+
 func (s *socket) receive(flags int) (n, oobn, got int, err error) {
 	for {
 		n, oobn, got, _, err = unix.Recvmsg(s.fd, s.in, s.oob, flags|unix.MSG_CMSG_CLOEXEC)
-		if err != unix.EINTR {
+		switch err {
+		case unix.EINTR:
+		case unix.ENOMEM, unix.ENOBUFS: // the packet stays in the queue
+			time.Sleep(shortagePause)
+		default:
 			return n, oobn, got, err
 		}
 	}

@@ -66,8 +66,8 @@ func (m *Mapping) Install(p addr.PageNum, n int64, writable bool) error {
 			}
 			single, granted = true, false
 			continue
-		case unix.EAGAIN, unix.EINTR:
-			if b.wait() {
+		default:
+			if b.again(errno) {
 				continue
 			}
 		}
@@ -190,8 +190,8 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 			continue
 		}
 		switch errno {
-		case unix.EAGAIN, unix.EINTR:
-			if b.wait() {
+		default:
+			if b.again(errno) {
 				continue
 			}
 		case unix.ENOENT:

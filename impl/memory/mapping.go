@@ -81,7 +81,11 @@ func (s *Segment) attach(uffd int, name string) (*Mapping, error) {
 // checkUserfaultfd looks at what the kernel tells of a descriptor in /proc.
 func checkUserfaultfd(fd int) error {
 	proc := "/proc/self/fd/" + strconv.Itoa(fd)
-	if link, err := os.Readlink(proc); err != nil || !strings.Contains(link, "userfaultfd") {
+	link, err := os.Readlink(proc)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotUserfaultfd, err)
+	}
+	if !strings.Contains(link, "userfaultfd") {
 		return fmt.Errorf("%w: file descriptor %d is %q", ErrNotUserfaultfd, fd, link)
 	}
 	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
@@ -216,7 +220,7 @@ func (m *Mapping) writeprotect(start, end uintptr, mode uint64) unix.Errno {
 	var b backoff
 	for {
 		errno := uffdWriteprotect(m.uffd, start, uint64(end-start), mode)
-		if errno != unix.EAGAIN && errno != unix.EINTR || !b.wait() {
+		if !b.again(errno) {
 			return errno
 		}
 	}
@@ -297,8 +301,8 @@ func (m *Mapping) Poison(p addr.PageNum, n int64) error {
 			}
 			single = true
 			continue
-		case unix.EAGAIN, unix.EINTR:
-			if b.wait() {
+		default:
+			if b.again(errno) {
 				continue
 			}
 		}

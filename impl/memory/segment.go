@@ -264,13 +264,13 @@ func (s *Segment) Punch(p addr.PageNum, n int64) error {
 	if f == nil || n == 0 || Broken(BugSkipPunch) {
 		return nil
 	}
-	for {
+	for b := (backoff{}); ; {
 		err := unix.Fallocate(f.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n<<addr.PageShift)
-		switch err {
-		case nil:
+		if err == nil {
 			s.observe(OpPunch, p, n, nil, nil)
 			return nil
-		case unix.EINTR:
+		}
+		if errno, ok := err.(unix.Errno); ok && b.again(errno) {
 			continue
 		}
 		s.observe(OpPunch, p, n, nil, err)
@@ -357,9 +357,10 @@ func (s *Segment) Fill(p addr.PageNum, src []byte) error {
 	if err != nil {
 		return &PageError{"fill", p, err}
 	}
+	var b backoff
 	for rest := src; len(rest) > 0; {
 		done, err := unix.Pwrite(f.fd, rest, off)
-		if err == unix.EINTR {
+		if errno, ok := err.(unix.Errno); ok && b.again(errno) {
 			continue
 		}
 		if err != nil {

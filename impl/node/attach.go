@@ -59,7 +59,7 @@ func (n *Node) acceptApplications() {
 			n.log.Warn("an application was refused", "error", err)
 			refused.Tell(err)
 			continue
-		case limits.Short(err), errors.Is(err, unix.ECONNABORTED):
+		case limits.Short(err), errors.Is(err, unix.ECONNABORTED), errors.Is(err, unix.ENOSPC): // fs.epoll.max_user_watches
 			if !waiting {
 				n.log.Error("applications wait to attach", "error", limits.Explain(err))
 				waiting = true

@@ -80,9 +80,13 @@ func (s *shard) keep(a arrival) {
 	if a.content == nil {
 		a.content = zeros[:]
 	}
-	if err := s.node.segment(a.page).frame.Fill(a.page, a.content); err != nil {
+	if err := s.fillFrame(s.node.segment(a.page), a.page, a.content); err != nil {
 		s.node.failMemory(err)
 	}
+}
+
+func (s *shard) fillFrame(seg *segment, p addr.PageNum, content []byte) error {
+	return s.persist(p, func() error { return seg.frame.Fill(p, content) })
 }
 
 // settle puts the content that the page is to be filled with into the frame, for
@@ -229,9 +233,9 @@ func (s *shard) endRun(r *run) {
 	var err error
 	switch r.kind {
 	case protocol.FrameProtect:
-		err = r.seg.frame.Protect(r.first, r.n)
+		err = s.persist(r.first, func() error { return r.seg.frame.Protect(r.first, r.n) })
 	case protocol.FrameDrop:
-		err = r.seg.frame.Punch(r.first, r.n)
+		err = s.persist(r.first, func() error { return r.seg.frame.Punch(r.first, r.n) })
 	case protocol.FrameGrant:
 		err = s.install(r)
 	}
@@ -265,13 +269,13 @@ func (s *shard) install(r *run) error {
 			if r.from == inContent {
 				content = r.content[i<<addr.PageShift:][:addr.PageSize]
 			}
-			if err := r.seg.frame.Fill(r.first+addr.PageNum(i), content); err != nil {
+			if err := s.fillFrame(r.seg, r.first+addr.PageNum(i), content); err != nil {
 				return err
 			}
 		}
 	}
 	first, n := r.first+addr.PageNum(done), r.n-done
-	err := r.mapping.uffd.Install(first, n, r.write)
+	err := s.persist(first, func() error { return r.mapping.uffd.Install(first, n, r.write) })
 	switch {
 	case errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrUnmapped):
 		return nil
@@ -324,7 +328,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 		s.fills.take(p) // the home's content takes its place
 		content := s.master(p)
 		s.log.Content(trace.Take, p, s.node.leaf(), content)
-		if err := seg.frame.Fill(p, content); err != nil {
+		if err := s.fillFrame(seg, p, content); err != nil {
 			s.node.failMemory(err)
 		}
 	case protocol.HomeDrop:

@@ -4,10 +4,11 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
-// masterPause is how long a page that has no room waits before it tries again.
-const masterPause = 100 * time.Millisecond
+// memoryPause is how long a page that has no room waits before it tries again.
+const memoryPause = 100 * time.Millisecond
 
 // fillMaster makes content the master copy of a page whose home is this node. It
 // returns when the copy is there. Without memory for it the shard waits, and who
@@ -15,28 +16,35 @@ const masterPause = 100 * time.Millisecond
 // not given up. It is false where the node ends first, which does nothing more.
 // Preconditions: s.mu is held; the segment is there.
 func (s *shard) fillMaster(p addr.PageNum, content []byte) bool {
-	seg, told := s.node.segment(p), false
-	for {
-		err := seg.masters[s.index].Fill(&s.pool, p, content)
-		if err == nil {
-			if told {
-				s.node.log.Info("there is memory for master copies again", "segment", seg.info.Name)
+	masters := &s.node.segment(p).masters[s.index]
+	return s.persist(p, func() error { return masters.Fill(&s.pool, p, content) }) == nil
+}
+
+// persist does to a page what must be done, as often as there is no memory or
+// descriptor for it. It returns another error, or the last one where the node ends.
+// Preconditions: s.mu is held; the segment is there.
+func (s *shard) persist(p addr.PageNum, do func() error) error {
+	for told := false; ; {
+		err := do()
+		if !limits.Short(err) {
+			if told && err == nil {
+				s.node.log.Info("there is memory for pages again", "segment", s.node.segment(p).info.Name)
 			}
-			return true
+			return err
 		}
 		if s.node.halted.Load() {
-			return false
+			return err
 		}
 		if !told {
-			s.node.log.Error("there is no memory for a master copy, and its segment waits: end other programs on this machine, or raise its limits (ulimit -v, vm.max_map_count, vm.overcommit_memory)",
-				"segment", seg.info.Name, "error", err)
+			s.node.log.Error("there is no memory for a page, and its segment waits: end other programs on this machine, or raise its limits (ulimit -v, ulimit -n, vm.max_map_count, vm.overcommit_memory)",
+				"segment", s.node.segment(p).info.Name, "error", err)
 			told = true
 		}
 		select {
 		case <-s.node.ctx.Done():
 			s.node.halted.Store(true)
-			return false
-		case <-time.After(masterPause):
+			return err
+		case <-time.After(memoryPause):
 		}
 	}
 }
