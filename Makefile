@@ -103,6 +103,7 @@ nightly: test spec-nightly ## the long runs
 	$(GO) test ./linearizability -run TestAgreement -rounds 200000
 	$(GO) test ./impl/wire -run '^TestFlapping$$' -flapping 10h
 	$(REAL) $(GO) test ./cmd/momenode -run '^TestFlapping$$' -timeout 3h -flap 1h
+	$(REAL) $(GO) test ./e2e -run '^TestSweep$$' -every-call
 	$(MAKE) race-clusters
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
 

@@ -55,6 +55,7 @@ type shape struct {
 	etcd      bool          // the configuration is in an etcd of the test's
 	base      addr.Base     // 0: the default
 	trace     string        // the nodes record into this directory; empty: they do not
+	calls     bool          // the test decides about the nodes' system calls
 }
 
 func (s shape) String() string {
@@ -96,6 +97,7 @@ type cluster struct {
 	etcd      *coordtest.Etcd
 	conns     []*grpc.ClientConn // to the control sockets
 	apps      []*process         // of this test
+	calls     []*calls           // of the nodes, if the test decides about them
 	seed      uint64
 	random    *rand.Rand
 
@@ -273,7 +275,7 @@ func (c *cluster) found() {
 	for i := range c.shape.nodes {
 		public, private := c.reserve()
 		cfg := nodeConfig{Listen: private, Advertise: public, Join: first, Transport: c.transport,
-			Socket: c.socket(i), Repair: repair, Residence: c.shape.residence, NoReadAhead: c.shape.quiet, Memory: c.shape.memory, Trace: c.shape.trace}
+			Socket: c.socket(i), Repair: repair, Residence: c.shape.residence, NoReadAhead: c.shape.quiet, Memory: c.shape.memory, Trace: c.shape.trace, GiveCallsAway: c.shape.calls}
 		switch {
 		case c.shape.etcd:
 			cfg.Store = []string{c.etcd.URL()}
@@ -300,10 +302,23 @@ func (c *cluster) found() {
 		c.mu.Lock()
 		c.nodes = append(c.nodes, p)
 		c.mu.Unlock()
+		if c.shape.calls {
+			line, ok := p.next()
+			var fd int
+			if _, err := fmt.Sscanf(line, listenerLine+" %d", &fd); !ok || err != nil {
+				t.Fatalf("node %d does not give its calls away: %q", i, line)
+			}
+			taken, err := takeCalls(p.cmd.Process.Pid, fd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.calls = append(c.calls, taken)
+		}
 	}
 	// Ids are given in the order of joining: put the nodes in that of ids.
 	ordered := make([]*process, len(c.nodes))
 	sockets := make([]string, len(c.nodes))
+	calls := make([]*calls, len(c.nodes))
 	for i, p := range c.nodes {
 		line, ok := p.next()
 		var id int
@@ -312,10 +327,14 @@ func (c *cluster) found() {
 		}
 		p.title = fmt.Sprintf("node %d", id)
 		ordered[id], sockets[id] = p, c.socket(i)
+		if c.shape.calls {
+			calls[id] = c.calls[i]
+		}
 	}
 	c.mu.Lock()
 	c.nodes = ordered
 	c.mu.Unlock()
+	c.calls = calls
 	for i := range ordered {
 		if err := os.Symlink(sockets[i], c.node(i)); err != nil {
 			t.Fatal(err)

@@ -38,6 +38,7 @@ type nodeConfig struct {
 	NoReadAhead             bool
 	Memory                  int64
 	Trace                   string
+	GiveCallsAway           bool
 }
 
 func TestMain(m *testing.M) {
@@ -64,6 +65,12 @@ func nodeMain() int {
 	if err := json.Unmarshal([]byte(os.Getenv(configVariable)), &c); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
+	}
+	if c.GiveCallsAway {
+		if err := giveCallsAway(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
 	}
 	cfg := node.Config{Listen: c.Listen, Advertise: c.Advertise, Join: c.Join, Store: c.Store, Directory: c.Directory,
 		Socket: c.Socket, Nodes: c.Nodes, Fanout: c.Fanout, Transport: c.Transport, Base: c.Base, Repair: c.Repair, Residence: c.Residence,

@@ -93,11 +93,32 @@
 // The limit is of pages. The tables of the core and the buffers of links come on
 // top: status shows the heap.
 //
+// # What a shortage does
+//
+// A call of the kernel that fails for want of something costs the one request that
+// needed it, or makes somebody wait; it never ends a node that serves:
+//
+//	descriptors, memory, for a segment's file or its mapping   Create, Open: ErrNoSpace, which
+//	                                                           names the limit; the name is free
+//	RLIMIT_FSIZE                                               the same: it bounds a segment
+//	descriptors, memory, for a program that attaches           Connect: ErrNoSpace, or it waits
+//	threads for programs                                       Connect, Open: ErrNoSpace
+//	memory for a page or its page tables                       its shard waits, and says so in the log
+//	room below Config.Memory                                   see above
+//	disk of the founder's store                                Create, Open, Remove say so; all else goes on
+//	buffers of sockets                                         sent again, by the link or to the program
+//
+// Two are Go's own, and end the process: memory for its heap, and a thread
+// beyond what ulimit -u and the cgroup allow.
+//
+// e2e/sweep_test.go has each of these calls fail in running nodes, by a filter of
+// system calls outside of the node, and keeps the list of those that can.
+//
 // # Death
 //
 // In this version the members of a cluster are fixed. A peer that is lost, a
-// peer that breaks the protocol, or memory that cannot be changed ends the run
-// on this node: no page is granted by guess, and from then on nothing is granted,
+// peer that breaks the protocol, or memory that cannot be changed for another
+// reason than a shortage ends the run on this node: no page is granted by guess, and from then on nothing is granted,
 // sent or taken at all. Applications are told, and killed
 // by the kernel if they do not end, because nobody answers for their memory any
 // more.
