@@ -30,6 +30,7 @@ type clusterFlags struct {
 	founding
 	tuning
 	nodes     int
+	procs     int // programs per node
 	directory string
 	grace     time.Duration
 	json      bool
@@ -42,9 +43,10 @@ func clusterCommand() *cobra.Command {
 		Short: "Run a cluster on this machine, and a program on it",
 		Long: `Cluster runs N nodes on this machine, one process each, on loopback.
 
-With PROGRAM it runs one copy of it per node, with MOME_SOCKET, MOME_RANK,
-MOME_SIZE and MOME_LOCAL (how many of the copies run on this machine: all) set,
-and ends when all copies have. Each line that they print is marked with the rank:
+With PROGRAM it runs one copy of it per node, or --procs-per-node of them, with
+MOME_SOCKET, MOME_RANK, MOME_SIZE and MOME_LOCAL (how many of the copies run on this
+machine: all) set, and ends when all copies have. Of K copies per node the first K
+ranks are at node 0, the next at node 1, and so on. Each line that they print is marked with the rank:
 standard output goes to standard output, standard error to standard error. Their
 standard input is empty. If a copy fails, the others are ended after --grace: they
 may wait for it for ever.
@@ -71,6 +73,7 @@ but for what a program has put in a session of its own (setsid).`,
 	flags.SortFlags = false
 	flags.SetInterspersed(false) // what follows PROGRAM is its own
 	flags.IntVar(&f.nodes, "nodes", 1, "run `N` nodes")
+	flags.IntVar(&f.procs, "procs-per-node", 1, "run `K` copies of the program per node, with the ranks from 0 to N*K - 1")
 	f.founding.add(flags)
 	flags.StringVar(&f.directory, "dir", "", "`DIR` for the sockets and the nodes' logs, which stay, one run after the other (default: a temporary one)")
 	flags.DurationVar(&f.grace, "grace", 5*time.Second, "the `DURATION` that the other copies may go on when one has failed, or take to end")
@@ -137,6 +140,8 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	switch {
 	case f.nodes > 1024:
 		return badUsage("--nodes %d: at most 1024 on one machine", f.nodes)
+	case f.procs < 1 || f.nodes*f.procs > mostCopies:
+		return badUsage("--procs-per-node %d: 1 or more, and at most %d copies on one machine", f.procs, mostCopies)
 	case f.grace < 0:
 		return badUsage("--grace %v: it cannot be negative", f.grace)
 	case f.json && len(program) > 0:
@@ -152,7 +157,7 @@ func (f *clusterFlags) run(cmd *cobra.Command, program []string) error {
 	c := &cluster{clusterFlags: f, events: make(chan event), signals: make(chan os.Signal, 2)}
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		switch flag.Name {
-		case "nodes", "dir", "grace", "json":
+		case "nodes", "procs-per-node", "dir", "grace", "json":
 		case "fanout", "slots", "transport", "base":
 			// Of the founder only.
 		default:
@@ -498,7 +503,22 @@ const nodeGrace = 10 * time.Second
 // this machine, and share its memory.
 const envLocal = "MOME_LOCAL"
 
-// described is what cluster prints of a node when there is no program.
+// mostCopies is how many copies of a program run on one machine.
+const mostCopies = 4096
+
+// ranks is how many copies of the program there are.
+func (c *cluster) ranks() int { return len(c.nodes) * c.procs }
+
+// nodeOf is the node of a rank.
+func (c *cluster) nodeOf(rank int) *member { return c.nodes[rank/c.procs] }
+
+// environment is what the copy of a rank finds in its environment.
+func (c *cluster) environment(rank int) map[string]string {
+	size := strconv.Itoa(c.ranks())
+	return map[string]string{mome.EnvSocket: c.nodeOf(rank).socket, mome.EnvRank: strconv.Itoa(rank), mome.EnvSize: size, envLocal: size}
+}
+
+// described is what cluster prints of a copy when there is no program.
 type described struct {
 	Rank    int               `json:"rank"`
 	Address string            `json:"address"`
@@ -507,18 +527,25 @@ type described struct {
 }
 
 func (c *cluster) describe(w io.Writer) error {
-	n := len(c.nodes)
 	var all []described
-	for i, m := range c.nodes {
-		all = append(all, described{i, m.report.Address, m.socket, map[string]string{
-			mome.EnvSocket: m.socket, mome.EnvRank: strconv.Itoa(i), mome.EnvSize: strconv.Itoa(n), envLocal: strconv.Itoa(n)}})
+	for i := range c.ranks() {
+		m := c.nodeOf(i)
+		all = append(all, described{i, m.report.Address, m.socket, c.environment(i)})
 	}
 	if c.json {
 		return json.NewEncoder(w).Encode(map[string]any{"nodes": all, "directory": c.dir})
 	}
-	fmt.Fprintf(w, "A cluster of %s is up. Start one copy of a program per node, each with its environment:\n\n", plural(n, "node"))
+	copies := "one copy of a program per node"
+	if c.procs > 1 {
+		copies = fmt.Sprintf("%d copies of a program per node", c.procs)
+	}
+	fmt.Fprintf(w, "A cluster of %s is up. Start %s, each with its environment:\n\n", plural(len(c.nodes), "node"), copies)
 	for _, d := range all {
-		fmt.Fprintf(w, "  env %s=%s %s=%d %s=%d %s=%d PROGRAM   # %s\n", mome.EnvSocket, d.Socket, mome.EnvRank, d.Rank, mome.EnvSize, n, envLocal, n, d.Address)
+		fmt.Fprint(w, "  env")
+		for _, name := range []string{mome.EnvSocket, mome.EnvRank, mome.EnvSize, envLocal} {
+			fmt.Fprintf(w, " %s=%s", name, d.Env[name])
+		}
+		fmt.Fprintf(w, " PROGRAM   # %s\n", d.Address)
 	}
 	_, err := fmt.Fprintf(w, "\n  momenode status --socket %s\n\n^C ends it.\n", all[0].Socket)
 	return err

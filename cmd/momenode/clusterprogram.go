@@ -22,13 +22,13 @@ type rank struct {
 	pipes []*os.File
 }
 
-// runProgram runs one copy of the program per node until all have ended. Its
+// runProgram runs the copies of the program until all have ended. Its
 // error is a lost node, a signal, or the worst status of the copies.
 func (c *cluster) runProgram(path string, args []string, stdout, stderr io.Writer) error {
 	out, errs := &prefixer{out: stdout}, &prefixer{out: stderr}
 	var failed error
-	for i, m := range c.nodes {
-		if failed = c.startCopy(i, m, path, args, out, errs); failed != nil {
+	for i := range c.ranks() {
+		if failed = c.startCopy(i, path, args, out, errs); failed != nil {
 			failed = fmt.Errorf("program %s cannot be started: %w", args[0], failed)
 			break
 		}
@@ -107,11 +107,13 @@ func (c *cluster) copyFailed(i int, stderr io.Writer) error {
 // nodeNews is how long the end of a node may come after that of its copy.
 const nodeNews = 300 * time.Millisecond
 
-func (c *cluster) startCopy(i int, m *member, path string, args []string, out, errs *prefixer) error {
+func (c *cluster) startCopy(i int, path string, args []string, out, errs *prefixer) error {
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Args[0] = args[0]
-	cmd.Env = append(os.Environ(),
-		mome.EnvSocket+"="+m.socket, mome.EnvRank+"="+strconv.Itoa(i), mome.EnvSize+"="+strconv.Itoa(len(c.nodes)), envLocal+"="+strconv.Itoa(len(c.nodes)))
+	cmd.Env = os.Environ()
+	for name, value := range c.environment(i) {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
 	if c.trace != "" {
 		dir, err := filepath.Abs(c.trace)
 		if err != nil {
@@ -119,7 +121,7 @@ func (c *cluster) startCopy(i int, m *member, path string, args []string, out, e
 		}
 		cmd.Env = append(cmd.Env, mome.EnvHistory+"="+dir)
 	}
-	prefix := fmt.Sprintf("%*d| ", len(strconv.Itoa(len(c.nodes)-1)), i)
+	prefix := fmt.Sprintf("%*d| ", len(strconv.Itoa(c.ranks()-1)), i)
 	p := &rank{}
 	for _, stream := range []struct {
 		end *io.Writer

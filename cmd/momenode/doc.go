@@ -9,8 +9,8 @@
 // Each node is a process of its own, "momenode start", and each copy of the
 // program attaches to one of them: MOME_SOCKET names its socket, MOME_RANK and
 // MOME_SIZE say which copy it is of how many, MOME_LOCAL how many of them run on
-// this machine. Rank i is attached to node i. The lines that the copies print
-// carry their rank:
+// this machine. Rank i is attached to node i, with --procs-per-node K to node i/K.
+// The lines that the copies print carry their rank:
 //
 //	0| answer         verified
 //

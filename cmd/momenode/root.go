@@ -20,6 +20,7 @@ var commands = []func() *cobra.Command{
 	doctorCommand,
 	benchCommand,
 	traceCommand,
+	versionCommand,
 	benchProcessCommand,
 	keeperCommand,
 }
@@ -34,8 +35,19 @@ var domains = map[string]string{
 	"bool":      "true or false",
 }
 
-// flagError is an error of a flag, with what its value can be.
-func flagError(err error) error {
+// flagError is an error of a flag of a command, with what its value can be, or the
+// flag that may be meant.
+func flagError(cmd *cobra.Command, err error) error {
+	// The flags of a mistyped command are unknown, too.
+	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+		return usageError{noSuchCommand(cmd, args)}
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if near := flagsLike(cmd, unknown.GetSpecifiedName()); len(near) > 0 {
+			return badUsage("%w; did you mean %s?", err, strings.Join(near, " or "))
+		}
+	}
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
 		flag := invalid.GetFlag()
@@ -65,9 +77,7 @@ Begin with "momenode doctor", then "momenode cluster --nodes 2 -- PROGRAM".`,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("momenode {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return flagError(err)
-	})
+	root.SetFlagErrorFunc(flagError)
 	// The order of the list, which is that of use.
 	cobra.EnableCommandSorting = false
 	for _, command := range commands {
@@ -107,11 +117,31 @@ func finish(cmd *cobra.Command) {
 	}
 }
 
+// flagsLike are the flags of a command whose names are near a name. What is near is
+// what cobra takes to be, of commands.
+func flagsLike(cmd *cobra.Command, name string) []string {
+	names := &cobra.Command{SuggestionsMinimumDistance: nearNames}
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names.AddCommand(&cobra.Command{Use: flag.Name, Run: func(*cobra.Command, []string) {}})
+		}
+	})
+	near := names.SuggestionsFor(name)
+	for i := range near {
+		near[i] = "--" + near[i]
+	}
+	return near
+}
+
+// nearNames is how many letters of a mistyped name may be wrong.
+const nearNames = 2
+
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	err := fmt.Errorf("there is no command %q", args[0])
+	cmd.SuggestionsMinimumDistance = nearNames
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}

@@ -31,7 +31,15 @@ func TestBadCommandLines(t *testing.T) {
 		says   []string
 	}{
 		{"bogus", 2, []string{`no command "bogus"`, "momenode --help"}},
-		{"statu", 2, []string{"did you mean status?"}},
+		{"statu", 2, []string{"did you mean start or status?"}},
+		{"clutser --nodes 2", 2, []string{"did you mean cluster?"}},
+		{"segment lits", 2, []string{"did you mean list?", "momenode segment --help"}},
+		{"trace vaildate x", 2, []string{"did you mean validate?"}},
+		{"cluster --nodse 2", 2, []string{"unknown flag: --nodse; did you mean --nodes?"}},
+		{"status --lock", 2, []string{"unknown flag: --lock", "did you mean", "--locks"}},
+		{"version extra", 2, []string{`"extra"`}},
+		{"cluster --procs-per-node 0 -- true", 2, []string{"--procs-per-node 0: 1 or more"}},
+		{"cluster --nodes 1000 --procs-per-node 5 -- true", 2, []string{"--procs-per-node 5", "at most 4096 copies"}},
 		{"--bogus", 2, []string{"unknown flag: --bogus"}},
 		{"segment bogus", 2, []string{`no command "bogus"`, "momenode segment --help"}},
 		{"cluster --bogus", 2, []string{"--bogus", "momenode cluster --help"}},
@@ -246,7 +254,7 @@ func TestVersionAndHelp(t *testing.T) {
 	if status != 0 || !strings.HasPrefix(stdout, "momenode ") || stderr != "" {
 		t.Errorf("--version: status %d, %q, %q", status, stdout, stderr)
 	}
-	for _, args := range []string{"", "--help", "cluster --help", "start --help", "status --help", "segment", "segment create --help", "doctor --help"} {
+	for _, args := range []string{"", "--help", "cluster --help", "start --help", "status --help", "segment", "segment create --help", "doctor --help", "version --help"} {
 		status, stdout, stderr := run(t, strings.Fields(args)...)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, "Examples:") {
 			t.Errorf("momenode %s: status %d, %q, %q", args, status, stdout, stderr)
