@@ -90,6 +90,10 @@
 // and Drop, after Config.RoomWait, with ErrNoSpace. What is fetched ahead of its
 // use is not fetched.
 //
+// When all nodes are full to the last page, an access to a page that is elsewhere
+// waits like a store to a new one: nobody here knows which of them it is, and for
+// an exchange somebody would need room for two.
+//
 // The limit is of pages. The tables of the core and the buffers of links come on
 // top: status shows the heap.
 //

@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -187,6 +189,34 @@ func TestLimit(t *testing.T) {
 	exactAtRest(t, nodes)
 }
 
+// logLines is what nodes log.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// await returns when the logs have a text.
+func (l *logLines) await(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(patience); !strings.Contains(l.String(), text); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("the logs do not say %q:\n%s", text, l.String())
+		}
+	}
+}
+
 // awaitShortage returns when an access waits and no node has room.
 func awaitShortage(t *testing.T, nodes []*Node) {
 	t.Helper()
@@ -246,7 +276,10 @@ func TestWaitEnds(t *testing.T) {
 // another segment is removed the program goes on, and nothing is lost.
 func TestNoRoomAnywhere(t *testing.T) {
 	const pages, other = 700, 512
-	nodes := startNodes(t, 2, func(c *Config) { c.Memory, c.RoomWait = 2*mib, 200*time.Millisecond })
+	var said logLines
+	nodes := startNodes(t, 2, func(c *Config) {
+		c.Memory, c.RoomWait, c.Log = 2*mib, 200*time.Millisecond, slog.New(slog.NewTextHandler(&said, nil))
+	})
 	end := watchLimits(t, nodes)
 	first, second := startProgram(t, nodes[0]), startProgram(t, nodes[1])
 	second.do(fmt.Sprint("fill other ", other, " 0 ", other))
@@ -258,12 +291,17 @@ func TestNoRoomAnywhere(t *testing.T) {
 	if got := second.do(fmt.Sprint("prefault a ", pages, " 0 ", pages)); got != "no space" {
 		t.Errorf("to prefault without room: %q", got)
 	}
+	said.await(t, "accesses wait for room")
 	second.do(fmt.Sprint("gone other ", other, " 0 0"))
 	first.end("fill")
 	second.do(fmt.Sprint("verify a ", pages, " 0 ", pages))
 	first.do(fmt.Sprint("verify a ", pages, " 0 ", pages))
 	end()
 	exactAtRest(t, nodes)
+	said.await(t, "no access waits for room any more")
+	if n := strings.Count(said.String(), "accesses wait for room"); n != 1 {
+		t.Errorf("the logs say %d times that accesses wait:\n%s", n, said.String())
+	}
 	for _, n := range nodes {
 		if waiting := n.status(0).Memory.Waiting; waiting > 0 {
 			t.Errorf("at node %d %d accesses wait at the end", n.id, waiting)

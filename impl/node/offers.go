@@ -28,8 +28,12 @@ const (
 	offerAtOnce = 256
 	// callTime bounds a call to another node about room.
 	callTime = 2 * time.Second
-	// fullPause is how long a node that took nothing is not asked again.
-	fullPause = 20 * time.Millisecond
+	// offerTime bounds an offer: the keeper serves nobody meanwhile.
+	offerTime = 500 * time.Millisecond
+	// fullPause is how long a node that took nothing is not asked again, silentPause
+	// one that did not answer.
+	fullPause   = 20 * time.Millisecond
+	silentPause = 2 * time.Second
 )
 
 // room is the service of a peer, over a connection that is made when it is
@@ -64,7 +68,7 @@ func (n *Node) endCalls() {
 }
 
 // giver is what the keeper knows of a peer.
-type giver struct{ full time.Time } // when it took nothing
+type giver struct{ ask time.Time } // not before
 
 // offer gives up to so many pages to other nodes, and says how many were taken.
 func (k *keeper) offer(most int64, urgent bool) int64 {
@@ -74,7 +78,7 @@ func (k *keeper) offer(most int64, urgent bool) int64 {
 	for i := range k.givers {
 		peer := addr.NodeID((first + i) % len(k.givers))
 		to := &k.givers[peer]
-		if peer == k.id || time.Since(to.full) < fullPause {
+		if peer == k.id || time.Now().Before(to.ask) {
 			continue
 		}
 		for taken < most && k.ctx.Err() == nil {
@@ -83,11 +87,16 @@ func (k *keeper) offer(most int64, urgent bool) int64 {
 					return taken
 				}
 			}
-			looked, got := k.give(peer, pages, urgent)
+			looked, got, err := k.give(peer, pages, urgent)
+			if err != nil {
+				k.log.Debug("pages cannot be offered", "peer", peer, "error", err)
+				to.ask = time.Now().Add(silentPause)
+				break
+			}
 			taken += got
 			pages = pages[looked:]
 			if len(pages) > 0 || got == 0 { // it has no room for the next one, or they are on their way already
-				to.full = time.Now()
+				to.ask = time.Now().Add(fullPause)
 				break
 			}
 		}
@@ -97,20 +106,18 @@ func (k *keeper) offer(most int64, urgent bool) int64 {
 
 // give offers pages to one peer. It says at how many it has looked, and how many
 // of them it takes.
-func (k *keeper) give(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) (looked int, taken int64) {
-	ctx, cancel := context.WithTimeout(k.ctx, callTime)
+func (k *keeper) give(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) (looked int, taken int64, err error) {
+	ctx, cancel := context.WithTimeout(k.ctx, offerTime)
 	defer cancel()
 	service, err := k.roomOf(peer)
 	if err != nil {
-		k.log.Debug("pages cannot be offered", "peer", peer, "error", err)
-		return 0, 0
+		return 0, 0, err
 	}
 	answer, err := service.Take(ctx, &controlpb.TakeRequest{Pages: pages, Urgent: urgent})
 	if err != nil {
-		k.log.Debug("pages cannot be offered", "peer", peer, "error", err)
-		return 0, 0
+		return 0, 0, err
 	}
-	return min(int(answer.Looked), len(pages)), int64(answer.Taken)
+	return min(int(answer.Looked), len(pages)), int64(answer.Taken), nil
 }
 
 // offers are up to so many pages that only this node has: first those that no
