@@ -125,6 +125,7 @@ func TestEtcdOfTheKilled(t *testing.T) {
 	}{
 		{nil, "is that of node 0"},
 		{[]string{"--nodes", "2"}, "--nodes 2, and cluster \"prod\" was founded with --nodes 1"},
+		{[]string{"--repair", "5s"}, "--repair 5s, and cluster \"prod\" was founded with --repair 3s"},
 	} {
 		status, _, stderr := run(t, append([]string{"start"}, r.args(0, append(tc.args, "--cluster", "prod")...)...)...)
 		failure(t, status, stderr, 1, tc.says, remedy)
@@ -176,9 +177,9 @@ func TestDirectoryServesManyRuns(t *testing.T) {
 func TestFounderGone(t *testing.T) {
 	needNode(t)
 	dir := shortTemp(t)
-	founder := startNode(t, "--nodes", "3", "--socket", filepath.Join(dir, "0"))
+	founder := startNode(t, "--nodes", "3", "--socket", filepath.Join(dir, "0"), "--repair", "100ms")
 	address := founder.await(stateJoined).Address
-	second := startNode(t, "--join", address, "--socket", filepath.Join(dir, "1"), "--repair", "100ms")
+	second := startNode(t, "--join", address, "--socket", filepath.Join(dir, "1"))
 	second.await(stateJoined)
 	founder.signal(syscall.SIGKILL)
 	founder.end()

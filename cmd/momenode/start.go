@@ -55,9 +55,13 @@ func addSocketFlag(flags *pflag.FlagSet, socket *string) {
 }
 
 // founding are the flags that the node which founds a cluster decides for all.
+// Those of foundingNames are given to it alone. The two times may be given to the
+// others too, who are refused if they differ.
 type founding struct {
 	fanout, slots   int
 	transport, base string
+	residence       time.Duration
+	repair          time.Duration
 }
 
 var foundingNames = []string{"nodes", "fanout", "slots", "transport", "base"}
@@ -68,6 +72,8 @@ func (f *founding) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.transport, "transport", "", "what the links run on, `TRANSPORT` tcp or grpc (default "+wire.TCP+")")
 	flags.StringVar(&f.base, "base", "", fmt.Sprintf("the `ADDRESS` at which every program maps the shared memory; %v leaves room for %s, and suits programs built with -fsanitize=thread or memory as well (default %v: %s)",
 		addr.NarrowBase, humanize.IBytes(spaceFrom(addr.NarrowBase)), addr.DefaultBase, humanize.IBytes(spaceFrom(addr.DefaultBase))))
+	flags.DurationVar(&f.residence, "residence", node.DefaultResidence, "the `DURATION` that a page stays at least with the node that was granted it, up to 1s, the same at all nodes; 0: not at all")
+	flags.DurationVar(&f.repair, "repair", node.DefaultRepair, "the `DURATION` that nothing may be heard of a node before it is given up, 100ms or more, the same at all nodes; they survive outages of five sixths of it")
 }
 
 // spaceFrom is how many bytes of segments there are from a base on.
@@ -98,6 +104,10 @@ func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
 		return badUsage("--slots %d: the pages have 1 to %d shares", f.slots, coord.MaxSlots)
 	case flags.Changed("transport") && f.transport != wire.TCP && f.transport != wire.GRPC:
 		return badUsage("--transport %q: it is %q or %q", f.transport, wire.TCP, wire.GRPC)
+	case f.residence < 0 || f.residence > mostResidence:
+		return badUsage("--residence %v: a page stays 0 to %v: whoever else wants it waits so long", f.residence, mostResidence)
+	case f.repair < leastRepair:
+		return badUsage("--repair %v: a link is repaired in %v or more", f.repair, leastRepair)
 	}
 	_, err := f.baseAddress()
 	return err
@@ -105,8 +115,6 @@ func (f *founding) check(flags *pflag.FlagSet, nodes int) error {
 
 // tuning are the flags that each node may have differently.
 type tuning struct {
-	residence   time.Duration
-	repair      time.Duration
 	memory      string
 	roomWait    time.Duration
 	noReadAhead bool
@@ -115,8 +123,6 @@ type tuning struct {
 }
 
 func (t *tuning) add(flags *pflag.FlagSet) {
-	flags.DurationVar(&t.residence, "residence", node.DefaultResidence, "the `DURATION` that a page stays at least with the node that was granted it, up to 1s; 0: not at all")
-	flags.DurationVar(&t.repair, "repair", 3*time.Second, "the `DURATION` that a link may be away before its node is given up, 100ms or more")
 	flags.StringVar(&t.memory, "memory", "", "`SIZE` of the memory for pages, such as 8GiB, which a node never exceeds: it gives pages up, and accesses wait where no node has room (default: no limit)")
 	flags.DurationVar(&t.roomWait, "room-wait", node.DefaultRoomWait, "the `DURATION` that requests such as Prefault and WriteBack wait for room under --memory before they fail")
 	flags.BoolVar(&t.noReadAhead, "no-read-ahead", false, "fetch no page that nobody has asked for")
@@ -133,12 +139,6 @@ func (t *tuning) level() (level slog.Level, err error) {
 }
 
 func (t *tuning) check() error {
-	switch {
-	case t.residence < 0 || t.residence > mostResidence:
-		return badUsage("--residence %v: a page stays 0 to %v: whoever else wants it waits so long", t.residence, mostResidence)
-	case t.repair < leastRepair:
-		return badUsage("--repair %v: a link is repaired in %v or more", t.repair, leastRepair)
-	}
 	if t.roomWait <= 0 {
 		return badUsage("--room-wait %v: it is more than 0", t.roomWait)
 	}
@@ -315,14 +315,20 @@ func (f *startFlags) config(flags *pflag.FlagSet) (node.Config, error) {
 	cfg := node.Config{
 		Listen: f.listen, Advertise: f.advertise, Join: f.join, Wait: f.wait, Cluster: f.cluster, Store: f.etcd, Directory: f.directory,
 		Nodes: f.nodes, Fanout: f.fanout, Slots: f.slots, Transport: f.transport, Base: base,
-		Socket: socketPath(f.socket), Residence: f.residence, Memory: memory, RoomWait: f.roomWait, NoReadAhead: f.noReadAhead, Repair: f.repair, Trace: f.trace,
+		Socket: socketPath(f.socket), Memory: memory, RoomWait: f.roomWait, NoReadAhead: f.noReadAhead, Trace: f.trace,
 		Version: version(), Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: level})),
 	}
-	if cfg.Residence == 0 {
-		cfg.Residence = -1
-	}
+	// A cluster that is there already has what it has, where nothing is said.
 	if !flags.Changed("nodes") {
-		cfg.Nodes = 0 // a cluster that is there already has what it has
+		cfg.Nodes = 0
+	}
+	if flags.Changed("residence") {
+		if cfg.Residence = f.residence; cfg.Residence == 0 {
+			cfg.Residence = -1
+		}
+	}
+	if flags.Changed("repair") {
+		cfg.Repair = f.repair
 	}
 	if flags.Changed("node-id") {
 		id := addr.NodeID(f.nodeID)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
@@ -84,6 +85,11 @@ type Cluster struct {
 	Transport string `json:"transport"`
 	// Base is where programs have page 0. Zero: addr.DefaultBase.
 	Base addr.Base `json:"base"`
+	// Residence is how long a page stays at least with who was granted it; zero:
+	// not at all.
+	Residence time.Duration `json:"residence_ns"`
+	// Repair is how long nothing may be heard of a node before it is lost.
+	Repair time.Duration `json:"repair_ns"`
 	// PageSize is in bytes. Zero: addr.PageSize, the only one there is.
 	PageSize int `json:"page_size"`
 	// Created is the version of momenode that founded the cluster.
@@ -107,6 +113,10 @@ func (c Cluster) check() error {
 		what = fmt.Sprintf("%d slots: give 1 to %d", c.Slots, MaxSlots)
 	case c.Base.Check() != nil:
 		what = c.Base.Check().Error()
+	case c.Residence < 0:
+		what = fmt.Sprintf("a residence of %v: give 0 or more", c.Residence)
+	case c.Repair <= 0:
+		what = fmt.Sprintf("a repair time of %v: give more than 0", c.Repair)
 	default:
 		return nil
 	}

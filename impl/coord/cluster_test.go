@@ -58,6 +58,8 @@ func testBadCluster(t *testing.T, b backend) {
 		func(c *Cluster) { c.PageSize = 8192 },
 		func(c *Cluster) { c.Base = addr.DefaultBase + addr.PageSize },
 		func(c *Cluster) { c.Base = addr.MostEnd },
+		func(c *Cluster) { c.Residence = -1 },
+		func(c *Cluster) { c.Repair = 0 },
 	} {
 		c := testCluster(1)
 		change(&c)

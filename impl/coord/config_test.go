@@ -51,7 +51,7 @@ func TestConfig(t *testing.T) {
 }
 
 func testCluster(nodes int) Cluster {
-	return Cluster{Nodes: nodes, Fanout: 4, Slots: 64, Transport: "tcp", Created: "test"}
+	return Cluster{Nodes: nodes, Fanout: 4, Slots: 64, Transport: "tcp", Repair: time.Second, Created: "test"}
 }
 
 func found(t tb, s Store, nodes int) *Config {

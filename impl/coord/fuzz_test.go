@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -13,7 +14,7 @@ import (
 
 // founded is the records of a cluster with a member and a segment.
 func founded() []Op {
-	c := Cluster{ID: "c", Nodes: 3, Fanout: 2, Slots: 8, Transport: "tcp", Base: addr.DefaultBase, PageSize: addr.PageSize, Format: format}
+	c := Cluster{ID: "c", Nodes: 3, Fanout: 2, Slots: 8, Transport: "tcp", Base: addr.DefaultBase, Repair: time.Second, PageSize: addr.PageSize, Format: format}
 	m := Member{Address: "a:1", Incarnation: 1, Joined: 2, State: Alive, Instance: "i"}
 	s := Segment{Name: "s", First: 16, Pages: 16, Generation: 1, Attrs: Attrs{Model: "strong", Home: "block", Replicas: 1}}
 	return []Op{

@@ -41,7 +41,8 @@ type Config struct {
 
 	// Nodes is how many nodes the cluster is founded for. Default 1. Of a
 	// founding node: one that finds a cluster in Store must agree with it in what
-	// it gives of Nodes, Fanout, Slots, Transport and Base.
+	// it gives of Nodes, Fanout, Slots, Transport, Base, Residence and Repair. One
+	// that joins agrees too, and has the founder's where it gives nothing.
 	Nodes int
 	// Fanout is the most children a manager has, 2 to protocol.MaxFanout, which
 	// is the default. Of a founding node.
@@ -55,12 +56,15 @@ type Config struct {
 	// Base is where programs have the global space. Default addr.DefaultBase. Of a
 	// founding node.
 	Base addr.Base
+	// Residence is how long a page stays at least with who was granted it.
+	// Default DefaultResidence; negative: not at all. The same at all nodes.
+	Residence time.Duration
+	// Repair is how long nothing may be heard of a peer before it is lost. Default
+	// DefaultRepair. The same at all nodes.
+	Repair time.Duration
 
 	// Socket is the path of the attach socket. Required.
 	Socket string
-	// Residence is how long a page stays at least with who was granted it.
-	// Default DefaultResidence; negative: not at all.
-	Residence time.Duration
 	// Memory is how many bytes of pages the node keeps at most, frames and master
 	// copies. To stay below, it drops copies and has other nodes take pages over;
 	// where none has room, accesses wait. Zero: no limit.
@@ -70,8 +74,6 @@ type Config struct {
 	RoomWait time.Duration
 	// NoReadAhead turns off the fetching of pages that nobody asked for.
 	NoReadAhead bool
-	// Repair is how long a peer may be away before it is lost. Default 3 s.
-	Repair time.Duration
 	// Trace is the directory in which the node records every step of its core,
 	// in files of its own. Empty: nothing is recorded.
 	Trace string
@@ -89,11 +91,14 @@ type Config struct {
 	// Version of the program, for the cluster's record.
 	Version string
 
-	given coord.Cluster // of it, what was given, without defaults
+	given coord.Cluster // of it, what was given, without defaults; Residence -1: not given
 }
 
 // DefaultResidence lets a thread that was woken for a page run and use it.
 const DefaultResidence = 50 * time.Microsecond
+
+// DefaultRepair lets a switch or a cable be changed.
+const DefaultRepair = 3 * time.Second
 
 // DefaultRoomWait is longer than nodes need that can make room.
 const DefaultRoomWait = 5 * time.Second
@@ -111,7 +116,11 @@ func (c *Config) complete() error {
 	if err := coord.CheckName(c.Cluster); err != nil {
 		return err
 	}
-	c.given = coord.Cluster{Nodes: c.Nodes, Fanout: c.Fanout, Slots: c.Slots, Transport: c.Transport, Base: c.Base}
+	c.given = coord.Cluster{Nodes: c.Nodes, Fanout: c.Fanout, Slots: c.Slots, Transport: c.Transport, Base: c.Base,
+		Residence: max(c.Residence, 0), Repair: c.Repair}
+	if c.Residence == 0 {
+		c.given.Residence = -1
+	}
 	if c.Nodes == 0 {
 		c.Nodes = 1
 	}
@@ -145,11 +154,15 @@ func (c *Config) complete() error {
 	if c.Residence == 0 {
 		c.Residence = DefaultResidence
 	}
+	c.Residence = max(c.Residence, 0)
 	if c.RoomWait == 0 {
 		c.RoomWait = DefaultRoomWait
 	}
 	if c.Repair == 0 {
-		c.Repair = 3 * time.Second
+		c.Repair = DefaultRepair
+	}
+	if c.Repair < 0 {
+		return fmt.Errorf("mome: a repair time of %v", c.Repair)
 	}
 	if c.Wait == 0 {
 		c.Wait = DefaultWait

@@ -34,7 +34,7 @@ type membership struct {
 // up to this node. The embedded one is nil where there is none.
 func (n *Node) openStore(ctx context.Context) (*coord.Embedded, error) {
 	cluster := coord.Cluster{Nodes: n.cfg.Nodes, Fanout: n.cfg.Fanout, Slots: n.cfg.Slots,
-		Transport: n.cfg.Transport, Base: n.cfg.Base, Created: n.cfg.Version}
+		Transport: n.cfg.Transport, Base: n.cfg.Base, Residence: n.cfg.Residence, Repair: n.cfg.Repair, Created: n.cfg.Version}
 	prefix := coord.PrefixOf(n.cfg.Cluster)
 	if n.cfg.Join != "" {
 		return nil, n.reachFounder(ctx)
@@ -67,9 +67,11 @@ func (n *Node) join(ctx context.Context, address string) (coord.Member, error) {
 		return coord.Member{}, err
 	}
 	n.config = &membership{Config: config, node: n}
-	if err := n.checkFounding(n.config.View().Cluster); err != nil {
+	there := n.config.View().Cluster
+	if err := n.checkFounding(there); err != nil {
 		return coord.Member{}, err
 	}
+	n.cfg.Residence, n.cfg.Repair = there.Residence, there.Repair
 	var me coord.Member
 	if n.cfg.NodeID == nil {
 		me, err = n.config.Join(ctx, address)
@@ -107,6 +109,8 @@ func (n *Node) checkFounding(there coord.Cluster) error {
 		{"slots", n.cfg.given.Slots, there.Slots, 0},
 		{"transport", n.cfg.given.Transport, there.Transport, ""},
 		{"base", n.cfg.given.Base, there.Base, addr.Base(0)},
+		{"residence", n.cfg.given.Residence, there.Residence, time.Duration(-1)},
+		{"repair", n.cfg.given.Repair, there.Repair, time.Duration(0)},
 	} {
 		if f.given != f.unset && f.given != f.there {
 			return fmt.Errorf("mome: --%s %v, and cluster %q was founded with --%[1]s %[4]v: give the same, or leave --%[1]s out%[5]s",

@@ -84,7 +84,7 @@ func TestReplacedNodeEnds(t *testing.T) {
 	n := startNodes(t, 1, func(*Config) {})[0]
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	next := coord.Cluster{ID: "next", Nodes: 1, Fanout: 2, Slots: 1, Transport: "tcp"}
+	next := coord.Cluster{ID: "next", Nodes: 1, Fanout: 2, Slots: 1, Transport: "tcp", Repair: time.Second}
 	if err := coord.Found(ctx, n.store, next); !errors.Is(err, coord.ErrFounded) {
 		t.Fatalf("over a cluster that runs: %v", err)
 	}
