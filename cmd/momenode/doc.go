@@ -130,8 +130,15 @@
 // the other nodes end with it, with status 0. A node that is lost, or that is
 // stopped while programs run, ends the run on all nodes: programs are told, and
 // killed if they do not end; each of the other nodes says why in one line and ends
-// with status 1, and the one that was stopped, as it was asked to, with status 0. A
-// link may be away for --repair before its node counts as lost.
+// with status 1, and the one that was stopped, as it was asked to, with status 0.
+//
+// A node of which nothing was heard for --repair counts as lost. Outages of up to
+// five sixths of that are survived, however often there is one: programs wait, and
+// nothing is lost. After two fifths every other node says in its log that the node
+// is away and when the run would end, and then when it is back; "momenode status"
+// shows it too. The founder's --repair is that of all nodes, and so is its
+// --residence. As root, or with CAP_NET_ADMIN, a node also has the kernel look for
+// the others' hardware addresses as soon as a network is back, not once a second.
 //
 // # What to look at
 //

@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,7 +117,7 @@ func testFlapping(t *testing.T, transport string) {
 		if i == 0 {
 			args = append(args, "--nodes", fmt.Sprint(count), "--transport", transport, "--repair", repair.String())
 		} else {
-			args = append(args, "--join", h.address(0)+":7070", "--repair", repair.String())
+			args = append(args, "--join", h.address(0)+":7070")
 		}
 		n := startNodeBy(t, h.on(i), args...)
 		n.await(stateJoined)
@@ -179,6 +181,17 @@ func testFlapping(t *testing.T, transport string) {
 			t.Errorf("rank %d: status %d: %s", i, status, stderr)
 		}
 	}
+	nodes[0].signal(syscall.SIGTERM)
+	away := 0
+	for i, n := range nodes {
+		status, stderr := n.end()
+		gone, back := strings.Count(stderr, " is away: "), strings.Count(stderr, " is back: ")
+		if status != 0 || gone != back {
+			t.Errorf("seed %d: node %d: status %d, others were %d times away and %d times back: %s", seed, i, status, gone, back, stderr)
+		}
+		away += gone
+	}
+	t.Logf("%d times a node was away for another", away)
 	t.Logf("seed %d: %d outages, %d and %d counted", seed, outages, added, locked)
 }
 

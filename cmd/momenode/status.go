@@ -62,7 +62,9 @@ With --locks and --barriers it shows these instead: who has each lock, since whe
 and under which fence, and who waits for it, in order; which parties of each
 barrier have come, which have not, and which have not joined.
 
-The status is 1 if a node does not answer; the others are shown.`,
+A node that is away, of which nothing was heard for long, is not asked, and shown
+with the time since when. The status is 1 if a node does not answer; the others are
+shown.`,
 		Example: `  momenode status
   momenode status --hottest 10
   momenode status --locks --barriers
@@ -198,9 +200,12 @@ type clusterStatus struct {
 	Epoch     uint64          `json:"epoch"`
 	Expected  uint32          `json:"nodes_expected"`
 	Joined    int             `json:"nodes_joined"`
-	Waits     string          `json:"waits"` // for whom the node that was asked waits before it serves
+	Waits     string          `json:"waits"`           // for whom the node that was asked waits before it serves
+	Answering int             `json:"nodes_answering"` // of those that have joined
 	Fanout    uint32          `json:"fanout"`
 	Transport string          `json:"transport"`
+	Repair    float64         `json:"repair_seconds"`
+	Residence float64         `json:"residence_seconds"`
 	Nodes     []nodeStatus    `json:"nodes"`
 	Segments  []segmentStatus `json:"segments"` // sums over the nodes
 	Managers  []managerStatus `json:"managers"` // sums over the nodes, from the leaves up
@@ -211,6 +216,8 @@ type nodeStatus struct {
 	Incarnation  uint32          `json:"incarnation"`
 	Address      string          `json:"address"`
 	Error        string          `json:"error,omitempty"`
+	Away         float64         `json:"away_seconds"` // nothing was heard of it for so long
+	AwaySince    *time.Time      `json:"away_since,omitempty"`
 	Uptime       float64         `json:"uptime_seconds"`
 	Applications []string        `json:"applications"`
 	Segments     []segmentStatus `json:"segments"`
@@ -255,13 +262,14 @@ type managerStatus struct {
 }
 
 type linkStatus struct {
-	Peer        uint32 `json:"peer"`
-	MessagesIn  uint64 `json:"messages_in"`
-	MessagesOut uint64 `json:"messages_out"`
-	BytesIn     uint64 `json:"bytes_in"`
-	BytesOut    uint64 `json:"bytes_out"`
-	Connections uint64 `json:"connections"`
-	Retained    uint64 `json:"retained_bytes"`
+	Peer        uint32  `json:"peer"`
+	MessagesIn  uint64  `json:"messages_in"`
+	MessagesOut uint64  `json:"messages_out"`
+	BytesIn     uint64  `json:"bytes_in"`
+	BytesOut    uint64  `json:"bytes_out"`
+	Connections uint64  `json:"connections"`
+	Retained    uint64  `json:"retained_bytes"`
+	Away        float64 `json:"away_seconds"`
 }
 
 type memoryStatus struct {
@@ -277,10 +285,13 @@ type memoryStatus struct {
 
 func newClusterStatus(c *controlpb.ClusterStatus) *clusterStatus {
 	s := &clusterStatus{Cluster: c.Cluster, Epoch: c.Epoch, Expected: c.Expected, Joined: len(c.Nodes), Waits: c.Waits, Fanout: c.Fanout,
-		Transport: c.Transport, Nodes: []nodeStatus{}, Segments: []segmentStatus{}, Managers: []managerStatus{}}
+		Transport: c.Transport, Repair: c.RepairSeconds, Residence: c.ResidenceSeconds, Nodes: []nodeStatus{}, Segments: []segmentStatus{}, Managers: []managerStatus{}}
 	for _, n := range c.Nodes {
 		one := newNodeStatus(n)
 		s.Nodes = append(s.Nodes, one)
+		if one.Error == "" {
+			s.Answering++
+		}
 		for _, seg := range one.Segments {
 			i := slices.IndexFunc(s.Segments, func(t segmentStatus) bool { return t.Generation == seg.Generation })
 			if i < 0 {
@@ -306,6 +317,11 @@ func newClusterStatus(c *controlpb.ClusterStatus) *clusterStatus {
 		slices.SortFunc(hot, func(a, b hotPage) int { return cmp.Or(cmp.Compare(b.Recalls, a.Recalls), cmp.Compare(a.Page, b.Page)) })
 	}
 	return s
+}
+
+// duration is a number of seconds as the flags take it.
+func duration(seconds float64) time.Duration {
+	return time.Duration(math.Round(seconds * float64(time.Second)))
 }
 
 // silence says why there is nothing of a node but its address.
@@ -349,8 +365,12 @@ func height(level string) int {
 }
 
 func newNodeStatus(n *controlpb.NodeStatus) nodeStatus {
-	one := nodeStatus{Node: n.Node, Incarnation: n.Incarnation, Address: n.Address, Error: n.Error, Uptime: n.UptimeSeconds,
+	one := nodeStatus{Node: n.Node, Incarnation: n.Incarnation, Address: n.Address, Error: n.Error, Away: n.AwaySeconds, Uptime: n.UptimeSeconds,
 		Applications: append([]string{}, n.Applications...), Segments: []segmentStatus{}, Managers: []managerStatus{}, Links: []linkStatus{}}
+	if n.AwaySeconds > 0 {
+		since := time.Now().Add(-duration(n.AwaySeconds))
+		one.AwaySince = &since
+	}
 	for _, g := range n.Segments {
 		seg := segmentStatus{Name: g.Name, Generation: g.Generation, FirstPage: g.FirstPage, Pages: g.Pages, Home: g.Home,
 			Mappings: g.Mappings, ReadFaults: g.ReadFaults, WriteFaults: g.WriteFaults, Upgrades: g.Upgrades, Recalls: g.Recalls,
@@ -365,7 +385,7 @@ func newNodeStatus(n *controlpb.NodeStatus) nodeStatus {
 		one.Managers = append(one.Managers, managerStatus{m.Level, m.Requests, m.Grants, m.Recalls, m.Acks, m.Data})
 	}
 	for _, l := range n.Links {
-		one.Links = append(one.Links, linkStatus{l.Peer, l.MessagesIn, l.MessagesOut, l.BytesIn, l.BytesOut, l.Connections, l.RetainedBytes})
+		one.Links = append(one.Links, linkStatus{l.Peer, l.MessagesIn, l.MessagesOut, l.BytesIn, l.BytesOut, l.Connections, l.RetainedBytes, l.AwaySeconds})
 	}
 	if m := n.Memory; m != nil {
 		one.Memory = memoryStatus{Held: m.HeldPages, Managed: m.ManagedPages, Heap: m.HeapBytes,
@@ -431,8 +451,12 @@ func count(n uint64) string { return humanize.BigComma(new(big.Int).SetUint64(n)
 
 func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 	out := &errorWriter{w: w}
-	fmt.Fprintf(out, "Cluster %s: %d of %s, fan-out %d, transport %s, epoch %d\n",
-		s.Cluster, s.Joined, plural(int(s.Expected), "node"), s.Fanout, s.Transport, s.Epoch)
+	answering := ""
+	if s.Answering < s.Joined {
+		answering = fmt.Sprintf(", of them %d answer", s.Answering)
+	}
+	fmt.Fprintf(out, "Cluster %s: %d of %s%s, fan-out %d, transport %s, epoch %d, repair %v, residence %v\n",
+		s.Cluster, s.Joined, plural(int(s.Expected), "node"), answering, s.Fanout, s.Transport, s.Epoch, duration(s.Repair), duration(s.Residence))
 	if s.Waits != "" {
 		fmt.Fprintln(out, s.Waits)
 	}
@@ -440,7 +464,11 @@ func (s *clusterStatus) print(w io.Writer, perNode bool) error {
 	var rows [][]any
 	for _, n := range s.Nodes {
 		if n.Error != "" {
-			rows = append(rows, []any{n.Node, n.Address, "", "", "", "", "", "", ""})
+			since := ""
+			if n.AwaySince != nil {
+				since = "away since " + n.AwaySince.Format(time.TimeOnly)
+			}
+			rows = append(rows, []any{n.Node, n.Address, since, "", "", "", "", "", ""})
 			continue
 		}
 		per := ""

@@ -127,6 +127,57 @@ func TestStatusTable(t *testing.T) {
 	}
 }
 
+// TestStatusOfAwayNode: a node that was stopped for a while is away, which the
+// status counts and the log of the other says once, and then is back.
+func TestStatusOfAwayNode(t *testing.T) {
+	needNode(t)
+	nodes := startNodes(t, 2, "--repair", "10s")
+	look := func() (s clusterStatus) {
+		t.Helper()
+		_, stdout, _ := run(t, "status", "--json", "--socket", nodes[0].last.Socket)
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil || len(s.Nodes) != 2 {
+			t.Fatalf("%v: %s", err, stdout)
+		}
+		return s
+	}
+	if s := look(); s.Answering != 2 || s.Repair != 10 || s.Nodes[1].Away != 0 || s.Nodes[1].AwaySince != nil {
+		t.Errorf("before: %+v", s)
+	}
+	nodes[1].signal(syscall.SIGSTOP)
+	s := look()
+	for s.Nodes[1].Away == 0 {
+		s = look()
+	}
+	n := s.Nodes[1]
+	if s.Answering != 1 || n.Away < 4 || n.AwaySince == nil || s.Nodes[0].Away != 0 {
+		t.Errorf("away: %+v", s)
+	}
+	status, stdout, stderr := run(t, "status", "--socket", nodes[0].last.Socket)
+	nodes[1].signal(syscall.SIGCONT)
+	failure(t, status, stderr, 1, "node 1 at "+n.Address+" does not answer: it is away: nothing heard for ", "the run ends if it is not back in ")
+	for _, want := range []string{": 2 of 2 nodes, of them 1 answer, ", "away since ", "repair 10s"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q is missing in\n%s", want, stdout)
+		}
+	}
+	for s.Answering != 2 {
+		s = look()
+	}
+	if s.Nodes[1].Away != 0 {
+		t.Errorf("back: %+v", s)
+	}
+	for _, n := range nodes {
+		n.signal(syscall.SIGTERM)
+	}
+	for i, n := range nodes {
+		_, stderr := n.end()
+		// Node 1 was stopped: that it has heard nothing is its own doing.
+		if away, back := strings.Count(stderr, " is away: nothing heard for "), strings.Count(stderr, " is back: "); away != 1-i || back != 1-i {
+			t.Errorf("node %d says %d times that the other is away, and %d times that it is back: %s", i, away, back, stderr)
+		}
+	}
+}
+
 // TestStatusOfSilentNode: the others are shown, and the status says it.
 func TestStatusOfSilentNode(t *testing.T) {
 	needNode(t)

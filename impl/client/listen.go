@@ -28,6 +28,10 @@ const helloTime = 10 * time.Second
 
 // Listener accepts applications on the node's attach socket.
 type Listener struct {
+	// Refused, if not nil, is told whose process may not attach, and why. It is set
+	// before Accept.
+	Refused func(who Peer, err error)
+
 	inner     *net.UnixListener
 	path      string
 	helloTime time.Duration // tests have another
@@ -106,7 +110,11 @@ func (l *Listener) Accept() (*Conn, error) {
 		if c.peer.UID == 0 || c.peer.UID == os.Geteuid() {
 			return c, nil
 		}
-		c.refuse(0, fmt.Errorf("%w: user %d may not attach to a node of user %d", ErrPermission, c.peer.UID, os.Geteuid()))
+		err = fmt.Errorf("%w: user %d may not attach to a node of user %d", ErrPermission, c.peer.UID, os.Geteuid())
+		if l.Refused != nil {
+			l.Refused(c.peer, err)
+		}
+		c.refuse(0, err)
 	}
 }
 

@@ -49,6 +49,9 @@ type application struct {
 // done it waits in the socket's queue.
 func (n *Node) acceptApplications() {
 	defer n.tasks.Done()
+	n.attach.Refused = func(who client.Peer, err error) {
+		n.mesh.Report(fmt.Sprintf("user %d", who.UID), fmt.Errorf("process %d: %w", who.PID, err))
+	}
 	waiting := false
 	for {
 		conn, err := n.attach.Accept()

@@ -160,7 +160,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err := n.makeMesh(cluster); err != nil {
 		return err
 	}
-	options := append(n.mesh.ServerOptions(), tokenOptions(n.cfg.Token, n.listener)...)
+	options := append(n.mesh.ServerOptions(), tokenOptions(n.cfg.Token, n.listener, n.mesh.Report)...)
 	options = append(options, coord.ServerOptions()...)
 	n.server = grpc.NewServer(options...)
 	n.mesh.Register(n.server)
@@ -212,6 +212,7 @@ func (n *Node) makeMesh(cluster coord.Cluster) error {
 		ConnectTime: max(30*time.Second, n.cfg.Repair),
 		// A peer may be complete, and dial, before this node is.
 		Admit: func(addr.NodeID, addr.Incarnation) error { return errors.New("this node is not ready yet") },
+		Away:  n.wentAway, Back: n.cameBack,
 		Refused: func(remote string, err error) {
 			n.log.Warn("a connection was refused", "remote", remote, "error", err)
 		},

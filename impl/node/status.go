@@ -95,7 +95,8 @@ func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*con
 	v := n.config.View()
 	members := v.Joined()
 	out := &controlpb.ClusterStatus{Cluster: v.Cluster.ID, Epoch: v.Epoch, Expected: uint32(v.Cluster.Nodes),
-		Fanout: uint32(v.Cluster.Fanout), Transport: v.Cluster.Transport, Nodes: make([]*controlpb.NodeStatus, len(members))}
+		Fanout: uint32(v.Cluster.Fanout), Transport: v.Cluster.Transport, Nodes: make([]*controlpb.NodeStatus, len(members)),
+		RepairSeconds: v.Cluster.Repair.Seconds(), ResidenceSeconds: v.Cluster.Residence.Seconds()}
 	out.Waits, _ = n.forming.now()
 	var all sync.WaitGroup
 	for i, m := range members {
@@ -110,9 +111,14 @@ func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*con
 				out.Nodes[i] = &controlpb.NodeStatus{Node: uint32(m.Node), Incarnation: uint32(m.Incarnation), Address: m.Address}
 				return
 			}
-			s, err := askNode(ctx, m.Address, n.cfg.Token, r)
+			err := n.checkAway(m.Node)
+			var s *controlpb.NodeStatus
+			if err == nil {
+				s, err = askNode(ctx, m.Address, n.cfg.Token, r)
+			}
 			if err != nil {
-				s = &controlpb.NodeStatus{Node: uint32(m.Node), Incarnation: uint32(m.Incarnation), Address: m.Address, Error: err.Error()}
+				s = &controlpb.NodeStatus{Node: uint32(m.Node), Incarnation: uint32(m.Incarnation), Address: m.Address,
+					Error: err.Error(), AwaySeconds: n.away(m.Node).Seconds()}
 			}
 			out.Nodes[i] = s
 		}()
@@ -222,7 +228,7 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 			continue
 		}
 		st := l.Stats()
-		out.Links = append(out.Links, &controlpb.LinkStatus{Peer: uint32(peer), MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut,
+		out.Links = append(out.Links, &controlpb.LinkStatus{Peer: uint32(peer), AwaySeconds: l.Away().Seconds(), MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut,
 			BytesIn: st.BytesIn, BytesOut: st.BytesOut, Connections: st.Connections, RetainedBytes: uint64(st.RetainedBytes)})
 	}
 	return out

@@ -58,7 +58,11 @@ func (n *Node) askSyncs(ctx context.Context, v *coord.View, members []addr.NodeI
 				answers[i] = n.ownSyncs(r)
 				return
 			}
-			answer, err := n.askNodeSyncs(ctx, v.Members[id].Address, r)
+			err := n.checkAway(id)
+			var answer *controlpb.NodeSyncs
+			if err == nil {
+				answer, err = n.askNodeSyncs(ctx, v.Members[id].Address, r)
+			}
 			if err != nil {
 				answer = &controlpb.NodeSyncs{Node: uint32(id), Error: err.Error()}
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 
 	"google.golang.org/grpc"
@@ -67,20 +68,22 @@ func onThisMachine(address string) bool {
 
 // tokenOptions let in only callers that know the token, and have the port trust
 // their connections: before anything but the headers of a call was read. Links
-// prove it in their own handshake.
-func tokenOptions(token []byte, port *wire.Listener) []grpc.ServerOption {
+// prove it in their own handshake. Who is refused is reported.
+func tokenOptions(token []byte, port *wire.Listener, report func(remote string, err error)) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InTapHandle(func(ctx context.Context, call *tap.Info) (context.Context, error) {
 			if call.FullMethodName == wirepb.Link_Frames_FullMethodName {
 				return ctx, nil
 			}
-			if err := checkToken(ctx, token); err != nil {
-				return ctx, err
-			}
-			if p, ok := peer.FromContext(ctx); ok {
+			err := checkToken(ctx, token)
+			p, known := peer.FromContext(ctx)
+			switch {
+			case err != nil && known:
+				report(p.Addr.String(), fmt.Errorf("%w: a call of %s", wire.ErrToken, call.FullMethodName))
+			case known:
 				port.Trust(p.LocalAddr, p.Addr)
 			}
-			return ctx, nil
+			return ctx, err
 		}),
 	}
 }

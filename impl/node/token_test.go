@@ -55,7 +55,7 @@ func servePort(t *testing.T, token string) net.Addr {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(append(mesh.ServerOptions(), tokenOptions([]byte(token), port)...)...)
+	server := grpc.NewServer(append(mesh.ServerOptions(), tokenOptions([]byte(token), port, mesh.Report)...)...)
 	mesh.Register(server)
 	controlpb.RegisterControlServer(server, clockControl{})
 	var served sync.WaitGroup

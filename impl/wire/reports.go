@@ -100,8 +100,8 @@ func isRefusal(err error) bool {
 		errors.Is(err, ErrMalformed)
 }
 
-// Report tells Refused about who was refused, also by another service of the same
-// port, as often as that may be told.
+// Report tells Refused about who was refused, by another service of the node too,
+// as often as that may be told.
 func (m *Mesh) Report(remote string, err error) {
 	if m.cfg.Refused != nil && m.ctx.Err() == nil && m.reports.add(remote, err, time.Now()) {
 		m.cfg.Refused(remote, err)

@@ -780,16 +780,18 @@ func (x *ClusterRequest) GetHottest() uint32 {
 }
 
 type ClusterStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Expected      uint32                 `protobuf:"varint,3,opt,name=expected,proto3" json:"expected,omitempty"` // nodes
-	Fanout        uint32                 `protobuf:"varint,4,opt,name=fanout,proto3" json:"fanout,omitempty"`
-	Transport     string                 `protobuf:"bytes,5,opt,name=transport,proto3" json:"transport,omitempty"`
-	Nodes         []*NodeStatus          `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"` // by node id
-	Waits         string                 `protobuf:"bytes,7,opt,name=waits,proto3" json:"waits,omitempty"` // for whom the node that was asked waits before it serves
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Cluster          string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Epoch            uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Expected         uint32                 `protobuf:"varint,3,opt,name=expected,proto3" json:"expected,omitempty"` // nodes
+	Fanout           uint32                 `protobuf:"varint,4,opt,name=fanout,proto3" json:"fanout,omitempty"`
+	Transport        string                 `protobuf:"bytes,5,opt,name=transport,proto3" json:"transport,omitempty"`
+	Nodes            []*NodeStatus          `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"`                                                 // by node id
+	Waits            string                 `protobuf:"bytes,7,opt,name=waits,proto3" json:"waits,omitempty"`                                                 // for whom the node that was asked waits before it serves
+	RepairSeconds    float64                `protobuf:"fixed64,8,opt,name=repair_seconds,json=repairSeconds,proto3" json:"repair_seconds,omitempty"`          // how long a node may be away
+	ResidenceSeconds float64                `protobuf:"fixed64,9,opt,name=residence_seconds,json=residenceSeconds,proto3" json:"residence_seconds,omitempty"` // how long a page stays at least with who was granted it
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ClusterStatus) Reset() {
@@ -871,6 +873,20 @@ func (x *ClusterStatus) GetWaits() string {
 	return ""
 }
 
+func (x *ClusterStatus) GetRepairSeconds() float64 {
+	if x != nil {
+		return x.RepairSeconds
+	}
+	return 0
+}
+
+func (x *ClusterStatus) GetResidenceSeconds() float64 {
+	if x != nil {
+		return x.ResidenceSeconds
+	}
+	return 0
+}
+
 type NodeStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -883,6 +899,9 @@ type NodeStatus struct {
 	Managers      []*ManagerStatus       `protobuf:"bytes,8,rep,name=managers,proto3" json:"managers,omitempty"` // from the leaf up
 	Links         []*LinkStatus          `protobuf:"bytes,9,rep,name=links,proto3" json:"links,omitempty"`       // by peer
 	Memory        *MemoryStatus          `protobuf:"bytes,10,opt,name=memory,proto3" json:"memory,omitempty"`
+	// How long the node that was asked has heard nothing of this one, which is away
+	// and was not asked; zero if it is not.
+	AwaySeconds   float64 `protobuf:"fixed64,11,opt,name=away_seconds,json=awaySeconds,proto3" json:"away_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -985,6 +1004,13 @@ func (x *NodeStatus) GetMemory() *MemoryStatus {
 		return x.Memory
 	}
 	return nil
+}
+
+func (x *NodeStatus) GetAwaySeconds() float64 {
+	if x != nil {
+		return x.AwaySeconds
+	}
+	return 0
 }
 
 // SegmentStatus counts since the node began.
@@ -1315,6 +1341,7 @@ type LinkStatus struct {
 	BytesOut      uint64                 `protobuf:"varint,5,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
 	Connections   uint64                 `protobuf:"varint,6,opt,name=connections,proto3" json:"connections,omitempty"` // one more than it was repaired
 	RetainedBytes uint64                 `protobuf:"varint,7,opt,name=retained_bytes,json=retainedBytes,proto3" json:"retained_bytes,omitempty"`
+	AwaySeconds   float64                `protobuf:"fixed64,8,opt,name=away_seconds,json=awaySeconds,proto3" json:"away_seconds,omitempty"` // nothing was heard of the peer for so long; zero: it is not away
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1394,6 +1421,13 @@ func (x *LinkStatus) GetConnections() uint64 {
 func (x *LinkStatus) GetRetainedBytes() uint64 {
 	if x != nil {
 		return x.RetainedBytes
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetAwaySeconds() float64 {
+	if x != nil {
+		return x.AwaySeconds
 	}
 	return 0
 }
@@ -1558,7 +1592,7 @@ const file_control_proto_rawDesc = "" +
 	"\vNodeRequest\x12\x18\n" +
 	"\ahottest\x18\x01 \x01(\rR\ahottest\"*\n" +
 	"\x0eClusterRequest\x12\x18\n" +
-	"\ahottest\x18\x01 \x01(\rR\ahottest\"\xda\x01\n" +
+	"\ahottest\x18\x01 \x01(\rR\ahottest\"\xae\x02\n" +
 	"\rClusterStatus\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1566,7 +1600,9 @@ const file_control_proto_rawDesc = "" +
 	"\x06fanout\x18\x04 \x01(\rR\x06fanout\x12\x1c\n" +
 	"\ttransport\x18\x05 \x01(\tR\ttransport\x121\n" +
 	"\x05nodes\x18\x06 \x03(\v2\x1b.mome.control.v1.NodeStatusR\x05nodes\x12\x14\n" +
-	"\x05waits\x18\a \x01(\tR\x05waits\"\x9f\x03\n" +
+	"\x05waits\x18\a \x01(\tR\x05waits\x12%\n" +
+	"\x0erepair_seconds\x18\b \x01(\x01R\rrepairSeconds\x12+\n" +
+	"\x11residence_seconds\x18\t \x01(\x01R\x10residenceSeconds\"\xc2\x03\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12 \n" +
@@ -1579,7 +1615,8 @@ const file_control_proto_rawDesc = "" +
 	"\bmanagers\x18\b \x03(\v2\x1e.mome.control.v1.ManagerStatusR\bmanagers\x121\n" +
 	"\x05links\x18\t \x03(\v2\x1b.mome.control.v1.LinkStatusR\x05links\x125\n" +
 	"\x06memory\x18\n" +
-	" \x01(\v2\x1d.mome.control.v1.MemoryStatusR\x06memory\"\x86\x04\n" +
+	" \x01(\v2\x1d.mome.control.v1.MemoryStatusR\x06memory\x12!\n" +
+	"\faway_seconds\x18\v \x01(\x01R\vawaySeconds\"\x86\x04\n" +
 	"\rSegmentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -1617,7 +1654,7 @@ const file_control_proto_rawDesc = "" +
 	"\x06grants\x18\x03 \x01(\x04R\x06grants\x12\x18\n" +
 	"\arecalls\x18\x04 \x01(\x04R\arecalls\x12\x12\n" +
 	"\x04acks\x18\x05 \x01(\x04R\x04acks\x12\x12\n" +
-	"\x04data\x18\x06 \x01(\x04R\x04data\"\xe5\x01\n" +
+	"\x04data\x18\x06 \x01(\x04R\x04data\"\x88\x02\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\rR\x04peer\x12\x1f\n" +
@@ -1627,7 +1664,8 @@ const file_control_proto_rawDesc = "" +
 	"\bbytes_in\x18\x04 \x01(\x04R\abytesIn\x12\x1b\n" +
 	"\tbytes_out\x18\x05 \x01(\x04R\bbytesOut\x12 \n" +
 	"\vconnections\x18\x06 \x01(\x04R\vconnections\x12%\n" +
-	"\x0eretained_bytes\x18\a \x01(\x04R\rretainedBytes\"\xf0\x01\n" +
+	"\x0eretained_bytes\x18\a \x01(\x04R\rretainedBytes\x12!\n" +
+	"\faway_seconds\x18\b \x01(\x01R\vawaySeconds\"\xf0\x01\n" +
 	"\fMemoryStatus\x12\x1d\n" +
 	"\n" +
 	"held_pages\x18\x01 \x01(\x04R\theldPages\x12#\n" +
