@@ -94,16 +94,17 @@ type processOf struct {
 }
 
 type barrierStatus struct {
-	Name      string     `json:"name"`
-	Object    string     `json:"object"`
-	Home      uint32     `json:"home"`
-	Parties   uint32     `json:"parties"`
-	Round     uint64     `json:"round"`  // that goes on, from 1
-	Broken    bool       `json:"broken"` // a party died or left that the round needs
-	Come      int        `json:"come"`   // how many parties have
-	Joined    []*partyOf `json:"joined"`
-	NotJoined []uint32   `json:"not_joined"` // the first of them, up to most
-	Left      []uint32   `json:"left"`       // parties that have left after they had come
+	Name       string     `json:"name"`
+	Object     string     `json:"object"`
+	Home       uint32     `json:"home"`
+	Generation uint64     `json:"generation"` // of the name
+	Parties    uint32     `json:"parties"`
+	Round      uint64     `json:"round"`  // that goes on, from 1
+	Broken     bool       `json:"broken"` // a party died or left that the round needs
+	Come       int        `json:"come"`   // how many parties have
+	Joined     []*partyOf `json:"joined"`
+	NotJoined  []uint32   `json:"not_joined"` // the first of them, up to most
+	Left       []uint32   `json:"left"`       // parties that have left after they had come
 }
 
 type partyOf struct {
@@ -147,7 +148,7 @@ func newSyncsStatus(c *controlpb.ClusterSyncsStatus) *syncsStatus {
 const mostNotJoined = 1000
 
 func newBarrierStatus(b *controlpb.BarrierStatus) barrierStatus {
-	one := barrierStatus{Name: b.Name, Object: fmt.Sprintf("%#x", b.Object), Home: b.Home, Parties: b.Parties, Round: b.Round,
+	one := barrierStatus{Name: b.Name, Object: fmt.Sprintf("%#x", b.Object), Home: b.Home, Generation: b.Generation, Parties: b.Parties, Round: b.Round,
 		Broken: b.Broken, Come: len(b.Left), Joined: []*partyOf{}, NotJoined: []uint32{}, Left: append([]uint32{}, b.Left...)}
 	there := make(map[uint32]bool)
 	for _, party := range b.Left {

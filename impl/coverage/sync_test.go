@@ -43,7 +43,7 @@ func TestSync(t *testing.T) {
 	if barriers.Spec != coverage.Barriers || barriers.Logs != 3 || barriers.Never(1) != nil || locks.Total() != 0 {
 		t.Errorf("%v, never %v and %v", barriers, barriers.Never(1), locks.Never(1))
 	}
-	if barriers.Cases[coverage.Case{Action: "RecvJoined", Answer: "PartyDied"}] == 0 {
+	if barriers.Cases[coverage.Case{Action: "RecvJoined", Answer: "Mismatch"}] == 0 {
 		t.Errorf("nobody was refused: %v", barriers.Cases)
 	}
 }

@@ -33,10 +33,14 @@ func (a *application) explain(e *attachpb.Explain) string {
 	case *attachpb.Explain_Barrier:
 		r := &controlpb.SyncsRequest{Barriers: true, Object: Object("barrier", what.Barrier.GetName())}
 		s, silence := a.node.askAbout(ctx, r, what.Barrier.GetParty())
-		if silence != "" || len(s.Barriers) == 0 {
+		if silence != "" {
 			return silence
 		}
-		return a.explainBarrier(s.Barriers[0], what.Barrier)
+		b := a.generation(s.Barriers, what.Barrier.GetParty())
+		if b == nil {
+			return ""
+		}
+		return a.explainBarrier(b, what.Barrier)
 	case *attachpb.Explain_Store:
 		return a.node.explainStore(ctx)
 	}
@@ -119,6 +123,22 @@ func (a *application) explainLock(l *controlpb.LockStatus) string {
 		text += fmt.Sprintf(", %d wait before", before)
 	}
 	return text
+}
+
+// generation is the barrier of a name that a request as that party is about: the
+// newest in which the application is it, or else the one that a join would be for.
+func (a *application) generation(all []*controlpb.BarrierStatus, party uint32) *controlpb.BarrierStatus {
+	for _, b := range slices.Backward(all) {
+		if slices.ContainsFunc(b.Seats, func(s *controlpb.SeatStatus) bool { return s.Party == party && a.is(s.Process) }) {
+			return b
+		}
+	}
+	for _, b := range all {
+		if !b.Broken && !slices.Contains(b.Left, party) {
+			return b
+		}
+	}
+	return nil
 }
 
 func (a *application) explainBarrier(b *controlpb.BarrierStatus, asked *attachpb.BarrierSeat) string {

@@ -56,3 +56,34 @@ func TestExplainBarrier(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainGeneration: of the barriers of one name it is the one that the request is
+// about.
+func TestExplainGeneration(t *testing.T) {
+	a := &application{node: &Node{id: 1}, party: 7}
+	barrier := func(generation uint64, broken bool, left []uint32, parties ...uint64) *controlpb.BarrierStatus {
+		b := &controlpb.BarrierStatus{Generation: generation, Parties: 3, Broken: broken, Left: left}
+		for seat, p := range parties {
+			if p != 0 {
+				b.Seats = append(b.Seats, &controlpb.SeatStatus{Party: uint32(seat), Process: &controlpb.Process{Node: 1, Party: p}})
+			}
+		}
+		return b
+	}
+	for _, c := range []struct {
+		name string
+		all  []*controlpb.BarrierStatus
+		want uint64 // 0: none
+	}{
+		{"none", nil, 0},
+		{"has come again", []*controlpb.BarrierStatus{barrier(4, true, nil, 7, 8), barrier(5, false, nil, 7)}, 5},
+		{"is in the old one", []*controlpb.BarrierStatus{barrier(4, true, nil, 7, 8), barrier(5, false, nil, 0, 9)}, 4},
+		{"is taken by another", []*controlpb.BarrierStatus{barrier(4, true, nil, 8), barrier(5, false, nil, 9)}, 5},
+		{"has arrived and left", []*controlpb.BarrierStatus{barrier(4, false, []uint32{0}, 0, 8), barrier(5, false, nil, 9)}, 5},
+		{"is gone meanwhile", []*controlpb.BarrierStatus{barrier(4, true, nil, 8)}, 0},
+	} {
+		if got := a.generation(c.all, 0).GetGeneration(); got != c.want {
+			t.Errorf("%s: generation %d, want %d", c.name, got, c.want)
+		}
+	}
+}

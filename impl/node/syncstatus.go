@@ -150,7 +150,7 @@ func (n *Node) lockStatus(l protocol.LockState) *controlpb.LockStatus {
 }
 
 func (n *Node) barrierStatus(b protocol.BarrierState) *controlpb.BarrierStatus {
-	out := &controlpb.BarrierStatus{Object: b.Object, Home: uint32(n.id), Parties: b.Parties, Round: b.Round, Broken: b.Broken, Left: b.Left}
+	out := &controlpb.BarrierStatus{Object: b.Object, Home: uint32(n.id), Generation: b.Generation, Parties: b.Parties, Round: b.Round, Broken: b.Broken, Left: b.Left}
 	for _, s := range b.Seats {
 		out.Seats = append(out.Seats, &controlpb.SeatStatus{Party: s.Index, Come: s.Arrived,
 			Process: &controlpb.Process{Node: uint32(s.Node), Party: s.Party}})
@@ -204,7 +204,7 @@ func putTogether(answers []*controlpb.NodeSyncs) *controlpb.ClusterSyncsStatus {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Object, b.Object))
 	})
 	slices.SortFunc(out.Barriers, func(a, b *controlpb.BarrierStatus) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Object, b.Object))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Generation, b.Generation))
 	})
 	return out
 }

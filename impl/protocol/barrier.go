@@ -8,13 +8,14 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
-// meeting is a barrier as a node knows it. It is remembered while the node has
-// a seat there.
+// meeting is a generation of a barrier as a node knows it. It is remembered while
+// the node has a seat in it.
 type meeting struct {
-	parties uint32
-	over    uint64 // rounds that are over, as far as the home has said
-	broken  bool
-	seats   []seat // of this node, by index
+	generation uint64
+	parties    uint32
+	over       uint64 // rounds that are over, as far as the home has said
+	broken     bool
+	seats      []seat // of this node, by index
 }
 
 // seat is one party's place at a barrier, at the party's node.
@@ -35,17 +36,25 @@ func (m *meeting) at(index uint32) (int, bool) {
 // homes of barriers.
 type barrierClient struct{ *SyncNode }
 
-// seat is the seat that a party has and is not leaving, or nil.
+// seat is the seat that a party has and is not leaving, with its generation, or
+// nil. It has one at most.
 func (c barrierClient) seat(object uint64, index uint32, id uint64) (*meeting, *seat) {
-	m := c.meetings[object]
-	if m == nil {
-		return nil, nil
+	for _, m := range c.meetings[object] {
+		if i, ok := m.at(index); ok && m.seats[i].party == id && !m.seats[i].leaving {
+			return m, &m.seats[i]
+		}
 	}
-	i, ok := m.at(index)
-	if !ok || m.seats[i].party != id || m.seats[i].leaving {
-		return m, nil
+	return nil, nil
+}
+
+// meeting is the generation of a number, or nil.
+func (c barrierClient) meeting(object, generation uint64) *meeting {
+	for _, m := range c.meetings[object] {
+		if m.generation == generation {
+			return m
+		}
 	}
-	return m, &m.seats[i]
+	return nil
 }
 
 // JoinBarrier asks the home for a seat. A party may ask again for the seat that
@@ -67,7 +76,7 @@ func (c barrierClient) JoinBarrier(in *SyncInput) {
 		c.refuse(in, CodeLimit)
 		return
 	}
-	c.beginCall(call{SyncJoin, in.Index, in.Object, in.Party, in.Request})
+	c.beginCall(call{SyncJoin, in.Index, in.Object, 0, in.Party, in.Request})
 	c.toHome(SyncJoin, CodeOK, Sync{Object: in.Object, Party: in.Party, Request: in.Request,
 		Count: in.Index, Fence: uint64(in.Parties)})
 }
@@ -100,13 +109,13 @@ func (c barrierClient) AwaitBarrier(in *SyncInput) {
 	s.waits = append(s.waits, in.Request)
 	if s.arrived < in.Round || broken(bugArriveAgain) {
 		s.arrived = in.Round
-		c.toHome(SyncArrive, CodeOK, Sync{Object: in.Object, Party: in.Party, Count: in.Index, Fence: in.Round})
+		c.toHome(SyncArrive, CodeOK, Sync{Object: in.Object, Generation: m.generation, Party: in.Party, Count: in.Index, Fence: in.Round})
 	}
 }
 
 // LeaveBarrier gives a seat up. Who still waits in it waits in vain.
 func (c barrierClient) LeaveBarrier(in *SyncInput) {
-	_, s := c.seat(in.Object, in.Index, in.Party)
+	m, s := c.seat(in.Object, in.Index, in.Party)
 	if s == nil {
 		c.refuse(in, CodeMismatch)
 		return
@@ -115,14 +124,14 @@ func (c barrierClient) LeaveBarrier(in *SyncInput) {
 		c.refuse(in, CodeLimit)
 		return
 	}
-	c.leave(in.Object, s, in.Request, CodeOK)
+	c.leave(in.Object, m.generation, s, in.Request, CodeOK)
 }
 
-func (c barrierClient) leave(object uint64, s *seat, request uint64, code SyncCode) {
+func (c barrierClient) leave(object, generation uint64, s *seat, request uint64, code SyncCode) {
 	c.endWaits(s, CodePartyDied)
 	s.leaving = true
-	c.beginCall(call{SyncLeave, s.index, object, s.party, request})
-	c.toHome(SyncLeave, code, Sync{Object: object, Party: s.party, Request: request, Count: s.index})
+	c.beginCall(call{SyncLeave, s.index, object, generation, s.party, request})
+	c.toHome(SyncLeave, code, Sync{Object: object, Generation: generation, Party: s.party, Request: request, Count: s.index})
 }
 
 func (c barrierClient) endWaits(s *seat, code SyncCode) {
@@ -132,21 +141,30 @@ func (c barrierClient) endWaits(s *seat, code SyncCode) {
 	s.waits = s.waits[:0]
 }
 
-// abandonSeats leaves every seat of a dead party.
+// abandonSeats leaves every seat of a dead party, in the order of objects and of
+// indices.
 func (c barrierClient) abandonSeats(id uint64) {
 	objects := c.touches(id, SyncJoin, SyncLeave)
-	for object, m := range c.meetings {
-		if slices.ContainsFunc(m.seats, func(s seat) bool { return s.party == id }) {
-			objects = append(objects, object)
+	for object, generations := range c.meetings {
+		for _, m := range generations {
+			if slices.ContainsFunc(m.seats, func(s seat) bool { return s.party == id }) {
+				objects = append(objects, object)
+			}
 		}
 	}
 	for _, object := range sorted(objects) {
-		if m := c.meetings[object]; m != nil {
-			for i := range m.seats {
-				if s := &m.seats[i]; s.party == id && !s.leaving {
-					c.leave(object, s, 0, CodePartyDied)
+		var indices []uint32
+		for _, m := range c.meetings[object] {
+			for _, s := range m.seats {
+				if s.party == id && !s.leaving {
+					indices = append(indices, s.index)
 				}
 			}
+		}
+		slices.Sort(indices)
+		for _, index := range indices {
+			m, s := c.seat(object, index, id)
+			c.leave(object, m.generation, s, 0, CodePartyDied)
 		}
 		c.observeDeath(id, object, true)
 	}
@@ -154,7 +172,7 @@ func (c barrierClient) abandonSeats(id uint64) {
 
 // admit says what is wrong with an answer of a home before it changes anything.
 func (c barrierClient) admit(msg *Sync) error {
-	m := c.meetings[msg.Object]
+	m := c.meeting(msg.Object, msg.Generation)
 	switch SyncKind(msg.Kind) {
 	case SyncJoined:
 		if c.calls[barrierCall(SyncJoin, msg)] == 0 {
@@ -190,7 +208,11 @@ func (c barrierClient) admit(msg *Sync) error {
 }
 
 func barrierCall(kind SyncKind, m *Sync) call {
-	return call{kind, m.Count, m.Object, m.Party, m.Request}
+	generation := m.Generation
+	if kind == SyncJoin {
+		generation = 0 // the home chooses it
+	}
+	return call{kind, m.Count, m.Object, generation, m.Party, m.Request}
 }
 
 // RecvJoined is the end of a Join. The seat of a party that has died meanwhile
@@ -205,10 +227,10 @@ func (c barrierClient) RecvJoined(msg *Sync) {
 }
 
 func (c barrierClient) sit(msg *Sync) {
-	m := c.meetings[msg.Object]
+	m := c.meeting(msg.Object, msg.Generation)
 	if m == nil {
-		m = &meeting{parties: uint32(msg.Fence)}
-		c.meetings[msg.Object] = m
+		m = &meeting{generation: msg.Generation, parties: uint32(msg.Fence)}
+		c.meetings[msg.Object] = append(c.meetings[msg.Object], m)
 	}
 	i, taken := m.at(msg.Count)
 	if taken {
@@ -218,22 +240,23 @@ func (c barrierClient) sit(msg *Sync) {
 	p.seats++
 	m.seats = slices.Insert(m.seats, i, seat{index: msg.Count, party: msg.Party})
 	if p.dead && !broken(bugDeadSits) {
-		c.leave(msg.Object, &m.seats[i], 0, CodePartyDied)
+		c.leave(msg.Object, m.generation, &m.seats[i], 0, CodePartyDied)
 	}
 }
 
-// RecvDone ends a round for all seats of the node, in the order of indices.
+// RecvDone ends a round for all seats of the node in a generation, in the order of
+// indices.
 func (c barrierClient) RecvDone(msg *Sync) {
-	m := c.meetings[msg.Object]
+	m := c.meeting(msg.Object, msg.Generation)
 	m.over = msg.Fence
 	for i := range m.seats {
 		c.endWaits(&m.seats[i], CodeOK)
 	}
 }
 
-// RecvBroken ends the barrier's use for all seats of the node.
+// RecvBroken ends the use of a generation for all seats of the node.
 func (c barrierClient) RecvBroken(msg *Sync) {
-	m := c.meetings[msg.Object]
+	m := c.meeting(msg.Object, msg.Generation)
 	m.broken = true
 	for i := range m.seats {
 		c.endWaits(&m.seats[i], CodePartyDied)
@@ -243,32 +266,46 @@ func (c barrierClient) RecvBroken(msg *Sync) {
 // RecvLeft is the end of a Leave.
 func (c barrierClient) RecvLeft(msg *Sync) {
 	c.endCall(barrierCall(SyncLeave, msg))
-	m := c.meetings[msg.Object]
+	m := c.meeting(msg.Object, msg.Generation)
 	i, _ := m.at(msg.Count)
 	m.seats = slices.Delete(m.seats, i, i+1)
 	c.parties[msg.Party].seats--
 	if len(m.seats) == 0 {
-		delete(c.meetings, msg.Object)
+		forget(c.meetings, msg.Object, m)
 	}
 	c.answer(Answer{Kind: InBarrierLeave, Party: msg.Party, Request: msg.Request})
 	c.settle(msg.Party)
 }
 
-// barrier is a barrier at its home. It is remembered while a seat is taken.
+// forget takes one of the generations of an object away.
+func forget[T comparable](generations map[uint64][]T, object uint64, which T) {
+	all := generations[object]
+	i := slices.Index(all, which)
+	if all = slices.Delete(all, i, i+1); len(all) > 0 {
+		generations[object] = all
+	} else {
+		delete(generations, object)
+	}
+}
+
+// barrier is one generation of a barrier's name at its home. It is made by a party
+// that no older one has room for, and remembered while a seat is taken.
 //
 // A party that leaves before it has arrived in the round that goes on, or that
-// dies, breaks the barrier: no round will be over any more, and no seat can be
-// had until all have left. One that has arrived and leaves breaks it when the
-// round is over: the round does not need it, so that who is late may still come,
-// to another seat.
+// dies, breaks the generation: no round of it will be over any more, and no seat of
+// it can be had. One that has arrived and leaves breaks it when the round is over:
+// the round does not need it, so that who is late may still come, to another seat.
+// Who comes to a seat that was left, or to what is broken, is for the next
+// generation.
 type barrier struct {
-	parties uint32
-	arrived uint32 // in the round that goes on, by parties that may have left since
-	broken  bool
-	over    uint64
-	left    map[uint32]bool     // the seats whose parties have left behind their arrival; nil: none
-	seats   map[uint32]homeSeat // by index
-	nodes   []nodeSeats         // who is told, by node
+	generation uint64
+	parties    uint32
+	arrived    uint32 // in the round that goes on, by parties that may have left since
+	broken     bool
+	over       uint64
+	left       map[uint32]bool     // the seats whose parties have left behind their arrival; nil: none
+	seats      map[uint32]homeSeat // by index
+	nodes      []nodeSeats         // who is told, by node
 }
 
 type homeSeat struct {
@@ -299,15 +336,25 @@ func (b *barrier) count(node addr.NodeID, change int) {
 // barrierHome is the part of a node that is the home of barriers.
 type barrierHome struct{ *SyncNode }
 
+// generation is the one of a number, or nil.
+func (h barrierHome) generation(object, number uint64) *barrier {
+	for _, b := range h.barriers[object] {
+		if b.generation == number {
+			return b
+		}
+	}
+	return nil
+}
+
 // admit says what is wrong with a request before it changes anything. A node
 // checks a seat and a round itself before it asks.
 func (h barrierHome) admit(m *Sync) error {
 	if SyncKind(m.Kind) == SyncJoin {
 		return nil
 	}
-	b := h.barriers[m.Object]
+	b := h.generation(m.Object, m.Generation)
 	if b == nil {
-		return h.foreign(m, "there is no such barrier")
+		return h.foreign(m, "there is no such generation of the barrier")
 	}
 	s, ok := b.seats[m.Count]
 	if !ok || !s.is(m) {
@@ -319,36 +366,72 @@ func (h barrierHome) admit(m *Sync) error {
 	return nil
 }
 
+// has says whether the party that a Join names has the seat.
+func (b *barrier) has(m *Sync) bool {
+	s, taken := b.seats[m.Count]
+	return taken && s.is(m)
+}
+
+// open says whether a seat can be had, or whoever has it may come to a round. Who
+// has left a seat is for the next generation.
+func (b *barrier) open(index uint32) bool {
+	switch {
+	case broken(bugClosedToLate):
+		return !b.broken && len(b.left) == 0
+	case broken(bugJoinBroken):
+		return true
+	}
+	return !b.broken && (!b.left[index] || broken(bugLeftSeatGiven))
+}
+
+// place is the generation that a Join is for: the one in which the party has the
+// seat, or else the oldest that is open for it, since a round of that one needs it.
+// If there is none it makes the next one.
+func (h barrierHome) place(m *Sync) *barrier {
+	all := h.barriers[m.Object]
+	i := slices.IndexFunc(all, func(b *barrier) bool { return b.has(m) })
+	if i < 0 {
+		i = slices.IndexFunc(all, func(b *barrier) bool { return b.open(m.Count) })
+	}
+	if broken(bugJoinNewest) && len(all) > 0 && !all[len(all)-1].broken {
+		i = len(all) - 1
+	}
+	if i >= 0 {
+		return all[i]
+	}
+	h.generations++
+	b := &barrier{generation: h.generations, parties: uint32(m.Fence), seats: make(map[uint32]homeSeat)}
+	h.barriers[m.Object] = append(all, b)
+	return b
+}
+
 // HomeRecvJoin gives a seat to a party.
 func (h barrierHome) HomeRecvJoin(m *Sync) {
-	b := h.barriers[m.Object]
-	if b == nil {
-		b = &barrier{parties: uint32(m.Fence), seats: make(map[uint32]homeSeat)}
-		h.barriers[m.Object] = b
-	}
+	b := h.place(m)
 	code := CodeOK
-	s, taken := b.seats[m.Count]
+	_, taken := b.seats[m.Count]
 	switch {
 	case uint64(b.parties) != m.Fence:
 		code = CodeMismatch
-	case taken && s.is(m):
-	case b.broken || b.left[m.Count] && !broken(bugLeftSeatGiven) || len(b.left) > 0 && broken(bugClosedToLate):
-		code = CodePartyDied
+	case b.has(m):
 	case taken && !broken(bugSeatTwice):
 		code = CodeMismatch
 	default:
 		b.seats[m.Count] = homeSeat{node: m.From, party: m.Party}
 		b.count(m.From, 1)
 	}
-	h.send(m.From, addr.Root, SyncJoined, code, Sync{Object: m.Object, Party: m.Party, Request: m.Request,
-		Count: m.Count, Fence: m.Fence})
+	joined := Sync{Object: m.Object, Party: m.Party, Request: m.Request, Count: m.Count, Fence: m.Fence}
+	if code == CodeOK {
+		joined.Generation = b.generation
+	}
+	h.send(m.From, addr.Root, SyncJoined, code, joined)
 	h.check(m.Object)
 }
 
 // HomeRecvArrive counts an arrival; the last one ends the round. What arrives
 // at a broken barrier has crossed Broken.
 func (h barrierHome) HomeRecvArrive(m *Sync) {
-	b := h.barriers[m.Object]
+	b := h.generation(m.Object, m.Generation)
 	s := b.seats[m.Count]
 	s.arrived = m.Fence
 	b.seats[m.Count] = s
@@ -367,7 +450,7 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 		if i > 0 && broken(bugDoneToOne) {
 			break
 		}
-		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Fence: b.over})
+		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Generation: b.generation, Fence: b.over})
 	}
 	if len(b.left) > 0 && !broken(bugLeftForgotten) {
 		h.breakUp(m.Object, b)
@@ -377,14 +460,15 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 
 // HomeRecvLeave takes a seat back, from a party that leaves or has died.
 func (h barrierHome) HomeRecvLeave(m *Sync) {
-	b := h.barriers[m.Object]
+	b := h.generation(m.Object, m.Generation)
 	s := b.seats[m.Count]
 	delete(b.seats, m.Count)
 	b.count(s.node, -1)
-	h.send(m.From, addr.Root, SyncLeft, CodeOK, Sync{Object: m.Object, Party: m.Party, Request: m.Request, Count: m.Count})
+	h.send(m.From, addr.Root, SyncLeft, CodeOK, Sync{Object: m.Object, Generation: m.Generation, Party: m.Party,
+		Request: m.Request, Count: m.Count})
 	switch {
 	case len(b.seats) == 0:
-		delete(h.barriers, m.Object)
+		forget(h.barriers, m.Object, b)
 	case b.broken:
 	case (SyncCode(m.Code) == CodeOK || broken(bugDeathLeaves)) && s.arrived == b.over+1 && !broken(bugLeaveBreaks):
 		if b.left == nil {
@@ -403,16 +487,28 @@ func (h barrierHome) breakUp(object uint64, b *barrier) {
 		return
 	}
 	for _, n := range b.nodes {
-		h.send(n.node, addr.Root, SyncBroken, CodeOK, Sync{Object: object})
+		h.send(n.node, addr.Root, SyncBroken, CodeOK, Sync{Object: object, Generation: b.generation})
 	}
 }
 
 // check runs what holds of a barrier at its home after each step.
 func (h barrierHome) check(object uint64) {
-	b := h.barriers[object]
-	if !invariantsOn || b == nil {
+	if !invariantsOn {
 		return
 	}
+	all := h.barriers[object]
+	for i, b := range all {
+		if !b.counts() || slices.ContainsFunc(all[:i], func(older *barrier) bool { return older.generation >= b.generation }) {
+			panic(fmt.Sprintf("mome: BarrierInv violated at node %d for %#x: %+v", h.self, object, *b))
+		}
+		if older := slices.IndexFunc(all[:i], func(older *barrier) bool { return !b.behind(older) }); older >= 0 {
+			panic(fmt.Sprintf("mome: TurnInv violated at node %d for %#x: %+v before %+v", h.self, object, *all[older], *b))
+		}
+	}
+}
+
+// counts is BarrierInv for one generation.
+func (b *barrier) counts() bool {
 	seats, counted := 0, len(b.left)
 	for _, n := range b.nodes {
 		seats += n.seats
@@ -423,8 +519,24 @@ func (h barrierHome) check(object uint64) {
 		}
 	}
 	held := len(b.seats) + len(b.left)
-	if len(b.seats) == 0 || seats != len(b.seats) || held > int(b.parties) || b.arrived >= b.parties ||
-		!b.broken && (int(b.arrived) != counted || b.over > 0 && held != int(b.parties)) {
-		panic(fmt.Sprintf("mome: BarrierInv violated at node %d for %#x: %+v", h.self, object, *b))
+	return len(b.seats) > 0 && seats == len(b.seats) && held <= int(b.parties) && b.arrived < b.parties &&
+		(b.broken || int(b.arrived) == counted && (b.over == 0 || held == int(b.parties)))
+}
+
+// behind is TurnInv for a generation and an older one.
+func (b *barrier) behind(older *barrier) bool {
+	if older.broken {
+		return true
 	}
+	for index := range b.seats {
+		if !older.left[index] {
+			return false
+		}
+	}
+	for index := range b.left {
+		if !older.left[index] {
+			return false
+		}
+	}
+	return true
 }

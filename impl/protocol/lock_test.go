@@ -68,6 +68,9 @@ func (s *syncScript) deliver(t *testing.T, link [2]addr.NodeID) {
 	if m.Fence != 0 {
 		fmt.Fprintf(&s.out, " (%d)", m.Fence)
 	}
+	if m.Generation != 0 {
+		fmt.Fprintf(&s.out, " of generation %d", m.Generation)
+	}
 	s.out.WriteString("\n")
 	s.step(t, link[1], SyncInput{Kind: InSync, Sync: &m})
 }

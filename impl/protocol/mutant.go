@@ -61,6 +61,8 @@ const (
 	bugLeftForgotten
 	bugLeftSeatGiven
 	bugClosedToLate
+	bugJoinBroken
+	bugJoinNewest
 	numBugs
 )
 
@@ -72,6 +74,7 @@ var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "
 	"DropFence", "AnyFence", "GrantWhileHeld", "ForgetWaiter", "LastFirst", "NearForever", "TryWaits", "CancelStaysQueued",
 	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant",
 	"OneTooFew", "ArrivalsStay", "ArriveAgain", "RoundAfterBroken", "DoneToOne", "BrokenUntold", "SeatTwice", "DeadSits",
-	"DeathLeaves", "LeaveBreaks", "LeftForgotten", "LeftSeatGiven", "ClosedToLate"}
+	"DeathLeaves", "LeaveBreaks", "LeftForgotten", "LeftSeatGiven", "ClosedToLate",
+	"JoinBroken", "JoinNewest"}
 
 func (b Bug) String() string { return name(bugNames[:], uint8(b)) }

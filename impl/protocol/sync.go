@@ -32,12 +32,15 @@ import (
 //	Released  to node  Party, Request, Code (OK, or NotOwner)
 //
 //	Join      to home  Party, Request, Count (index), Fence (parties)
-//	Arrive    to home  Party, Count (index), Fence (round)
-//	Leave     to home  Party, Request, Count (index), Code (OK, or PartyDied)
-//	Joined    to node  Party, Request, Count (index), Fence (parties), Code
-//	Left      to node  Party, Request, Count (index)
-//	Done      to node  Fence (round): one for all seats of the node
-//	Broken    to node  one for all seats of the node
+//	Arrive    to home  Party, Generation, Count (index), Fence (round)
+//	Leave     to home  Party, Generation, Request, Count (index), Code (OK, or PartyDied)
+//	Joined    to node  Party, Generation, Request, Count (index), Fence (parties), Code (OK, or Mismatch)
+//	Left      to node  Party, Generation, Request, Count (index)
+//	Done      to node  Generation, Fence (round): one for all seats of the node
+//	Broken    to node  Generation: one for all seats of the node
+//
+// A barrier's name lives in generations, each a barrier of its own. The home numbers
+// them, those of all its barriers together, from 1 on: no number is given twice.
 //
 // Acquire, Release, Join and Leave have exactly one answer each. Cancel has
 // none of its own: it makes the home answer the Acquire, unless it has done so.
@@ -70,10 +73,11 @@ type SyncNode struct {
 	calls    map[call]int
 	turns    map[turnKey]turn
 	awaited  map[awaitedKey]uint64 // the object of each turn that waits
-	meetings map[uint64]*meeting
+	meetings map[uint64][]*meeting // by object, in no order
 
-	locks    map[uint64]*lock
-	barriers map[uint64]*barrier
+	locks       map[uint64]*lock
+	barriers    map[uint64][]*barrier // by object, the oldest generation first
+	generations uint64                // the last that this node made as a home, of any barrier
 
 	local   []Sync     // sent within this node in this step, in order
 	batch   *SyncBatch // of this step
@@ -90,9 +94,10 @@ type party struct {
 // call is a request to a home that has no answer yet. An Acquire is a turn
 // instead.
 type call struct {
-	kind                   SyncKind
-	index                  uint32
-	object, party, request uint64
+	kind               SyncKind
+	index              uint32
+	object, generation uint64 // generation: of a Leave
+	party, request     uint64
 }
 
 // NewSyncNode makes the machine of a node.
@@ -103,9 +108,9 @@ func NewSyncNode(self addr.NodeID, incarnation addr.Incarnation, conf *Configura
 		calls:    make(map[call]int),
 		turns:    make(map[turnKey]turn),
 		awaited:  make(map[awaitedKey]uint64),
-		meetings: make(map[uint64]*meeting),
+		meetings: make(map[uint64][]*meeting),
 		locks:    make(map[uint64]*lock),
-		barriers: make(map[uint64]*barrier),
+		barriers: make(map[uint64][]*barrier),
 	}
 }
 
@@ -129,15 +134,21 @@ func (s *SyncNode) Dropped() uint64 { return s.dropped }
 type SyncTables struct {
 	Turns int // locks that processes of this node hold or wait for
 	Seats int // of processes of this node at barriers
-	// As a home: locks that are held, or whose last holder died, and barriers.
+	// As a home: locks that are held, or whose last holder died, and generations of
+	// barriers.
 	Locks, Barriers int
 }
 
 // Tables is how much the node remembers now.
 func (s *SyncNode) Tables() SyncTables {
-	t := SyncTables{Turns: len(s.turns), Locks: len(s.locks), Barriers: len(s.barriers)}
-	for _, m := range s.meetings {
-		t.Seats += len(m.seats)
+	t := SyncTables{Turns: len(s.turns), Locks: len(s.locks)}
+	for _, generations := range s.meetings {
+		for _, m := range generations {
+			t.Seats += len(m.seats)
+		}
+	}
+	for _, generations := range s.barriers {
+		t.Barriers += len(generations)
 	}
 	return t
 }

@@ -101,21 +101,25 @@ func TestSyncDeterministic(t *testing.T) {
 
 // dumpSync is all that a node remembers, in a fixed order.
 func dumpSync(n *SyncNode) string {
-	locks, barriers := make(map[uint64]lock), make(map[uint64]barrier)
-	meetings, parties := make(map[uint64]meeting), make(map[uint64]party)
+	locks, barriers := make(map[uint64]lock), make(map[uint64][]barrier)
+	meetings, parties := make(map[uint64][]meeting), make(map[uint64]party)
 	for k, v := range n.locks {
 		locks[k] = *v
 	}
 	for k, v := range n.barriers {
-		barriers[k] = *v
+		for _, b := range v {
+			barriers[k] = append(barriers[k], *b)
+		}
 	}
 	for k, v := range n.meetings {
-		meetings[k] = *v
+		for _, m := range v {
+			meetings[k] = append(meetings[k], *m)
+		}
 	}
 	for k, v := range n.parties {
 		parties[k] = *v
 	}
-	return fmt.Sprintf("%d %d %d|%+v|%+v|%+v|%+v|%+v|%+v|%+v|%+v", n.lamport, n.cut, n.fence,
+	return fmt.Sprintf("%d %d %d %d|%+v|%+v|%+v|%+v|%+v|%+v|%+v|%+v", n.lamport, n.cut, n.fence, n.generations,
 		parties, n.calls, n.turns, n.awaited, meetings, locks, barriers, n.local)
 }
 
@@ -123,20 +127,22 @@ func dumpSync(n *SyncNode) string {
 func cloneSync(n *SyncNode) *SyncNode {
 	c := *n
 	c.local = nil
-	c.parties, c.meetings = make(map[uint64]*party), make(map[uint64]*meeting)
-	c.locks, c.barriers = make(map[uint64]*lock), make(map[uint64]*barrier)
+	c.parties, c.meetings = make(map[uint64]*party), make(map[uint64][]*meeting)
+	c.locks, c.barriers = make(map[uint64]*lock), make(map[uint64][]*barrier)
 	c.calls, c.turns, c.awaited = maps.Clone(n.calls), maps.Clone(n.turns), maps.Clone(n.awaited)
 	for k, v := range n.parties {
 		p := *v
 		c.parties[k] = &p
 	}
 	for k, v := range n.meetings {
-		m := *v
-		m.seats = slices.Clone(m.seats)
-		for i := range m.seats {
-			m.seats[i].waits = slices.Clone(m.seats[i].waits)
+		for _, m := range v {
+			m := *m
+			m.seats = slices.Clone(m.seats)
+			for i := range m.seats {
+				m.seats[i].waits = slices.Clone(m.seats[i].waits)
+			}
+			c.meetings[k] = append(c.meetings[k], &m)
 		}
-		c.meetings[k] = &m
 	}
 	for k, v := range n.locks {
 		l := *v
@@ -144,9 +150,11 @@ func cloneSync(n *SyncNode) *SyncNode {
 		c.locks[k] = &l
 	}
 	for k, v := range n.barriers {
-		b := *v
-		b.seats, b.nodes, b.left = maps.Clone(b.seats), slices.Clone(b.nodes), maps.Clone(b.left)
-		c.barriers[k] = &b
+		for _, b := range v {
+			b := *b
+			b.seats, b.nodes, b.left = maps.Clone(b.seats), slices.Clone(b.nodes), maps.Clone(b.left)
+			c.barriers[k] = append(c.barriers[k], &b)
+		}
 	}
 	return &c
 }

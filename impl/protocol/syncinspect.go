@@ -27,14 +27,14 @@ type LockState struct {
 	Queue  []Applicant
 }
 
-// BarrierState is a barrier at its home.
+// BarrierState is a generation of a barrier at its home.
 type BarrierState struct {
-	Object  uint64
-	Parties uint32
-	Round   uint64 // the one that goes on, from 1
-	Broken  bool
-	Seats   []SeatState // by index
-	Left    []uint32    // the seats whose parties have left after they had arrived in Round
+	Object, Generation uint64
+	Parties            uint32
+	Round              uint64 // the one that goes on, from 1
+	Broken             bool
+	Seats              []SeatState // by index
+	Left               []uint32    // the seats whose parties have left after they had arrived in Round
 }
 
 // SeatState is a seat that is taken.
@@ -69,18 +69,20 @@ func (s *SyncNode) Locks() []LockState {
 
 func (w waiter) applicant() Applicant { return Applicant{w.node, w.party, w.request} }
 
-// Barriers are the barriers that this node is the home of.
+// Barriers are the barriers that this node is the home of: of each its generations, the
+// oldest first.
 func (s *SyncNode) Barriers() []BarrierState {
 	all := make([]BarrierState, 0, len(s.barriers))
 	for _, object := range slices.Sorted(maps.Keys(s.barriers)) {
-		b := s.barriers[object]
-		state := BarrierState{Object: object, Parties: b.parties, Round: b.over + 1, Broken: b.broken,
-			Left: slices.Sorted(maps.Keys(b.left))}
-		for _, index := range slices.Sorted(maps.Keys(b.seats)) {
-			seat := b.seats[index]
-			state.Seats = append(state.Seats, SeatState{index, seat.node, seat.party, seat.arrived == b.over+1})
+		for _, b := range s.barriers[object] {
+			state := BarrierState{Object: object, Generation: b.generation, Parties: b.parties, Round: b.over + 1, Broken: b.broken,
+				Left: slices.Sorted(maps.Keys(b.left))}
+			for _, index := range slices.Sorted(maps.Keys(b.seats)) {
+				seat := b.seats[index]
+				state.Seats = append(state.Seats, SeatState{index, seat.node, seat.party, seat.arrived == b.over+1})
+			}
+			all = append(all, state)
 		}
-		all = append(all, state)
 	}
 	return all
 }

@@ -47,7 +47,7 @@ func TestSyncInspection(t *testing.T) {
 	if got := machines[1].Turns(); !reflect.DeepEqual(got, turns) {
 		t.Errorf("turns %+v, want %+v", got, turns)
 	}
-	barriers := []BarrierState{{Object: barrier, Parties: 4, Round: 1, Left: []uint32{1},
+	barriers := []BarrierState{{Object: barrier, Generation: 1, Parties: 4, Round: 1, Left: []uint32{1},
 		Seats: []SeatState{{0, 1, 7, false}, {3, 1, 7, true}}}}
 	if got := machines[machines[0].Home(barrier)].Barriers(); !reflect.DeepEqual(got, barriers) {
 		t.Errorf("barriers %+v, want %+v", got, barriers)

@@ -14,6 +14,7 @@ type Sync struct {
 	Party           uint64
 	Request         uint64
 	Fence           uint64
+	Generation      uint64 // of a barrier; 0 in a Join, and where one is refused
 	Lamport         uint64
 	Epoch           uint64
 	Cut             uint64
@@ -61,7 +62,7 @@ const (
 	CodeRecursive          // the party has the lock, or waits for it, already
 	CodeInvalid            // an argument is out of its domain
 	CodeLimit              // a bound of this file is reached
-	CodePartyDied          // the barrier is broken
+	CodePartyDied          // the party's generation of the barrier is broken
 	CodeMismatch           // no such seat, or it is taken, or the numbers disagree
 	numCodes
 )
@@ -103,7 +104,8 @@ const (
 	// InBarrierLeave gives the seat Index up.
 	InBarrierLeave
 	// InProcessDied: Party is gone and gets no more answers. What it held, the
-	// next one gets with OwnerDied; barriers where it had a seat are broken.
+	// next one gets with OwnerDied; generations of barriers where it had a seat are
+	// broken.
 	InProcessDied
 )
 
@@ -156,13 +158,24 @@ type SyncBatch struct {
 // Reset empties the batch and keeps its memory.
 func (b *SyncBatch) Reset() { b.Send, b.Answers = b.Send[:0], b.Answers[:0] }
 
+// ofGeneration says whether a message names a generation of its barrier.
+func (m *Sync) ofGeneration() bool {
+	switch SyncKind(m.Kind) {
+	case SyncArrive, SyncLeave, SyncDone, SyncBroken, SyncLeft:
+		return true
+	case SyncJoined:
+		return SyncCode(m.Code) == CodeOK
+	}
+	return false
+}
+
 // wellFormed is false for what no node that follows the protocol would send.
 func (m *Sync) wellFormed() bool {
 	code, tag := SyncCode(m.Code), addr.Leaf
 	if SyncKind(m.Kind) >= SyncGrant {
 		tag = addr.Root
 	}
-	if m.Tag != tag {
+	if m.Tag != tag || (m.Generation != 0) != m.ofGeneration() {
 		return false
 	}
 	switch SyncKind(m.Kind) {
@@ -178,15 +191,12 @@ func (m *Sync) wellFormed() bool {
 		return code == CodeOK || code == CodeNotOwner
 	case SyncJoin:
 		return code == CodeOK && m.Fence <= MaxParties && uint64(m.Count) < m.Fence
-	case SyncArrive:
+	case SyncArrive, SyncDone:
 		return code == CodeOK && m.Fence != 0
 	case SyncLeave:
 		return code == CodeOK || code == CodePartyDied
 	case SyncJoined:
-		return (code == CodeOK || code == CodeMismatch || code == CodePartyDied) &&
-			m.Fence <= MaxParties && uint64(m.Count) < m.Fence
-	case SyncDone:
-		return code == CodeOK && m.Fence != 0
+		return (code == CodeOK || code == CodeMismatch) && m.Fence <= MaxParties && uint64(m.Count) < m.Fence
 	case SyncBroken, SyncLeft:
 		return code == CodeOK
 	}

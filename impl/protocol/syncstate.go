@@ -9,16 +9,16 @@ import (
 )
 
 // AppendState appends the state of the event's object at the place of the
-// event, as a JSON object. Of a lock: at a home the spec's lock, at a node the
-// party's turn, calls and death. Of a barrier: what the home or the node
-// remembers.
+// event, as JSON. Of a lock, an object: at a home the spec's lock, at a node the
+// party's turn, calls and death. Of a barrier, a list: the generations that the
+// home or the node remembers.
 func (s *SyncNode) AppendState(b []byte, e *SyncEvent) []byte {
 	home := e.At.Tag == addr.Root
 	switch {
 	case e.Barrier && home:
-		return appendBarrier(b, s.barriers[e.Object])
+		return appendBarriers(b, s.barriers[e.Object])
 	case e.Barrier:
-		return appendMeeting(b, s.meetings[e.Object])
+		return appendMeetings(b, s.meetings[e.Object])
 	case home:
 		return appendLock(b, s.locks[e.Object])
 	}
@@ -96,11 +96,28 @@ func appendNumbers(b []byte, numbers []uint64) []byte {
 	return append(b, ']')
 }
 
-func appendMeeting(b []byte, m *meeting) []byte {
-	if m == nil {
-		m = &meeting{}
+// appendGenerations appends a list, each element by one.
+func appendGenerations[T any](b []byte, all []*T, one func([]byte, *T) []byte) []byte {
+	b = append(b, '[')
+	for i, x := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = one(b, x)
 	}
-	b = append(b, `{"parties":`...)
+	return append(b, ']')
+}
+
+// appendMeetings appends the generations that a node knows, in the order in which
+// it got to know them.
+func appendMeetings(b []byte, all []*meeting) []byte {
+	return appendGenerations(b, all, appendMeeting)
+}
+
+func appendMeeting(b []byte, m *meeting) []byte {
+	b = append(b, `{"generation":`...)
+	b = strconv.AppendUint(b, m.generation, 10)
+	b = append(b, `,"parties":`...)
 	b = strconv.AppendUint(b, uint64(m.parties), 10)
 	b = append(b, `,"over":`...)
 	b = strconv.AppendUint(b, m.over, 10)
@@ -125,11 +142,15 @@ func appendMeeting(b []byte, m *meeting) []byte {
 	return append(b, "]}"...)
 }
 
+// appendBarriers appends the generations that a home knows, the oldest first.
+func appendBarriers(b []byte, all []*barrier) []byte {
+	return appendGenerations(b, all, appendBarrier)
+}
+
 func appendBarrier(b []byte, x *barrier) []byte {
-	if x == nil {
-		x = &barrier{}
-	}
-	b = append(b, `{"parties":`...)
+	b = append(b, `{"generation":`...)
+	b = strconv.AppendUint(b, x.generation, 10)
+	b = append(b, `,"parties":`...)
 	b = strconv.AppendUint(b, uint64(x.parties), 10)
 	b = append(b, `,"arrived":`...)
 	b = strconv.AppendUint(b, uint64(x.arrived), 10)

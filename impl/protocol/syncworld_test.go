@@ -61,7 +61,7 @@ type seatKey struct {
 }
 
 type procSeat struct {
-	barrier *barrier // which life of the name
+	barrier *barrier // which generation of the name
 	round   uint64   // the next
 	broken  bool
 	left    bool // a leave has no answer yet
@@ -187,7 +187,8 @@ func (w *syncWorld) watch(a Answer) {
 		}
 	case InBarrierJoin:
 		if a.Code == CodeOK && p.seats[key] == nil {
-			p.seats[key] = &procSeat{barrier: w.nodes[w.conf.Slots[in.Object%uint64(len(w.nodes))].Home].barriers[in.Object], round: 1}
+			m, _ := barrierClient{w.nodes[p.node]}.seat(in.Object, in.Index, p.id)
+			p.seats[key] = &procSeat{barrier: w.home(in.Object).generation(in.Object, m.generation), round: 1}
 			for _, q := range w.procs {
 				s := q.seats[key]
 				if q != p && !q.dead && s != nil && !s.left && s.barrier == p.seats[key].barrier {
@@ -324,7 +325,8 @@ func (w *syncWorld) checkQuiet() {
 					w.failf("process %d waits at barrier %d for round %d in vain", p.id, in.Object, in.Round)
 				}
 				for i := range w.parties {
-					if _, taken := s.barrier.seats[i]; !w.arrivals[s.barrier][in.Round][i] && !taken && !w.mayJoin(in.Object, i) {
+					if _, taken := s.barrier.seats[i]; !w.arrivals[s.barrier][in.Round][i] && !taken && !w.mayJoin(in.Object, i) &&
+						!w.isBefore(in.Object, s.barrier, i) {
 						w.failf("process %d waits at barrier %d for seat %d, which nobody can take", p.id, in.Object, i)
 					}
 				}
@@ -335,9 +337,24 @@ func (w *syncWorld) checkQuiet() {
 	}
 }
 
+func (w *syncWorld) home(object uint64) barrierHome {
+	return barrierHome{w.nodes[w.conf.Slots[object%uint64(len(w.nodes))].Home]}
+}
+
+// isBefore says whether the party of a seat is still in an older generation, which
+// it can leave.
+func (w *syncWorld) isBefore(object uint64, b *barrier, index uint32) bool {
+	for _, older := range w.home(object).barriers[object] {
+		if _, taken := older.seats[index]; older == b || taken && !older.broken {
+			return older != b
+		}
+	}
+	return false
+}
+
 // mayJoin says whether a newcomer would get a seat.
 func (w *syncWorld) mayJoin(object uint64, index uint32) bool {
-	home := cloneSync(w.nodes[w.conf.Slots[object%uint64(len(w.nodes))].Home])
+	home := cloneSync(w.home(object).SyncNode)
 	home.Observe(nil)
 	var b SyncBatch
 	in := SyncInput{Kind: InBarrierJoin, Object: object, Index: index, Parties: w.parties, Party: 1 << 40, Request: 1}

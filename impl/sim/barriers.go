@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -33,30 +32,70 @@ type Barriers struct {
 	alive    []*barrierProcess // always as many
 	requests uint64
 
-	posts map[uint64]barrierPost // at the homes
-	lives map[uint64]*barrierLife
+	posts map[uint64][]barrierPost // at the homes: the generations, the oldest first
+	lives map[lifeKey]*barrierLife
+	given map[givenKey]uint64 // the generation of a seat that a node has heard of last
 
-	Passed, Broken, Deaths, Refused, Late int
+	Passed, Broken, Deaths, Refused, Late, Beside int
 }
 
-// barrierPost is what a home says of a barrier.
+// barrierPost is what a home says of a generation of a barrier.
 type barrierPost struct {
-	Parties uint32
-	Over    uint64
-	Broken  bool
-	Left    []uint32
-	Seats   []struct{ Party uint64 }
+	Generation uint64
+	Parties    uint32
+	Over       uint64
+	Broken     bool
+	Left       []uint32
+	Seats      []struct {
+		Index uint32
+		Party uint64
+	}
 }
 
 // has says whether the home has given a seat to a process.
 func (b *barrierPost) has(id uint64) bool {
-	return slices.ContainsFunc(b.Seats, func(s struct{ Party uint64 }) bool { return s.Party == id })
+	for _, s := range b.Seats {
+		if s.Party == id {
+			return true
+		}
+	}
+	return false
 }
 
-// barrierLife is what the processes did at a barrier since somebody made it.
+// behind says whether all who have or have had a seat have left the older
+// generation.
+func (b *barrierPost) behind(older *barrierPost) bool {
+	for _, s := range b.Seats {
+		if !slices.Contains(older.Left, s.Index) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(b.Left, func(i uint32) bool { return !slices.Contains(older.Left, i) })
+}
+
+// lifeKey names a generation of a barrier, givenKey a seat and a process.
+type (
+	lifeKey  struct{ barrier, generation uint64 }
+	givenKey struct {
+		seatKey
+		process uint64
+	}
+)
+
+// barrierLife is what the processes did in a generation.
 type barrierLife struct {
 	came map[uint32]uint64 // seat: the last round that its party has come to
 	lost uint64            // the first round that a party which is gone does not come to, or 0
+}
+
+func (w *Barriers) life(barrier, generation uint64) *barrierLife {
+	key := lifeKey{barrier, generation}
+	l := w.lives[key]
+	if l == nil {
+		l = &barrierLife{came: make(map[uint32]uint64)}
+		w.lives[key] = l
+	}
+	return l
 }
 
 type barrierProcess struct {
@@ -72,20 +111,18 @@ type seatKey struct {
 }
 
 type barrierSeat struct {
-	round  uint64 // the next
-	broken bool
-	left   bool // a Leave has no answer yet
+	generation uint64
+	round      uint64 // the next
+	broken     bool
+	left       bool // a Leave has no answer yet
 }
 
 // NewBarriers makes a world in which nothing has happened yet.
 func NewBarriers(cfg BarriersConfig) *Barriers {
 	w := &Barriers{syncNodes: newSyncNodes(cfg.Nodes, cfg.Seed, cfg.Blind), cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		posts: make(map[uint64]barrierPost), lives: make(map[uint64]*barrierLife)}
-	w.observed, w.answered = w.watchHome, w.watch
+		posts: make(map[uint64][]barrierPost), lives: make(map[lifeKey]*barrierLife), given: make(map[givenKey]uint64)}
+	w.noticed, w.observed, w.answered = w.noticeSeat, w.watchHome, w.watch
 	w.watchAll()
-	for b := range uint64(cfg.Barriers) {
-		w.lives[b] = &barrierLife{came: make(map[uint32]uint64)}
-	}
 	for i := range cfg.Nodes {
 		for range 2 {
 			w.alive = append(w.alive, w.spawn(addr.NodeID(i)))
@@ -101,38 +138,61 @@ func (w *Barriers) spawn(node addr.NodeID) *barrierProcess {
 	return p
 }
 
-// watchHome: rounds are over one after the other, none of a barrier that is
-// broken, and whoever dies with a seat breaks it.
+// noticeSeat keeps which generation a seat is of: a process is not told.
+func (w *Barriers) noticeSeat(e *protocol.SyncEvent) {
+	if m := e.Message; e.Action == protocol.ActRecvJoined && protocol.SyncCode(m.Code) == protocol.CodeOK {
+		w.given[givenKey{seatKey{m.Object, m.Count}, m.Party}] = m.Generation
+	}
+}
+
+// watchHome: rounds are over one after the other, none of a generation that is
+// broken, and whoever dies with a seat breaks it; and nobody is ahead of one that
+// needs him.
 func (w *Barriers) watchHome(e *protocol.SyncEvent, state []byte) {
 	if e.At.Tag != addr.Root {
 		return
 	}
-	var post barrierPost
-	if err := json.Unmarshal(state, &post); err != nil {
+	var posts []barrierPost
+	if err := json.Unmarshal(state, &posts); err != nil {
 		panic(fmt.Sprintf("sim: the state of a barrier: %v", err))
 	}
 	was := w.posts[e.Object]
-	w.posts[e.Object] = post
-	if was.Parties == 0 {
-		*w.lives[e.Object] = barrierLife{came: make(map[uint32]uint64)}
+	w.posts[e.Object] = posts
+	w.Beside += max(0, len(posts)-1)
+	for i := range posts {
+		post := &posts[i]
+		if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.procs[e.Party-1]) {
+			w.life(e.Object, post.Generation).loses(1)
+		}
+		if w.fell == nil {
+			w.fell = w.watchGeneration(e, was, posts[:i], post)
+		}
 	}
-	if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.procs[e.Party-1]) {
-		w.lives[e.Object].loses(1)
+}
+
+func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []barrierPost, post *barrierPost) *Violation {
+	var was barrierPost
+	if i := slices.IndexFunc(all, func(b barrierPost) bool { return b.Generation == post.Generation }); i >= 0 {
+		was = all[i]
 	}
-	if post.Parties == 0 || w.fell != nil {
-		return
-	}
+	about := post.Generation == e.Message.Generation
 	dies := e.Action == protocol.ActHomeRecvLeave && protocol.SyncCode(e.Message.Code) == protocol.CodePartyDied
 	switch {
 	case post.Over != was.Over && post.Over != was.Over+1:
-		w.fell = violated("Rounds", "barrier %d: round %d is over after round %d", e.Object, post.Over, was.Over)
+		return violated("Rounds", "barrier %d: round %d is over after round %d", e.Object, post.Over, was.Over)
 	case was.Broken && (!post.Broken || post.Over != was.Over):
-		w.fell = violated("Broken", "barrier %d was broken: %+v", e.Object, post)
-	case dies && !post.Broken:
-		w.fell = violated("Death", "barrier %d is not broken by the death of process %d", e.Object, e.Party)
-	case e.Action == protocol.ActHomeRecvJoin && len(was.Left) > 0 && len(was.Left) == len(post.Left) && !post.Broken:
+		return violated("Broken", "barrier %d was broken: %+v", e.Object, *post)
+	case dies && about && !post.Broken:
+		return violated("Death", "barrier %d is not broken by the death of process %d", e.Object, e.Party)
+	case e.Action == protocol.ActHomeRecvJoin && len(was.Left) > 0 && len(post.Seats) > len(was.Seats) && !post.Broken:
 		w.Late++
 	}
+	for i := range older {
+		if !older[i].Broken && !post.behind(&older[i]) {
+			return violated("Turn", "barrier %d: generation %d needs who is in generation %d", e.Object, older[i].Generation, post.Generation)
+		}
+	}
+	return nil
 }
 
 // Run takes so many random steps, has everybody come and then leave, and returns
@@ -237,7 +297,7 @@ func (w *Barriers) await(p *barrierProcess, key seatKey, again bool) *Violation 
 	round := s.round
 	if again && round > 1 {
 		round--
-	} else if came := w.lives[key.barrier].came; !s.broken {
+	} else if came := w.life(key.barrier, s.generation).came; !s.broken {
 		came[key.index] = round
 	}
 	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierWait, Parties: w.cfg.Parties, Round: round})
@@ -245,7 +305,7 @@ func (w *Barriers) await(p *barrierProcess, key seatKey, again bool) *Violation 
 
 func (w *Barriers) leave(p *barrierProcess, key seatKey) *Violation {
 	p.seats[key].left = true
-	l := w.lives[key.barrier]
+	l := w.life(key.barrier, p.seats[key].generation)
 	l.loses(l.came[key.index] + 1)
 	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierLeave})
 }
@@ -260,12 +320,14 @@ func (l *barrierLife) loses(round uint64) {
 func (w *Barriers) die(p *barrierProcess) *Violation {
 	w.Deaths++
 	for _, key := range p.kept() {
-		w.lives[key.barrier].loses(p.seats[key].round)
+		w.life(key.barrier, p.seats[key].generation).loses(p.seats[key].round)
 	}
 	// What it does not know yet that it has it gives up at once.
 	for _, in := range p.open {
-		if post := w.posts[in.Object]; in.Kind == protocol.InBarrierJoin && post.has(p.id) {
-			w.lives[in.Object].loses(1)
+		for _, post := range w.posts[in.Object] {
+			if in.Kind == protocol.InBarrierJoin && post.has(p.id) {
+				w.life(in.Object, post.Generation).loses(1)
+			}
 		}
 	}
 	clear(p.open)
@@ -299,9 +361,10 @@ func (w *Barriers) watchJoin(p *barrierProcess, key seatKey, a protocol.Answer) 
 		w.Refused++
 		return nil
 	}
-	p.seats[key] = &barrierSeat{round: 1}
+	generation := w.given[givenKey{key, p.id}]
+	p.seats[key] = &barrierSeat{generation: generation, round: 1}
 	for _, q := range w.alive {
-		if s := q.seats[key]; q != p && s != nil && !s.left {
+		if s := q.seats[key]; q != p && s != nil && !s.left && s.generation == generation {
 			return violated("Seat", "seat %+v: processes %d and %d have it", key, q.id, p.id)
 		}
 	}
@@ -309,7 +372,8 @@ func (w *Barriers) watchJoin(p *barrierProcess, key seatKey, a protocol.Answer) 
 }
 
 func (w *Barriers) watchWait(p *barrierProcess, key seatKey, round uint64, a protocol.Answer) *Violation {
-	s, l := p.seats[key], w.lives[key.barrier]
+	s := p.seats[key]
+	l := w.life(key.barrier, s.generation)
 	switch a.Code {
 	case protocol.CodeOK:
 		if round == s.round {
@@ -337,7 +401,7 @@ func (w *Barriers) watchWait(p *barrierProcess, key seatKey, round uint64, a pro
 // finish has a party come to each seat until nobody waits, and demands that this
 // is so soon. Then everybody leaves.
 func (w *Barriers) finish() error {
-	for again := 2*int(w.cfg.Parties) + 8; ; again-- {
+	for again := 6*int(w.cfg.Parties) + 8; ; again-- {
 		if v := w.settle(); v != nil {
 			return v
 		}
@@ -394,27 +458,14 @@ func (w *Barriers) seated() (all []*barrierProcess) {
 
 // everybodyComes has the seats of all barriers where somebody waits taken, and
 // those who have one come to the round that is waited for; who has heard that his
-// barrier is broken leaves.
+// generation is broken leaves, and who is waited for in a later one only.
 func (w *Barriers) everybodyComes() *Violation {
-	for _, b := range slices.Sorted(maps.Keys(w.lives)) {
-		round := w.waitedFor(b)
+	for b := range uint64(w.cfg.Barriers) {
+		if !slices.ContainsFunc(w.alive, func(p *barrierProcess) bool { return p.waitsAt(b) }) {
+			continue
+		}
 		for i := range w.cfg.Parties {
-			if round == 0 {
-				break
-			}
-			key := seatKey{b, i}
-			var v *Violation
-			at := slices.IndexFunc(w.alive, func(p *barrierProcess) bool { return p.seats[key] != nil })
-			switch {
-			case at < 0:
-				v = w.join(w.alive[int(i)%len(w.alive)], key)
-			case w.alive[at].seats[key].left:
-			case w.alive[at].seats[key].broken:
-				v = w.leave(w.alive[at], key)
-			case w.alive[at].seats[key].round <= round && !w.alive[at].waits(key):
-				v = w.await(w.alive[at], key, false)
-			}
-			if v != nil {
+			if v := w.comes(seatKey{b, i}); v != nil {
 				return v
 			}
 		}
@@ -422,14 +473,66 @@ func (w *Barriers) everybodyComes() *Violation {
 	return nil
 }
 
-// waitedFor is the last round of a barrier that somebody waits for, or 0.
-func (w *Barriers) waitedFor(barrier uint64) (round uint64) {
+// comes has whoever has a seat do what is next for him, and if nobody has it who
+// can come to a round, somebody joins.
+func (w *Barriers) comes(key seatKey) *Violation {
+	var free *barrierProcess
+	taken := false
+	for _, p := range w.alive {
+		s := p.seats[key]
+		var v *Violation
+		switch {
+		case s == nil:
+			if !p.joins(key) && free == nil {
+				free = p
+			}
+			taken = taken || p.joins(key)
+		case s.left:
+		case s.broken:
+			v = w.leave(p, key)
+		default:
+			taken = true
+			switch round, later := w.waitedFor(key.barrier, s.generation); {
+			case s.round <= round && !p.waits(key):
+				v = w.await(p, key, false)
+			case s.round > round && later:
+				v = w.leave(p, key)
+			}
+		}
+		if v != nil {
+			return v
+		}
+	}
+	if taken || free == nil {
+		return nil
+	}
+	return w.join(free, key)
+}
+
+func (p *barrierProcess) waitsAt(barrier uint64) bool {
+	for _, in := range p.open {
+		if in.Kind == protocol.InBarrierWait && in.Object == barrier {
+			return true
+		}
+	}
+	return false
+}
+
+// waitedFor is the last round of a generation that somebody waits for, or 0, and
+// whether somebody waits in a later one.
+func (w *Barriers) waitedFor(barrier, generation uint64) (round uint64, later bool) {
 	for _, p := range w.alive {
 		for _, in := range p.open {
-			if in.Kind == protocol.InBarrierWait && in.Object == barrier {
+			if in.Kind != protocol.InBarrierWait || in.Object != barrier {
+				continue
+			}
+			switch s := p.seats[seatKey{in.Object, in.Index}]; {
+			case s.generation == generation:
 				round = max(round, in.Round)
+			case s.generation > generation:
+				later = true
 			}
 		}
 	}
-	return round
+	return round, later
 }

@@ -28,9 +28,12 @@ func TestBarriers(t *testing.T) {
 				sum.Deaths += w.Deaths
 				sum.Refused += w.Refused
 				sum.Late += w.Late
+				sum.Beside += w.Beside
 			}
-			t.Logf("%d waits passed, %d broken, %d deaths, %d refused, %d came late", sum.Passed, sum.Broken, sum.Deaths, sum.Refused, sum.Late)
-			if *barrierSeed == 0 && (sum.Passed < 1000 || sum.Broken < 100 || sum.Deaths < 100 || sum.Refused < 100 || sum.Late < 10 && cfg.Parties > 2) {
+			t.Logf("%d waits passed, %d broken, %d deaths, %d refused, %d came late, %d steps beside an older generation",
+				sum.Passed, sum.Broken, sum.Deaths, sum.Refused, sum.Late, sum.Beside)
+			if *barrierSeed == 0 && (sum.Passed < 1000 || sum.Broken < 100 || sum.Deaths < 100 || sum.Refused < 100 ||
+				sum.Beside < 1000 || sum.Late < 10 && cfg.Parties > 2) {
 				t.Error("the schedules did not get around")
 			}
 		})

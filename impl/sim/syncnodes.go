@@ -22,6 +22,8 @@ type syncNodes struct {
 	links map[pair][]protocol.Sync
 	fell  *Violation // the first one that observed has found
 
+	// noticed is told every action, if it is set.
+	noticed func(e *protocol.SyncEvent)
 	// observed is told every action and the state after it, unless blind.
 	observed func(e *protocol.SyncEvent, state []byte)
 	answered func(protocol.Answer) *Violation
@@ -39,6 +41,9 @@ type syncNode struct {
 // ObserveSync implements protocol.SyncObserver.
 func (n *syncNode) ObserveSync(e *protocol.SyncEvent) {
 	n.log.Action(e, n.core)
+	if n.world.noticed != nil {
+		n.world.noticed(e)
+	}
 	if !n.world.blind {
 		n.world.observed(e, n.core.AppendState(nil, e))
 	}

@@ -126,7 +126,7 @@ func TestSlowDisk(t *testing.T) {
 	w.buffers = []*buffer{b}
 	go w.run()
 	l := &Log{out: b, node: 1}
-	b.pending = append(b.pending, `{"format":2,"node":1}`+"\n"...)
+	b.pending = append(b.pending, `{"format":3,"node":1}`+"\n"...)
 	go func() {
 		e := protocol.Event{At: leaf1}
 		for range records {

@@ -192,6 +192,7 @@ func appendSync(b []byte, m *protocol.Sync) []byte {
 	b = uintField(b, `,"party":`, m.Party)
 	b = uintField(b, `,"request":`, m.Request)
 	b = uintField(b, `,"fence":`, m.Fence)
+	b = uintField(b, `,"generation":`, m.Generation)
 	b = uintField(b, `,"count":`, uint64(m.Count))
 	b = append(b, `,"from":`...)
 	b = appendPlace(b, addr.Place{Node: m.From, Tag: m.Tag})

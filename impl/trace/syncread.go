@@ -33,6 +33,7 @@ type rawSyncMessage struct {
 	Party           uint64           `json:"party"`
 	Request         uint64           `json:"request"`
 	Fence           uint64           `json:"fence"`
+	Generation      uint64           `json:"generation"`
 	Count           uint32           `json:"count"`
 	From            rawPlace         `json:"from"`
 	FromIncarnation addr.Incarnation `json:"fi"`
@@ -64,7 +65,7 @@ func (m *rawSyncMessage) message() (*protocol.Sync, error) {
 	var err error
 	msg := &protocol.Sync{
 		Kind: uint8(syncKinds.of(m.Kind, &err)), Code: uint8(syncCodes.of(m.Code, &err)), Count: m.Count,
-		Object: m.Object, Party: m.Party, Request: m.Request, Fence: m.Fence, Lamport: m.Lamport, Epoch: m.Epoch, Cut: m.Cut,
+		Object: m.Object, Party: m.Party, Request: m.Request, Fence: m.Fence, Generation: m.Generation, Lamport: m.Lamport, Epoch: m.Epoch, Cut: m.Cut,
 		From: m.From.Node, FromIncarnation: m.FromIncarnation, ToIncarnation: m.ToIncarnation, Term: m.Term, Tag: m.From.Tag,
 	}
 	if err == nil && msg.Kind == uint8(protocol.SyncInvalid) {

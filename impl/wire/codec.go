@@ -218,6 +218,7 @@ func appendSync(b []byte, s *Sync, after int, e *ends) []byte {
 		b = appendPresent(b, 15, uint64(s.ToIncarnation))
 	}
 	b = appendField(b, 16, s.Term)
+	b = appendField(b, 17, s.Generation)
 	return closeEmbedded(b, start)
 }
 
@@ -498,6 +499,8 @@ func decodeSync(b []byte, s *Sync, e *ends) (after uint32, err error) {
 			s.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
 		case 16 << 3:
 			s.Term = v
+		case 17 << 3:
+			s.Generation = v
 		default:
 			return 0, malformed("unknown tag %d in a sync message", tag)
 		}

@@ -56,7 +56,7 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 		s := &f.Syncs[j]
 		out.Syncs = append(out.Syncs, &wirepb.SyncMessage{
 			Kind: uint32(s.Kind), Code: uint32(s.Code), Count: s.Count, After: f.After[j],
-			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence,
+			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence, Generation: s.Generation,
 			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term, Tag: uint32(s.Tag),
 			From:            unless(uint32(s.From), out.Sender),
 			FromIncarnation: unless(uint32(s.FromIncarnation), out.SenderIncarnation),
@@ -134,7 +134,7 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 	for _, s := range in.Syncs {
 		f.Syncs = append(f.Syncs, Sync{
 			Kind: uint8(s.Kind), Code: uint8(s.Code), Count: s.Count,
-			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence,
+			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence, Generation: s.Generation,
 			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term, Tag: addr.Tag(s.Tag),
 			From:            addr.NodeID(or(s.From, in.Sender)),
 			FromIncarnation: addr.Incarnation(or(s.FromIncarnation, in.SenderIncarnation)),
@@ -255,7 +255,7 @@ func drawFrame(t *rapid.T) (header, Frame) {
 		if rapid.Bool().Draw(t, "sync") {
 			f.Syncs = append(f.Syncs, Sync{
 				Kind: upTo(254) + 1, Code: upTo(255), Count: u32(), Object: u64(), Party: u64(), Request: u64(),
-				Fence: u64(), Lamport: u64(), Epoch: u64(), Cut: u64(), Term: u64(), From: node(h.sender),
+				Fence: u64(), Generation: u64(), Lamport: u64(), Epoch: u64(), Cut: u64(), Term: u64(), From: node(h.sender),
 				FromIncarnation: incarnation(h.senderIncarnation), ToIncarnation: incarnation(h.receiverIncarnation), Tag: addr.Tag(u16()),
 			})
 			f.After = append(f.After, uint32(len(f.Messages)))

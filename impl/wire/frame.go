@@ -29,6 +29,7 @@ type Sync struct {
 	Party           uint64
 	Request         uint64
 	Fence           uint64
+	Generation      uint64
 	Lamport         uint64
 	Epoch           uint64
 	Cut             uint64

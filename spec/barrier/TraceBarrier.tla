@@ -6,9 +6,9 @@
 (* channel in the specification.  Everything a process does is an event:   *)
 (* no step is silent.                                                      *)
 (*                                                                         *)
-(* Every barrier is an initial state of its own, with all lives of its     *)
-(* name.  The run is accepted if every barrier gets to Done; one that does *)
-(* not is a deadlock, which TLC reports.  Each event admits one successor  *)
+(* Every barrier is an initial state of its own, with all generations of   *)
+(* its name.  The run is accepted if every barrier gets to Done; one that  *)
+(* does not is a deadlock, which TLC reports.  Each event admits one successor  *)
 (* at most, so that a deadlock is a verdict: the event at which it stands  *)
 (* is no step of Barrier.                                                  *)
 (*                                                                         *)
@@ -44,6 +44,13 @@ Event == Forms[Run[object][next][1]]
 AtHome   == {"HomeRecvJoin", "HomeRecvArrive", "HomeRecvLeave"}
 AtNode   == {"RecvJoined", "RecvDone", "RecvBroken", "RecvLeft"}
 Channel(e) == IF e.act \in AtHome THEN up[e.node] ELSE down[e.node]
+
+\* A home counts the generations of all its barriers: the next number is the one that
+\* the log has, and higher than those that are remembered.
+TraceGen ==
+    IF Event.act # "HomeRecvJoin" \/ Event.post = <<>> THEN 0
+    ELSE LET g == Event.post[Len(Event.post)].gen
+         IN  IF \A h \in InUse : h < g THEN g ELSE 0
 
 Arrives(e) == e.act \in AtHome \cup AtNode => Channel(e) # <<>> /\ Head(Channel(e)) = e.msg
 
@@ -88,19 +95,29 @@ Guards(e) ==
     << <<"the message is at the head of its channel", Arrives(e)>>,
        <<"p \\notin dead", e.act \in AtHome \cup AtNode \/ e.party \notin dead>> >>
 
-\* The parts of the state after the step: what, in the specification, in the log.
+\* The parts of a generation: what, in the specification, in the log.
+HomeParts(b, c) ==
+    << <<"parties", b.parties, c.parties>>, <<"arrived", b.arrived, c.arrived>>, <<"over", b.over, c.over>>,
+       <<"broken", b.broken, c.broken>>, <<"left", b.left, c.left>>, <<"seats", b.seats, c.seats>> >>
+NodeParts(m, o) ==
+    << <<"parties", m.parties, o.parties>>, <<"over", m.over, o.over>>, <<"broken", m.broken, o.broken>>,
+       <<"seats", m.seats, o.seats>> >>
+
+\* The parts of the state after the step: those of the first generation in which it is
+\* another one, or which generations there are.
 Parts(e) ==
-    IF e.act \in AtHome
-    THEN << <<"parties", barrier'.parties, e.post.parties>>,
-            <<"arrived", barrier'.arrived, e.post.arrived>>,
-            <<"over", barrier'.over, e.post.over>>,
-            <<"broken", barrier'.broken, e.post.broken>>,
-            <<"left", barrier'.left, e.post.left>>,
-            <<"seats", barrier'.seats, e.post.seats>> >>
-    ELSE << <<"parties", meeting'[e.node].parties, e.post.parties>>,
-            <<"over", meeting'[e.node].over, e.post.over>>,
-            <<"broken", meeting'[e.node].broken, e.post.broken>>,
-            <<"seats", meeting'[e.node].seats, e.post.seats>> >>
+    LET home   == barrier'
+        GenOf(b) == [j \in DOMAIN b |-> b[j].gen]
+        here   == meeting'[e.node]
+        other  == {j \in DOMAIN home : home[j] # e.post[j]}
+        others == {g \in DOMAIN here : here[g] # e.post[g]}
+    IN  IF e.act \in AtHome
+        THEN IF GenOf(home) # GenOf(e.post) THEN << <<"generations", GenOf(home), GenOf(e.post)>> >>
+             ELSE IF other = {} THEN <<>>
+             ELSE LET j == First(other) IN HomeParts(home[j], e.post[j])
+        ELSE IF DOMAIN here # DOMAIN e.post THEN << <<"generations", DOMAIN here, DOMAIN e.post>> >>
+             ELSE IF others = {} THEN <<>>
+             ELSE LET g == First(others) IN NodeParts(here[g], e.post[g])
 
 ExplainGuards ==
     LET g == Guards(Event)

@@ -349,7 +349,8 @@ func (x *LockStatus) GetWaiters() []*Process {
 	return nil
 }
 
-// BarrierStatus is a barrier that a party has joined.
+// BarrierStatus is a generation of a barrier, which a party has joined. There is more
+// than one where parties have left an older one that others are still in.
 type BarrierStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Object        uint64                 `protobuf:"fixed64,1,opt,name=object,proto3" json:"object,omitempty"`
@@ -360,6 +361,7 @@ type BarrierStatus struct {
 	Broken        bool                   `protobuf:"varint,6,opt,name=broken,proto3" json:"broken,omitempty"`    // a party died or left that the round needed
 	Seats         []*SeatStatus          `protobuf:"bytes,7,rep,name=seats,proto3" json:"seats,omitempty"`       // by party
 	Left          []uint32               `protobuf:"varint,8,rep,packed,name=left,proto3" json:"left,omitempty"` // parties that have left after they had come
+	Generation    uint64                 `protobuf:"varint,9,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,6 +450,13 @@ func (x *BarrierStatus) GetLeft() []uint32 {
 		return x.Left
 	}
 	return nil
+}
+
+func (x *BarrierStatus) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 type SeatStatus struct {
@@ -1562,7 +1571,7 @@ const file_control_proto_rawDesc = "" +
 	"\x06holder\x18\x05 \x01(\v2\x18.mome.control.v1.ProcessR\x06holder\x12\x1d\n" +
 	"\n" +
 	"owner_died\x18\x06 \x01(\bR\townerDied\x122\n" +
-	"\awaiters\x18\a \x03(\v2\x18.mome.control.v1.ProcessR\awaiters\"\xde\x01\n" +
+	"\awaiters\x18\a \x03(\v2\x18.mome.control.v1.ProcessR\awaiters\"\xfe\x01\n" +
 	"\rBarrierStatus\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\x06R\x06object\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1571,7 +1580,10 @@ const file_control_proto_rawDesc = "" +
 	"\x05round\x18\x05 \x01(\x04R\x05round\x12\x16\n" +
 	"\x06broken\x18\x06 \x01(\bR\x06broken\x121\n" +
 	"\x05seats\x18\a \x03(\v2\x1b.mome.control.v1.SeatStatusR\x05seats\x12\x12\n" +
-	"\x04left\x18\b \x03(\rR\x04left\"j\n" +
+	"\x04left\x18\b \x03(\rR\x04left\x12\x1e\n" +
+	"\n" +
+	"generation\x18\t \x01(\x04R\n" +
+	"generation\"j\n" +
 	"\n" +
 	"SeatStatus\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\rR\x05party\x122\n" +

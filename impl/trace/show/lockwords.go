@@ -42,6 +42,7 @@ func syncWords(r *trace.Record) string {
 		default:
 			add("fence %d", m.Fence)
 		}
+		add("generation %d", m.Generation)
 	case c != nil:
 		add("party %d", c.Party)
 		if c.Try {
@@ -58,19 +59,22 @@ func syncWords(r *trace.Record) string {
 // them; which there are, protocol.SyncNode.AppendState says.
 type lockState struct {
 	// A lock at its home.
-	Fence  *uint64       `json:"fence"`
-	Holder *lockParty    `json:"holder"`
-	Died   bool          `json:"died"`
-	Queue  []lockParty   `json:"queue"`
-	Dead   *bool         `json:"dead"` // a lock at a node
-	Turn   *lockTurn     `json:"turn"`
-	Seats  []barrierSeat `json:"seats"` // a barrier
-	Over   *uint64       `json:"over"`
-	Broken bool          `json:"broken"`
-	// Seats of a barrier whose parties have left behind their arrival.
+	Fence  *uint64     `json:"fence"`
+	Holder *lockParty  `json:"holder"`
+	Died   bool        `json:"died"`
+	Queue  []lockParty `json:"queue"`
+	Dead   *bool       `json:"dead"` // a lock at a node
+	Turn   *lockTurn   `json:"turn"`
+}
+
+// generationState is a generation of a barrier, at its home or at a node.
+type generationState struct {
+	Generation uint64        `json:"generation"`
+	Seats      []barrierSeat `json:"seats"`
+	Over       uint64        `json:"over"`
+	Broken     bool          `json:"broken"`
+	// Seats whose parties have left behind their arrival.
 	Left []uint32 `json:"left"`
-	// Parties of a barrier; none: it is forgotten.
-	Parties int `json:"parties"`
 }
 
 type lockParty struct {
@@ -94,28 +98,16 @@ func lockWords(text []byte) string {
 	if len(text) == 0 {
 		return ""
 	}
+	var generations []generationState
+	if json.Unmarshal(text, &generations) == nil {
+		return generationWords(generations)
+	}
 	var s lockState
 	if json.Unmarshal(text, &s) != nil {
 		return string(text)
 	}
 	var words []string
 	switch {
-	case s.Over != nil && s.Parties == 0:
-		words = []string{"nobody has a seat"}
-	case s.Over != nil:
-		arrived := 0
-		for _, seat := range s.Seats {
-			if seat.Arrived > *s.Over {
-				arrived++
-			}
-		}
-		words = []string{fmt.Sprintf("round %d", *s.Over+1), fmt.Sprintf("%d seats, %d arrived", len(s.Seats), arrived)}
-		if len(s.Left) > 0 {
-			words = append(words, fmt.Sprintf("%d arrived and left", len(s.Left)))
-		}
-		if s.Broken {
-			words = append(words, "broken")
-		}
 	case s.Dead != nil:
 		words = s.turnWords()
 	case s.Fence != nil && s.Holder != nil:
@@ -132,6 +124,31 @@ func lockWords(text []byte) string {
 		words = append(words, fmt.Sprintf("%d queued", len(s.Queue)))
 	}
 	return strings.Join(words, "; ")
+}
+
+// generationWords is the generations of a barrier, the oldest first.
+func generationWords(all []generationState) string {
+	if len(all) == 0 {
+		return "nobody has a seat"
+	}
+	var texts []string
+	for _, s := range all {
+		arrived := 0
+		for _, seat := range s.Seats {
+			if seat.Arrived > s.Over {
+				arrived++
+			}
+		}
+		words := []string{fmt.Sprintf("generation %d, round %d", s.Generation, s.Over+1), fmt.Sprintf("%d seats, %d arrived", len(s.Seats), arrived)}
+		if len(s.Left) > 0 {
+			words = append(words, fmt.Sprintf("%d arrived and left", len(s.Left)))
+		}
+		if s.Broken {
+			words = append(words, "broken")
+		}
+		texts = append(texts, strings.Join(words, "; "))
+	}
+	return strings.Join(texts, " | ")
 }
 
 // turnWords is a lock at the node of a party.

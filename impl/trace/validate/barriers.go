@@ -12,7 +12,7 @@ import (
 )
 
 // Barriers are the barriers of a run, each the object of spec/barrier/Barrier.tla
-// with all lives of its name.
+// with all generations of its name.
 var Barriers = Kind{Name: "barriers", Spec: "TraceBarrier", Optional: true, Records: (*trace.Run).SyncEvents, Project: newBarriers}
 
 // barriers is the projection on barriers. Nodes and parties are called what they
@@ -42,7 +42,8 @@ func (p *barriers) Constants() []Constant {
 	}
 	all := append(p.members(), Constant{Name: "Indices", Value: "{" + strings.Join(seats, ",") + "}"},
 		Constant{Name: "MaxParties", Value: fmt.Sprint(protocol.MaxParties)},
-		Constant{Name: "MaxWaits", Value: fmt.Sprint(protocol.MaxWaits)})
+		Constant{Name: "MaxWaits", Value: fmt.Sprint(protocol.MaxWaits)},
+		Constant{Name: "Numbers", Value: "{}"}, Constant{Name: "NextGen", Operator: "TraceGen"})
 	for _, name := range []string{"Asks", "Counts", "Rounds", "Joins", "Waits", "Leaves"} {
 		all = append(all, Constant{Name: name, Value: "{}"})
 	}
@@ -71,30 +72,42 @@ func (p *barriers) shape(ev *trace.Event) (string, error) {
 	}
 	w.WriteString(",post|->")
 	if home {
-		var s barrierState
-		if err := decodeState(ev.Post, &s); err != nil {
+		var all []barrierState
+		if err := decodeState(ev.Post, &all); err != nil {
 			return "", err
 		}
-		w.barrier(&s, p)
+		w.WriteString("<<")
+		for i := range all {
+			if i > 0 {
+				w.WriteByte(',')
+			}
+			w.barrier(&all[i], p)
+		}
+		w.WriteString(">>")
 	} else {
-		var s meetingState
-		if err := decodeState(ev.Post, &s); err != nil {
+		var all []meetingState
+		if err := decodeState(ev.Post, &all); err != nil {
 			return "", err
 		}
-		w.meeting(&s, ev.At.Node, p)
+		for i := range all {
+			w.key(i, p.number(all[i].Generation))
+			w.meeting(&all[i], ev.At.Node, p)
+		}
+		w.endKeys(len(all))
 	}
 	w.WriteByte(']')
 	return w.String(), w.err
 }
 
-// barrierState is what a home remembers of a barrier.
+// barrierState is what a home remembers of a generation of a barrier.
 type barrierState struct {
-	Parties uint64   `json:"parties"`
-	Arrived uint64   `json:"arrived"`
-	Over    uint64   `json:"over"`
-	Broken  bool     `json:"broken"`
-	Left    []uint64 `json:"left"`
-	Seats   []struct {
+	Generation uint64   `json:"generation"`
+	Parties    uint64   `json:"parties"`
+	Arrived    uint64   `json:"arrived"`
+	Over       uint64   `json:"over"`
+	Broken     bool     `json:"broken"`
+	Left       []uint64 `json:"left"`
+	Seats      []struct {
 		Index   uint64      `json:"index"`
 		Node    addr.NodeID `json:"node"`
 		Party   uint64      `json:"party"`
@@ -103,8 +116,8 @@ type barrierState struct {
 }
 
 func (w *writer) barrier(s *barrierState, p *barriers) {
-	w.printf("[parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Parties), p.number(s.Arrived),
-		p.number(s.Over), boolean(s.Broken))
+	w.printf("[gen|->%d,parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Generation), p.number(s.Parties),
+		p.number(s.Arrived), p.number(s.Over), boolean(s.Broken))
 	for i, index := range s.Left {
 		if i > 0 {
 			w.WriteByte(',')
@@ -114,18 +127,20 @@ func (w *writer) barrier(s *barrierState, p *barriers) {
 	w.WriteString("},seats|->")
 	for i, x := range s.Seats {
 		p.seats[x.Index] = true
-		w.seat(i, p.number(x.Index))
+		w.key(i, p.number(x.Index))
 		w.printf("[party|->%q,arrived|->%d]", p.party(x.Node, x.Party), p.number(x.Arrived))
 	}
-	w.endSeats(len(s.Seats))
+	w.endKeys(len(s.Seats))
+	w.WriteByte(']')
 }
 
-// meetingState is what a node remembers of a barrier.
+// meetingState is what a node remembers of a generation of a barrier.
 type meetingState struct {
-	Parties uint64 `json:"parties"`
-	Over    uint64 `json:"over"`
-	Broken  bool   `json:"broken"`
-	Seats   []struct {
+	Generation uint64 `json:"generation"`
+	Parties    uint64 `json:"parties"`
+	Over       uint64 `json:"over"`
+	Broken     bool   `json:"broken"`
+	Seats      []struct {
 		Index   uint64   `json:"index"`
 		Party   uint64   `json:"party"`
 		Arrived uint64   `json:"arrived"`
@@ -137,7 +152,7 @@ type meetingState struct {
 func (w *writer) meeting(s *meetingState, node addr.NodeID, p *barriers) {
 	w.printf("[parties|->%d,over|->%d,broken|->%s,seats|->", p.number(s.Parties), p.number(s.Over), boolean(s.Broken))
 	for i, x := range s.Seats {
-		w.seat(i, p.number(x.Index))
+		w.key(i, p.number(x.Index))
 		w.printf("[party|->%q,arrived|->%d,leaving|->%s,waits|-><<", p.party(node, x.Party), p.number(x.Arrived), boolean(x.Leaving))
 		for j, r := range x.Waits {
 			if j > 0 {
@@ -147,24 +162,26 @@ func (w *writer) meeting(s *meetingState, node addr.NodeID, p *barriers) {
 		}
 		w.WriteString(">>]")
 	}
-	w.endSeats(len(s.Seats))
+	w.endKeys(len(s.Seats))
+	w.WriteByte(']')
 }
 
-// Seats are a function from indices, the empty one if there are none.
-func (w *writer) seat(place, index int) {
+// Seats are a function from indices, and meetings from generations: the empty one if
+// there are none.
+func (w *writer) key(place, number int) {
 	if place == 0 {
 		w.WriteByte('(')
 	} else {
 		w.WriteString("@@")
 	}
-	w.printf("%d:>", index)
+	w.printf("%d:>", number)
 }
 
-func (w *writer) endSeats(n int) {
+func (w *writer) endKeys(n int) {
 	if n == 0 {
-		w.WriteString("<<>>]")
+		w.WriteString("<<>>")
 	} else {
-		w.WriteString(")]")
+		w.WriteByte(')')
 	}
 }
 
@@ -185,6 +202,9 @@ func (w *writer) barrierSync(m *protocol.Sync, node addr.NodeID, p *barriers) {
 		w.printf(",parties|->%d", p.number(m.Fence))
 	case protocol.SyncArrive, protocol.SyncDone:
 		w.printf(",round|->%d", p.number(m.Fence))
+	}
+	if kind != protocol.SyncJoin {
+		w.printf(",gen|->%d", p.number(m.Generation))
 	}
 	switch kind {
 	case protocol.SyncLeave, protocol.SyncJoined:

@@ -932,6 +932,7 @@ type SyncMessage struct {
 	FromIncarnation *uint32                `protobuf:"varint,14,opt,name=from_incarnation,json=fromIncarnation,proto3,oneof" json:"from_incarnation,omitempty"` // absent: the sender's
 	ToIncarnation   *uint32                `protobuf:"varint,15,opt,name=to_incarnation,json=toIncarnation,proto3,oneof" json:"to_incarnation,omitempty"`       // absent: the receiver's
 	Term            uint64                 `protobuf:"varint,16,opt,name=term,proto3" json:"term,omitempty"`
+	Generation      uint64                 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1074,6 +1075,13 @@ func (x *SyncMessage) GetToIncarnation() uint32 {
 func (x *SyncMessage) GetTerm() uint64 {
 	if x != nil {
 		return x.Term
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
 	}
 	return 0
 }
@@ -1301,7 +1309,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\b_to_nodeB\x13\n" +
 	"\x11_from_incarnationB\x11\n" +
-	"\x0f_to_incarnation\"\xcd\x03\n" +
+	"\x0f_to_incarnation\"\xed\x03\n" +
 	"\vSyncMessage\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x14\n" +
@@ -1319,7 +1327,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x04from\x18\r \x01(\rH\x00R\x04from\x88\x01\x01\x12.\n" +
 	"\x10from_incarnation\x18\x0e \x01(\rH\x01R\x0ffromIncarnation\x88\x01\x01\x12*\n" +
 	"\x0eto_incarnation\x18\x0f \x01(\rH\x02R\rtoIncarnation\x88\x01\x01\x12\x12\n" +
-	"\x04term\x18\x10 \x01(\x04R\x04termB\a\n" +
+	"\x04term\x18\x10 \x01(\x04R\x04term\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x11 \x01(\x04R\n" +
+	"generationB\a\n" +
 	"\x05_fromB\x13\n" +
 	"\x11_from_incarnationB\x11\n" +
 	"\x0f_to_incarnation\"\xd9\x03\n" +
