@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -28,6 +29,11 @@ type Barrier struct {
 // parties, without waiting for the others. The error wraps ErrMismatch if the
 // party is taken, and says by which process, or if others joined with another
 // number of parties.
+//
+// A name may be used again and again, by the same program or by another: who has
+// left, or comes to a barrier that a party is missing at, joins the next barrier of
+// that name, though others have not left the one before. So parties that each join,
+// wait and leave, over and over, are together each time.
 func (n *Node) Barrier(ctx context.Context, name string, party, parties int) (*Barrier, error) {
 	b := &Barrier{node: n, name: name, party: party, parties: parties}
 	err := n.takeSeat(b)
@@ -97,8 +103,9 @@ func (n *Node) joinBarrier(ctx context.Context, name string, party, parties int)
 // context was over before Wait could ask; the next Wait goes on waiting for the
 // same round. Of a deadline that has passed the error says which parties have not
 // come, and which have not joined: to find that out may take half a second more. The
-// error wraps ErrPartyDied if a party died or left that the round needs: the barrier
-// is of no use then, until all have left.
+// error wraps ErrPartyDied if a party died or left that the round needs: this barrier
+// is of no use then. Leave it; who joins it again, as all parties may, is in the next
+// one of the name.
 func (b *Barrier) Wait(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,6 +123,9 @@ func (b *Barrier) Wait(ctx context.Context) error {
 	over, err := b.arrival.Await(ctx)
 	if over {
 		b.arrival = nil
+	}
+	if err != nil && b.node.isClosed() {
+		err = ErrClosed // Close has left the barrier, and that is why
 	}
 	if err != nil {
 		return b.wrap(b.node.explain(ctx, err, seatOf(b.name, b.party, b.parties)))
@@ -180,17 +190,53 @@ func (b *Barrier) wrap(err error) error {
 	return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)
 }
 
+// leaveBarriers gives up every seat that this process has, and returns when the
+// cluster knows: whoever comes to one of them afterwards, as the same program does
+// that is started again, finds it free. A seat that cannot be given up is given up
+// by the hang-up.
+func (n *Node) leaveBarriers() {
+	n.mu.Lock()
+	var left []*Barrier
+	for _, b := range n.seats {
+		if !b.closed.Swap(true) {
+			left = append(left, b)
+		}
+	}
+	clear(n.seats)
+	n.mu.Unlock()
+	for some := range slices.Chunk(left, maxLeaves) {
+		var pending []*client.Pending
+		for _, b := range some {
+			if p, err := n.client.Begin(b.leave()); err == nil {
+				pending = append(pending, p)
+			}
+		}
+		for _, p := range pending {
+			_, _ = p.Await(context.Background())
+		}
+	}
+}
+
+// maxLeaves is how many seats are given up at once: a node takes a limited number of
+// requests.
+const maxLeaves = 256
+
+func (b *Barrier) leave() *attachpb.Request {
+	return &attachpb.Request{Body: &attachpb.Request_BarrierLeave{
+		BarrierLeave: &attachpb.BarrierLeave{Name: b.name, Party: uint32(b.party)},
+	}}
+}
+
 var errBarrierClosed = fmt.Errorf("%w: the party has left", ErrClosed)
 
-// Close leaves the barrier. The barrier is gone when all parties have left; then
-// the name may be used again. It may be called again.
+// Close leaves the barrier. A round that this party has not come to is never over.
+// When Close has returned, the party may be joined again, which is one of the next
+// barrier of that name. It may be called again.
 func (b *Barrier) Close() error {
 	if b.closed.Swap(true) {
 		return nil
 	}
 	defer b.node.giveSeat(b)
-	_, err := b.node.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_BarrierLeave{
-		BarrierLeave: &attachpb.BarrierLeave{Name: b.name, Party: uint32(b.party)},
-	}})
+	_, err := b.node.call(context.Background(), b.leave())
 	return wrap(err, "mome: leave barrier %q", b.name)
 }

@@ -103,6 +103,74 @@ func TestBarrier(t *testing.T) {
 	}
 }
 
+// TestBarrierAgain: a name is used again while others are still in the barrier
+// before, and by a program that is started again as soon as its Close has returned.
+func TestBarrierAgain(t *testing.T) {
+	n, other, daemon := twoConnections(t)
+	ctx := t.Context()
+	join := func(n *Node, party int) *Barrier {
+		t.Helper()
+		b, err := n.Barrier(ctx, "b", party, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	wait := func(a, b *Barrier) {
+		t.Helper()
+		done := make(chan error)
+		go func() { done <- a.Wait(ctx) }()
+		if err := b.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs := join(other, 1)
+	for range 3 {
+		mine := join(n, 0)
+		wait(mine, theirs)
+		if err := mine.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mine = join(n, 0)
+		if err := theirs.Wait(ctx); !errors.Is(err, ErrPartyDied) {
+			t.Fatalf("Wait in the barrier that the other party has left: %v, want ErrPartyDied", err)
+		}
+		if err := theirs.Close(); err != nil {
+			t.Fatal(err)
+		}
+		theirs = join(other, 1)
+		wait(theirs, mine)
+		if err := mine.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := theirs.Close(); err != nil {
+			t.Fatal(err)
+		}
+		theirs = join(other, 1)
+	}
+	var leaves int
+	for i := range 300 {
+		if _, err := n.Barrier(ctx, "many", i, 300); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(daemon.Requests())
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range daemon.Requests()[before:] {
+		if r.GetBarrierLeave() != nil {
+			leaves++
+		}
+	}
+	if leaves != 300 {
+		t.Errorf("Close has left %d of 300 barriers", leaves)
+	}
+}
+
 // TestBarrierArrived is what can befall a party between Arrive and Wait.
 func TestBarrierArrived(t *testing.T) {
 	for _, c := range []struct {

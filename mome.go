@@ -231,10 +231,11 @@ func (n *Node) Stats(ctx context.Context) (map[string]uint64, error) {
 	return stats, nil
 }
 
-// Close unmaps all segments, gives up locks and barriers, and detaches; then the
-// process may connect again. Nothing of it may use a segment any more: an access
-// would fault. A lock that is held then counts as left by a dead owner: release it
-// first. If a segment cannot be unmapped, the error says so, and the process stays
+// Close unmaps all segments, leaves all barriers, gives up locks, and detaches; then
+// the process may connect again. Nothing of it may use a segment any more: an access
+// would fault. When Close has returned the cluster knows that the barriers are left:
+// the program may be started again at once. A lock that is held then counts as left by
+// a dead owner: release it first. If a segment cannot be unmapped, the error says so, and the process stays
 // attached.
 func (n *Node) Close() error {
 	n.mapping.Lock()
@@ -265,10 +266,17 @@ func (n *Node) Close() error {
 	n.mappings = nil
 	n.places.Clear()
 	n.mu.Unlock()
+	n.leaveBarriers()
 	// The hang-up takes the mappings back at the node.
 	errs = append(errs, n.client.Close())
 	n.leaveProcess()
 	return wrap(errors.Join(errs...), "mome: close")
+}
+
+func (n *Node) isClosed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
 }
 
 // call is for requests whose reply brings no descriptors.

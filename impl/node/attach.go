@@ -28,6 +28,8 @@ type application struct {
 	party uint64 // names it in locks and barriers
 	// process is a pidfd of the process; negative if it was gone already.
 	process int
+	dead    chan struct{} // closed when the process has ended, or soon after
+	freed   chan struct{} // closed when its locks and barriers are free
 	ctx     context.Context
 	stop    context.CancelFunc
 
@@ -110,7 +112,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	n.sleep(1)
 	defer n.sleep(-1)
 	ctx, stop := context.WithCancel(n.ctx)
-	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1),
+	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1), dead: make(chan struct{}), freed: make(chan struct{}),
 		mapped: make(map[uint64]*share), mappings: make(map[uint64]*mapping),
 		name: fmt.Sprintf("process %d", conn.Peer().PID), process: -1}
 	ended, err := a.hangUpAtDeath()
@@ -187,6 +189,7 @@ func (a *application) hangUpAtDeath() (ended func(), err error) {
 		looked := false
 		// The descriptor of a dead process is readable.
 		if raw.Read(func(uintptr) bool { again := looked; looked = true; return again }) == nil {
+			close(a.dead)
 			a.conn.Close()
 		}
 	}()
@@ -211,6 +214,7 @@ func (a *application) detach() {
 	a.stop()
 	a.node.fetching.recheck()
 	a.node.processDied(a.party)
+	close(a.freed)
 	a.tasks.Wait()
 	a.mu.Lock()
 	mappings, mapped := a.mappings, a.mapped

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -433,6 +434,20 @@ func (n *Node) addApplication(a *application) bool {
 	}
 	n.apps[a] = struct{}{}
 	return true
+}
+
+// endedApplications are those whose processes have ended.
+func (n *Node) endedApplications() (ended []*application) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for a := range n.apps {
+		// The descriptor is closed after the application is removed.
+		fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}}
+		if count, err := unix.Poll(fds, 0); a.process < 0 || err == nil && count > 0 {
+			ended = append(ended, a)
+		}
+	}
+	return ended
 }
 
 func (n *Node) removeApplication(a *application) {

@@ -214,6 +214,24 @@ func (n *Node) processDied(party uint64) {
 	n.syncUnlock()
 }
 
+// awaitEnded returns when the node has taken back what processes had that have ended
+// before: whoever has seen one of them end, and starts it again, must find its seats
+// and its locks free.
+func (a *application) awaitEnded() {
+	for _, other := range a.node.endedApplications() {
+		if other == a {
+			continue
+		}
+		select {
+		case <-other.freed:
+		case <-a.dead: // the others may wait for this one
+			return
+		case <-a.ctx.Done():
+			return
+		}
+	}
+}
+
 // syncRequest passes a request about a lock or a barrier to the core, which
 // answers at once or later.
 func (a *application) syncRequest(req *attachpb.Request) bool {
@@ -257,6 +275,9 @@ func (a *application) syncRequest(req *attachpb.Request) bool {
 	if err != nil {
 		a.finished()
 		return a.conn.WriteError(req.Id, err) == nil
+	}
+	if in.Kind == protocol.InBarrierJoin || in.Try {
+		a.awaitEnded()
 	}
 	n.syncs.mu.Lock()
 	n.syncs.parties[a.party] = a

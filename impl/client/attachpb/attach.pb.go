@@ -50,7 +50,7 @@ const (
 	Code_CODE_TIMEOUT        Code = 13 // LockAcquire: the timeout passed
 	Code_CODE_BUSY           Code = 14 // LockAcquire with try: somebody has it
 	Code_CODE_NOT_OWNER      Code = 15 // LockRelease: not held under this fence
-	Code_CODE_PARTY_DIED     Code = 16 // BarrierWait: a party died; the barrier is broken
+	Code_CODE_PARTY_DIED     Code = 16 // BarrierWait: a party died or left; this barrier is broken
 	Code_CODE_MISMATCH       Code = 17 // Barrier: the parties disagree (number, round, party)
 	Code_CODE_CLUSTER_FAILED Code = 18 // the cluster cannot go on
 )
@@ -2255,7 +2255,8 @@ func (x *LockCancel) GetRequest() uint64 {
 }
 
 // BarrierJoin -> Done, without waiting for others: this connection is `party`
-// (0 <= party < parties) of the barrier.
+// (0 <= party < parties) of the barrier. A party that has left, and one that comes
+// when the barrier is broken, is one of the next barrier of the name.
 type BarrierJoin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2397,8 +2398,9 @@ func (x *BarrierWait) GetPrefetch() *Prefetch {
 	return nil
 }
 
-// BarrierLeave -> Done. The barrier is gone when its last party has left; one
-// that still waits gets PARTY_DIED.
+// BarrierLeave -> Done, when the barrier's home has taken the party back: whoever
+// joins as that party afterwards is one of the next barrier of the name. A wait of the
+// party that has no answer yet gets PARTY_DIED.
 type BarrierLeave struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`

@@ -36,7 +36,7 @@ type Node struct {
 	generation uint64
 	nextPage   addr.PageNum
 	locks      map[string]*lock
-	barriers   map[string]*barrier
+	barriers   map[string][]*barrier // the generations of each name
 	log        []*attachpb.Request
 	instead    func(*attachpb.Request) *attachpb.Reply // or nil
 }
@@ -91,7 +91,7 @@ func Start(t testing.TB, nodes int) *Node {
 		conns:    make(map[*conn]bool),
 		segments: make(map[string]*segment),
 		locks:    make(map[string]*lock),
-		barriers: make(map[string]*barrier),
+		barriers: make(map[string][]*barrier),
 	}
 	n.wg.Go(n.accept)
 	t.Cleanup(n.stop)
@@ -453,28 +453,39 @@ func (l *lock) pass(died bool) {
 	next.conn.WriteReply(&attachpb.Reply{Id: next.id, Body: &attachpb.Reply_Lock{Lock: &attachpb.Lock{Fence: l.fence, OwnerDied: died}}})
 }
 
+// join takes a seat in the generation that is not broken, or in a new one.
 func (n *Node) join(c *conn, b *attachpb.BarrierJoin) error {
-	r := n.barriers[b.Name]
-	if r == nil {
-		r = &barrier{parties: b.Parties, members: make(map[uint32]*conn), arrived: make(map[uint32]*uint64)}
-		n.barriers[b.Name] = r
+	for _, r := range n.barriers[b.Name] {
+		switch {
+		case r.broken:
+			continue
+		case r.parties != b.Parties:
+			return fmt.Errorf("%w: it has %d parties", client.ErrMismatch, r.parties)
+		case r.members[b.Party] != nil:
+			return fmt.Errorf("%w: party %d is taken", client.ErrMismatch, b.Party)
+		}
+		r.members[b.Party] = c
+		return nil
 	}
-	switch {
-	case r.broken:
-		return client.ErrPartyDied
-	case r.parties != b.Parties:
-		return fmt.Errorf("%w: it has %d parties", client.ErrMismatch, r.parties)
-	case r.members[b.Party] != nil:
-		return fmt.Errorf("%w: party %d is taken", client.ErrMismatch, b.Party)
+	r := &barrier{parties: b.Parties, members: map[uint32]*conn{b.Party: c}, arrived: make(map[uint32]*uint64)}
+	n.barriers[b.Name] = append(n.barriers[b.Name], r)
+	return nil
+}
+
+// barrier is the generation in which a connection has a seat, or nil.
+func (n *Node) barrier(c *conn, name string, party uint32) *barrier {
+	for _, r := range n.barriers[name] {
+		if r.members[party] == c {
+			return r
+		}
 	}
-	r.members[b.Party] = c
 	return nil
 }
 
 func (n *Node) wait(c *conn, id uint64, b *attachpb.BarrierWait) error {
-	r := n.barriers[b.Name]
+	r := n.barrier(c, b.Name, b.Party)
 	switch {
-	case r == nil || r.members[b.Party] != c || r.parties != b.Parties:
+	case r == nil || r.parties != b.Parties:
 		return client.ErrMismatch
 	case b.Round <= r.over:
 		return nil
@@ -496,8 +507,8 @@ func (n *Node) wait(c *conn, id uint64, b *attachpb.BarrierWait) error {
 }
 
 func (n *Node) leave(c *conn, name string, party uint32) {
-	r := n.barriers[name]
-	if r == nil || r.members[party] != c {
+	r := n.barrier(c, name, party)
+	if r == nil {
 		return
 	}
 	r.broken = true
@@ -507,7 +518,7 @@ func (n *Node) leave(c *conn, name string, party uint32) {
 	clear(r.arrived)
 	delete(r.members, party)
 	if len(r.members) == 0 {
-		delete(n.barriers, name)
+		n.barriers[name] = slices.DeleteFunc(n.barriers[name], func(x *barrier) bool { return x == r })
 	}
 }
 
@@ -531,10 +542,12 @@ func (n *Node) gone(c *conn) {
 			l.pass(true)
 		}
 	}
-	for name, r := range n.barriers {
-		for party, member := range r.members {
-			if member == c {
-				n.leave(c, name, party)
+	for name, generations := range n.barriers {
+		for _, r := range slices.Clone(generations) {
+			for party, member := range r.members {
+				if member == c {
+					n.leave(c, name, party)
+				}
 			}
 		}
 	}
