@@ -17,8 +17,8 @@ import (
 )
 
 // Recorder writes a history: what the goroutines of this process have done to
-// words of shared memory, to locks and to names of segments, when they began, when
-// they had the answer, and what it was. "momenode trace check" judges whether the histories of
+// words of shared memory, to locks, to names of segments and to barriers, when they
+// began, when they had the answer, and what it was. "momenode trace check" judges whether the histories of
 // all processes of a run can have happened under the memory's model.
 //
 //	recorder, err := mome.Record(node)
@@ -33,11 +33,11 @@ import (
 // A nil *Recorder is off, as are its clients: then their operations are those of
 // sync/atomic and of Lock at the cost of one comparison.
 //
-// The checker takes what is recorded for all that happens: a word, or a name, that
-// is used in any other way as well, by whatever process, is judged wrongly. It
-// expects that words are 0, and names free, before the first operation, and it
-// judges histories of any length if no value comes back to a word that had it
-// before (up to 2,000 operations of a word otherwise, and of a name).
+// The checker takes what is recorded for all that happens: a word, a name or a
+// barrier that is used in any other way as well, by whatever process, is judged
+// wrongly. It expects that words are 0, and names free, before the first operation,
+// and it judges histories of any length if no value comes back to a word that had it
+// before (up to 2,000 operations of a word otherwise, and of a name or a barrier).
 type Recorder struct {
 	node    *Node
 	history *trace.History
@@ -263,6 +263,53 @@ func (c *Client) name(op, name string, do func() (*Segment, error)) (*Segment, e
 		o.Result = truth(err == nil && (s == nil || s.created))
 	})
 	return s, err
+}
+
+// Join is [Node.Barrier], recorded. What the party does is recorded for the same
+// client.
+func (c *Client) Join(ctx context.Context, n *Node, name string, party, parties int) (*Barrier, error) {
+	if c == nil {
+		return n.Barrier(ctx, name, party, parties)
+	}
+	c.begin(trace.Operation{Op: trace.OpJoin, Object: name, Value: uint64(party), Old: uint64(parties)})
+	b, err := n.Barrier(ctx, name, party, parties)
+	refused := errors.Is(err, ErrMismatch) || party < 0 || party >= parties
+	c.end(err == nil || refused, func(o *trace.Operation) { o.Result = truth(err == nil) })
+	return b, err
+}
+
+// Wait is [Barrier.Wait], recorded: that the party has arrived, and, if it was told,
+// how the round ended.
+func (c *Client) Wait(ctx context.Context, b *Barrier) error {
+	if c == nil {
+		return b.Wait(ctx)
+	}
+	b.mu.Lock()
+	round := b.round + 1
+	b.mu.Unlock()
+	c.begin(trace.Operation{Op: trace.OpArrive, Object: b.name, Value: uint64(b.party), Old: round})
+	err := b.Wait(ctx)
+	told := err == nil || errors.Is(err, ErrPartyDied)
+	var await trace.Operation
+	c.end(told, func(o *trace.Operation) {
+		await = *o
+		await.Op, await.Result = trace.OpAwait, truth(err == nil)
+	})
+	if await.Op != "" {
+		c.history.Record(&await)
+	}
+	return err
+}
+
+// Leave is [Barrier.Close], recorded.
+func (c *Client) Leave(b *Barrier) error {
+	if c == nil {
+		return b.Close()
+	}
+	c.begin(trace.Operation{Op: trace.OpLeave, Object: b.name, Value: uint64(b.party)})
+	err := b.Close()
+	c.end(err == nil, func(o *trace.Operation) { o.Result = 1 })
+	return err
 }
 
 // Words is a slice of 64-bit words in a segment, for one client. Its operations

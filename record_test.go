@@ -266,6 +266,63 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
+// TestRecordBarriers checks what stands in the history for barriers.
+func TestRecordBarriers(t *testing.T) {
+	n, r, dir := record(t)
+	ctx := t.Context()
+	c := r.Client()
+	var off *Client // records nothing, and does the same
+	for _, client := range []*Client{c, off} {
+		b, err := client.Join(ctx, n, "b", 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Join(ctx, n, "b", 0, 1); !errors.Is(err, ErrMismatch) {
+			t.Errorf("a party that is taken: %v, want ErrMismatch", err)
+		}
+		if err := errors.Join(client.Wait(ctx, b), client.Wait(ctx, b), client.Leave(b)); err != nil {
+			t.Error(err)
+		}
+	}
+	b, err := c.Join(ctx, n, "b", 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := c.Wait(short, b); !errors.Is(err, context.Canceled) {
+		t.Errorf("a Wait that is given up: %v, want Canceled", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, ops, err := trace.ReadHistory(theHistory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []trace.Operation{
+		{Op: "join", Object: "b", Old: 1, Result: 1},
+		{Op: "join", Object: "b", Old: 1},
+		{Op: "arrive", Object: "b", Old: 1},
+		{Op: "await", Object: "b", Old: 1, Result: 1},
+		{Op: "arrive", Object: "b", Old: 2},
+		{Op: "await", Object: "b", Old: 2, Result: 1},
+		{Op: "leave", Object: "b", Result: 1},
+		{Op: "join", Object: "b", Value: 1, Old: 2, Result: 1},
+		{Op: "arrive", Object: "b", Value: 1, Old: 1}, // without an answer
+	}
+	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Call", "Return")); d != "" {
+		t.Error(d)
+	}
+	h, err := linearizability.Read(theHistory(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := linearizability.Check(h.Operations, linearizability.Limits{}); r.Verdict != linearizability.Linearizable {
+		t.Errorf("%v: %+v", r.Verdict, r.Findings)
+	}
+}
+
 // TestRecordNames checks what stands in the history for names of segments.
 func TestRecordNames(t *testing.T) {
 	n, r, dir := record(t)

@@ -85,8 +85,8 @@ type Report struct {
 	Verdict  Verdict
 }
 
-// Check judges a history word by word, and each lock and each name of a segment
-// like a word.
+// Check judges a history word by word, and each lock, each name of a segment and
+// each barrier like a word.
 func Check(history []Operation, limits Limits) *Report {
 	limits.Operations = cmp.Or(limits.Operations, MaxWindow)
 	limits.Time = cmp.Or(limits.Time, 10*time.Second)
@@ -112,7 +112,7 @@ func Check(history []Operation, limits Limits) *Report {
 		m.Clients = len(m.clients)
 		r.Models = append(r.Models, *m)
 	}
-	order := []string{modelRegister, modelCAS, modelCounter, modelWord, modelLock, modelName}
+	order := []string{modelRegister, modelCAS, modelCounter, modelWord, modelLock, modelName, modelBarrier}
 	slices.SortFunc(r.Models, func(a, b ModelReport) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Model), slices.Index(order, b.Model)), cmp.Compare(a.Model, b.Model))
 	})
@@ -146,6 +146,13 @@ func checkWord(k Key, ops []*Operation, limits Limits, ask bool) *Result {
 		r.Why = fmt.Sprintf("no model has the operation %q", odd.Op)
 		return r
 	}
+	if k.Barrier {
+		if i := slices.IndexFunc(ops, (*Operation).unclear); i >= 0 {
+			r.Verdict, r.Contradiction = Undecided, []*Operation{ops[i]}
+			r.Why = "it is not known whether a party has joined or left (let every operation return)"
+			return r
+		}
+	}
 	c, doubt := r.fast(ops)
 	if doubt != "" {
 		r.search(ops, model, limits, doubt)
@@ -169,12 +176,16 @@ const (
 	doubtOpen   = "what had no answer may have been done or not (let every operation return)"
 	doubtOrders = "the orders of the writes are too many to try (let fewer clients write at once)"
 	doubtNames  = "names of segments are left to the search (use more of them)"
+	doubtRounds = "barriers are left to the search (use more of them)"
 )
 
 // fast judges without a search. A doubt is why it cannot.
 func (r *Result) fast(ops []*Operation) (c *conflict, doubt string) {
 	if r.Key.Name {
 		return nil, doubtNames
+	}
+	if r.Key.Barrier {
+		return nil, doubtRounds
 	}
 	if !r.Key.Lock {
 		c, r.Checker, doubt = byValues(ops)

@@ -60,6 +60,8 @@ func (o *Operation) String() string {
 		what = fmt.Sprintf("release fence %d -> %t", o.Value, o.Result != 0)
 	case trace.OpCreate, trace.OpOpen, trace.OpOpenOrCreate, trace.OpRemove:
 		what = fmt.Sprintf("%s -> %s", o.Op, nameAnswer(o))
+	case trace.OpJoin, trace.OpArrive, trace.OpAwait, trace.OpLeave:
+		what = barrierAnswer(o)
 	default:
 		what = o.Op
 	}
@@ -176,13 +178,15 @@ func oneRun(paths []string, headers map[string]*trace.HistoryHeader) error {
 }
 
 // Key is what operations can contradict each other about: one word of a
-// segment, a lock, or the name of a segment. Linearizability is a local property (Herlihy & Wing 1990,
-// theorem 1): a history is linearizable if it is for each of them.
+// segment, a lock, the name of a segment, or a barrier. Linearizability is a local
+// property (Herlihy & Wing 1990, theorem 1): a history is linearizable if it is for
+// each of them.
 type Key struct {
-	Lock   bool
-	Name   bool
-	Object string
-	Word   uint64
+	Lock    bool
+	Name    bool
+	Barrier bool
+	Object  string
+	Word    uint64
 }
 
 func (k Key) String() string {
@@ -191,13 +195,17 @@ func (k Key) String() string {
 		return fmt.Sprintf("lock %q", k.Object)
 	case k.Name:
 		return fmt.Sprintf("name %q", k.Object)
+	case k.Barrier:
+		return fmt.Sprintf("barrier %q", k.Object)
 	}
 	return fmt.Sprintf("word %d of %q", k.Word, k.Object)
 }
 
-// rank has words before locks, and those before names.
+// rank has words before locks, those before names, and barriers last.
 func (k Key) rank() int {
 	switch {
+	case k.Barrier:
+		return 3
 	case k.Name:
 		return 2
 	case k.Lock:
@@ -215,7 +223,8 @@ func byKey(all []Operation) ([]Key, map[Key][]*Operation) {
 	parts := make(map[Key][]*Operation)
 	for i := range all {
 		o := &all[i]
-		k := Key{Lock: o.Op == trace.OpAcquire || o.Op == trace.OpRelease, Name: ofNames(o.Op), Object: o.Object, Word: o.Word}
+		k := Key{Lock: o.Op == trace.OpAcquire || o.Op == trace.OpRelease, Name: ofNames(o.Op),
+			Barrier: ofBarriers(o.Op), Object: o.Object, Word: o.Word}
 		parts[k] = append(parts[k], o)
 	}
 	keys := make([]Key, 0, len(parts))

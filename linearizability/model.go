@@ -203,6 +203,7 @@ const (
 	modelWord     = "word" // reads, writes, cas and add together
 	modelLock     = "lock"
 	modelName     = "name"
+	modelBarrier  = "barrier"
 )
 
 // modelOf finds the smallest model that has the operations, or an operation
@@ -214,7 +215,7 @@ func modelOf(k Key, ops []*Operation) (name string, model *porcupine.Model, unkn
 		switch o.Op {
 		case trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd, trace.OpAcquire, trace.OpRelease:
 		default:
-			if !ofNames(o.Op) {
+			if !ofNames(o.Op) && !ofBarriers(o.Op) {
 				return o.Op, nil, o
 			}
 		}
@@ -224,6 +225,8 @@ func modelOf(k Key, ops []*Operation) (name string, model *porcupine.Model, unkn
 		return modelLock, &Lock, nil
 	case k.Name:
 		return modelName, &Name, nil
+	case k.Barrier:
+		return modelBarrier, &Barrier, nil
 	case add && (has[trace.OpWrite] || has[trace.OpCAS]):
 		return modelWord, &Word, nil
 	case add:

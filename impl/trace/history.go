@@ -48,15 +48,22 @@ const (
 	OpOpen         = "open"
 	OpOpenOrCreate = "openOrCreate"
 	OpRemove       = "remove"
+	// Of barriers. Value: the party. Old: of how many (join), or the round. Result: 1
+	// if the party has joined, or if the round is over, 0 if it was refused, or if a
+	// party has died or left that the round needed.
+	OpJoin   = "join"
+	OpArrive = "arrive"
+	OpAwait  = "await"
+	OpLeave  = "leave"
 )
 
-// Operation is what one client did to one word, to one lock, or to the name of a
-// segment. Other names of operations are up to those who record and check them.
+// Operation is what one client did to one word, to one lock, to the name of a
+// segment, or to a barrier. Other names of operations are up to those who record and check them.
 type Operation struct {
 	Client int    `json:"client"`
 	Op     string `json:"op"`
-	// Object is what has the word: a segment in one of its lives, or a lock or a
-	// name, whose word is 0.
+	// Object is what has the word: a segment in one of its lives, or a lock, a
+	// name or a barrier, whose word is 0.
 	Object string `json:"object,omitempty"`
 	// Word is the word's place in its segment, counted in words of 64 bits.
 	Word   uint64 `json:"word"`
