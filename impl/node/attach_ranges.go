@@ -106,7 +106,7 @@ func (a *application) prefetch(h hint) {
 
 // prefaultAtOnce is how many pages of a Prefault wait for room together: few, beside
 // the least limit.
-const prefaultAtOnce = 8 * protocol.BlockPages
+const prefaultAtOnce = 64
 
 // prefault asks for the pages of a range as soon as there is room for them, some at
 // a time, or says that there is none.
@@ -117,7 +117,7 @@ func (a *application) prefault(r *attachpb.Prefault) error {
 	}
 	n := a.node
 	for count > 0 {
-		part := min(count, prefaultAtOnce-int64(first)%protocol.BlockPages)
+		part := min(count, prefaultAtOnce)
 		var fetches []errand
 		brings := int64(0)
 		for p, left := first, part; left > 0; {

@@ -277,8 +277,9 @@ func TestWaitEnds(t *testing.T) {
 func TestNoRoomAnywhere(t *testing.T) {
 	const pages, other = 700, 512
 	var said logLines
+	// A request fails before the log would say that it waits.
 	nodes := startNodes(t, 2, func(c *Config) {
-		c.Memory, c.RoomWait, c.Log = 2*mib, 200*time.Millisecond, slog.New(slog.NewTextHandler(&said, nil))
+		c.Memory, c.RoomWait, c.Log = 2*mib, shortage*7/10, slog.New(slog.NewTextHandler(&said, nil))
 	})
 	end := watchLimits(t, nodes)
 	first, second := startProgram(t, nodes[0]), startProgram(t, nodes[1])
@@ -296,6 +297,11 @@ func TestNoRoomAnywhere(t *testing.T) {
 	first.end("fill")
 	second.do(fmt.Sprint("verify a ", pages, " 0 ", pages))
 	first.do(fmt.Sprint("verify a ", pages, " 0 ", pages))
+	for _, p := range []*program{first, second} {
+		if got := p.do(fmt.Sprint("prefault a ", pages, " 0 ", pages)); got != "" {
+			t.Errorf("to prefault more than one node may keep: %s", got)
+		}
+	}
 	end()
 	exactAtRest(t, nodes)
 	said.await(t, "no access waits for room any more")
