@@ -99,6 +99,18 @@ func WithHome(h Home) SegmentOption {
 	return func(a *attachpb.Attributes) { a.Home = attachpb.Home(h) }
 }
 
+// Temporary has the segment end with the process that creates it, however that
+// ends: by Close of its Node, by os.Exit, by SIGKILL. It is then removed, as by
+// Remove: other processes that have it mapped get SIGBUS, and its name is free. With
+// the node the cluster ends, and so does every segment.
+//
+// The node of the process sees to it, within milliseconds as a rule. On the node
+// itself the name is free as soon as the process is dead; while the configuration
+// store is away, it is when that is back.
+func Temporary() SegmentOption {
+	return func(a *attachpb.Attributes) { a.Temporary = true }
+}
+
 func attributes(opts []SegmentOption) (*attachpb.Attributes, error) {
 	a := &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: attachpb.Home_HOME_SPREAD}
 	for _, o := range opts {

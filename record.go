@@ -219,6 +219,8 @@ func (c *Client) Release(l *Lock) error {
 }
 
 // Create is [Node.Create], recorded: what becomes of the name, not of the mapping.
+// Of a segment that is [Temporary] nobody records the end: its name would be judged
+// wrongly.
 func (c *Client) Create(ctx context.Context, n *Node, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	return c.name(trace.OpCreate, name, func() (*Segment, error) { return n.Create(ctx, name, size, opts...) })
 }

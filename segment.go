@@ -46,6 +46,7 @@ type SegmentInfo struct {
 	Generation uint64  // tells the lives of one name apart
 	Model      Model
 	Home       Home
+	Temporary  bool // it ends with the process that has created it
 }
 
 // Create makes a segment of size bytes, in whole pages, zero to begin with, and
@@ -92,7 +93,7 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 	case err == nil:
 		s.created = true
 		return s, nil
-	case errors.Is(err, ErrRemoved), undo && errors.Is(err, ErrNoSpace) && n.Remove(ctx, name) == nil:
+	case errors.Is(err, ErrRemoved), undo && errors.Is(err, ErrNoSpace) && n.remove(ctx, name, reply.GetSegment().GetRef().GetGeneration()) == nil:
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w; the new segment is in the cluster all the same: Open maps it, Remove takes it away", err)
@@ -310,6 +311,7 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 				Generation: s.GetRef().GetGeneration(),
 				Model:      Model(s.GetAttributes().GetModel()),
 				Home:       Home(s.GetAttributes().GetHome()),
+				Temporary:  s.GetAttributes().GetTemporary(),
 			})
 		}
 		if !page.GetMore() || len(page.GetSegments()) == 0 {
@@ -326,8 +328,13 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := client.ValidName(name); err != nil {
 		return wrap(err, "mome: remove segment")
 	}
-	_, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: name}}})
-	return wrap(n.explain(ctx, err, theStore()), "mome: remove segment %q", name)
+	return wrap(n.explain(ctx, n.remove(ctx, name, 0), theStore()), "mome: remove segment %q", name)
+}
+
+// remove is Remove of one generation of the name, or of whichever it has (0).
+func (n *Node) remove(ctx context.Context, name string, generation uint64) error {
+	_, err := n.call(ctx, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: name, Generation: generation}}})
+	return err
 }
 
 // Name is the segment's name.

@@ -22,7 +22,10 @@ const (
 	freeForAll = 150
 )
 
-func init() { programs["names"] = names }
+func init() {
+	programs["names"] = names
+	programs["temporary"] = temporary
+}
 
 // names uses names again and again, from all ranks. In each round all of them
 // open or create a segment, one removes it, and all look for it; a barrier is
@@ -180,4 +183,48 @@ func mustRejectNames(t *testing.T, h *linearizability.History) {
 	if len(changed) != 3 {
 		t.Errorf("changed were %v only", changed)
 	}
+}
+
+// temporary has a segment that ends with it, once the one before is gone, and ends
+// when it is told to.
+func temporary(p *program) {
+	for {
+		s, err := p.Create(p.ctx, p.arg(0), pageSize, mome.Temporary())
+		if p.arg(1) == "patient" && errors.Is(err, mome.ErrExists) {
+			yield()
+			continue // its node has not noticed yet that the owner is dead
+		}
+		check(err)
+		if w := words(s); w[0] != 0 {
+			fatalf("the segment holds %d", w[0])
+		} else {
+			w[0] = 1
+		}
+		break
+	}
+	p.meet("made")
+}
+
+// TestTemporary: a temporary segment ends with its program, killed or not. On the
+// node of the program the name is free at once, on others a moment later.
+func TestTemporary(t *testing.T) {
+	onShared(t, []shape{two}, func(t *testing.T, c *cluster) {
+		for _, kill := range []bool{true, false} {
+			first := c.run(0, "temporary", "at once")
+			first.at("made")
+			if kill {
+				first.kill()
+			} else {
+				first.tell("end")
+				first.ok()
+			}
+			second := c.run(0, "temporary", "at once")
+			second.at("made")
+			second.kill()
+			third := c.run(1, "temporary", "patient")
+			third.at("made")
+			third.kill()
+		}
+		c.until("the segment is gone", func() bool { return c.segment(0).Name == "" && c.segment(1).Name == "" })
+	})
 }

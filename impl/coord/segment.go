@@ -36,6 +36,9 @@ type Attrs struct {
 	Home string `json:"home"`
 	// Replicas is on how many nodes the master copies are kept, 1 or 2. Zero: 1.
 	Replicas int `json:"replicas"`
+	// Owner is the attachment of a program that the segment ends with. Empty: it
+	// outlives programs.
+	Owner string `json:"owner,omitempty"`
 }
 
 // normal fills in the defaults.
@@ -135,10 +138,28 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 // Remove takes a segment out of the configuration; its pages may be allotted
 // again at once, with another generation. Without the segment: ErrNotFound.
 func (c *Config) Remove(ctx context.Context, name string) error {
+	return c.RemoveGeneration(ctx, name, 0)
+}
+
+// RemoveGeneration is Remove, and ErrNotFound where the name has another generation
+// than this one (zero: whichever).
+func (c *Config) RemoveGeneration(ctx context.Context, name string, generation uint32) error {
 	return c.update(ctx, "remove segment "+name, func(v *View, _ *head) ([]Op, error) {
-		if _, ok := v.Segment(name); !ok {
+		if s, ok := v.Segment(name); !ok || generation != 0 && s.Generation != generation {
 			return nil, fmt.Errorf("%w: segment %q: list the segments for their names", ErrNotFound, name)
 		}
 		return []Op{Delete(prefixSegments + name)}, nil
+	})
+}
+
+// Disown removes the segment of that name if it is the owner's. None of the owner's
+// is committed under the name afterwards: a Create whose outcome is not known either
+// took place before or never will.
+func (c *Config) Disown(ctx context.Context, name, owner string) error {
+	return c.update(ctx, "remove temporary segment "+name, func(v *View, _ *head) ([]Op, error) {
+		if s, ok := v.Segment(name); ok && s.Owner == owner {
+			return []Op{Delete(prefixSegments + name)}, nil
+		}
+		return []Op{}, nil // another head, which no older transaction agrees with
 	})
 }

@@ -29,8 +29,8 @@ func testSegments(t *testing.T, b backend) {
 	}
 	wantErr(t, c.Remove(ctx, "a"), ErrNotFound)
 
-	diff(t, "first", mustCreate(t, c, "a", 10), Segment{"a", 0, 10, 1, Attrs{"strong", "spread", 1}})
-	weak := Attrs{"weak", "first-touch", 2}
+	diff(t, "first", mustCreate(t, c, "a", 10), Segment{"a", 0, 10, 1, Attrs{"strong", "spread", 1, ""}})
+	weak := Attrs{"weak", "first-touch", 2, ""}
 	s, err := c.Create(ctx, "b", 5, weak)
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +42,10 @@ func testSegments(t *testing.T, b backend) {
 	mustRemove(t, c, "b")
 	// The first free range that is long enough, with a new generation.
 	for _, want := range []Segment{
-		{"d", 16, 6, 4, Attrs{"strong", "spread", 1}},
-		{"e", 10, 4, 5, Attrs{"strong", "spread", 1}},
-		{"f", 14, 1, 6, Attrs{"strong", "spread", 1}},
-		{"g", 22, uint64(addr.Pages) - 22, 7, Attrs{"strong", "spread", 1}},
+		{"d", 16, 6, 4, Attrs{"strong", "spread", 1, ""}},
+		{"e", 10, 4, 5, Attrs{"strong", "spread", 1, ""}},
+		{"f", 14, 1, 6, Attrs{"strong", "spread", 1, ""}},
+		{"g", 22, uint64(addr.Pages) - 22, 7, Attrs{"strong", "spread", 1, ""}},
 	} {
 		diff(t, "reuse", mustCreate(t, c, want.Name, want.Pages), want)
 	}
@@ -202,7 +202,7 @@ func TestSegmentsModel(t *testing.T) {
 					wantErr(t, err, ErrNoSpace)
 				} else {
 					generation++
-					want := Segment{name, addr.PageNum(first), pages, generation, Attrs{"strong", "spread", 1}}
+					want := Segment{name, addr.PageNum(first), pages, generation, Attrs{"strong", "spread", 1, ""}}
 					if err != nil {
 						t.Fatal(err)
 					}

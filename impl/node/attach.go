@@ -43,6 +43,7 @@ type application struct {
 	killed      bool              // by that
 	mapped      map[uint64]*share // by generation
 	mappings    map[uint64]*mapping
+	temporary   map[string]bool // names of segments that it wanted to end with it
 	outstanding int
 }
 
@@ -113,7 +114,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	defer n.sleep(-1)
 	ctx, stop := context.WithCancel(n.ctx)
 	a := &application{node: n, conn: conn, ctx: ctx, stop: stop, party: n.parties.Add(1), dead: make(chan struct{}), freed: make(chan struct{}),
-		mapped: make(map[uint64]*share), mappings: make(map[uint64]*mapping),
+		mapped: make(map[uint64]*share), mappings: make(map[uint64]*mapping), temporary: make(map[string]bool),
 		name: fmt.Sprintf("process %d", conn.Peer().PID), process: -1}
 	ended, err := a.hangUpAtDeath()
 	defer ended()
@@ -217,9 +218,10 @@ func (a *application) detach() {
 	close(a.freed)
 	a.tasks.Wait()
 	a.mu.Lock()
-	mappings, mapped := a.mappings, a.mapped
-	a.mappings, a.mapped = nil, nil
+	mappings, mapped, temporary := a.mappings, a.mapped, a.temporary
+	a.mappings, a.mapped, a.temporary = nil, nil, nil
 	a.mu.Unlock()
+	a.node.endTemporary(a.owner(), temporary)
 	for _, m := range mappings {
 		a.unmap(m)
 	}
@@ -353,7 +355,7 @@ func (a *application) request(req *attachpb.Request, fds []int) bool {
 		case *attachpb.Request_List:
 			a.list(req.Id, b.List)
 		case *attachpb.Request_Remove:
-			done(a.remove(b.Remove.Name))
+			done(a.remove(b.Remove))
 		case *attachpb.Request_Prefault:
 			done(a.prefault(b.Prefault))
 		case *attachpb.Request_WriteBack:

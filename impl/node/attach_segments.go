@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,13 +59,29 @@ func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
 	if err != nil {
 		return nil, a.node.noRoom(fmt.Errorf("segment %q: %w", c.Name, err))
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
-	defer cancel()
-	s, err := a.node.config.Create(ctx, c.Name, pages, attrs)
-	if err != nil {
-		return nil, attachError(err)
+	under := a.ctx
+	if c.Attributes.GetTemporary() {
+		attrs.Owner = a.owner()
+		a.mu.Lock()
+		a.temporary[c.Name] = true
+		a.mu.Unlock()
+		under = a.node.ctx // what becomes of it must be known when the program has ended
 	}
-	return describe(s), nil
+	ctx, cancel := context.WithTimeout(under, requestTime)
+	defer cancel()
+	for {
+		s, err := a.node.config.Create(ctx, c.Name, pages, attrs)
+		if err == nil {
+			return describe(s), nil
+		}
+		taken, ok := a.node.config.View().Segment(c.Name)
+		if !errors.Is(err, coord.ErrExists) || !ok || !a.node.stale(taken) {
+			return nil, attachError(err)
+		}
+		if err := a.node.config.Disown(ctx, taken.Name, taken.Owner); err != nil {
+			return nil, attachError(err)
+		}
+	}
 }
 
 func (a *application) open(name string) (*attachpb.Segment, error) {
@@ -75,16 +92,25 @@ func (a *application) open(name string) (*attachpb.Segment, error) {
 		return nil, attachError(err)
 	}
 	s, ok := v.Segment(name)
+	if ok && a.node.stale(s) {
+		if err := a.node.config.Disown(ctx, s.Name, s.Owner); err != nil {
+			return nil, attachError(err)
+		}
+		ok = false
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: %q; create it first", client.ErrNotFound, name)
 	}
 	return describe(s), nil
 }
 
-func (a *application) remove(name string) error {
+func (a *application) remove(r *attachpb.Remove) error {
+	if r.Generation > math.MaxUint32 {
+		return fmt.Errorf("%w: segment %q of generation %d", client.ErrNotFound, r.Name, r.Generation)
+	}
 	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
 	defer cancel()
-	return attachError(a.node.config.Remove(ctx, name))
+	return attachError(a.node.config.RemoveGeneration(ctx, r.Name, uint32(r.Generation)))
 }
 
 // listPage is how many segments one answer has: they fit in a packet.
@@ -273,5 +299,5 @@ func describe(s coord.Segment) *attachpb.Segment {
 	}
 	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: uint64(s.Generation)},
 		FirstPage: uint32(s.First), Pages: s.Pages, Size: s.Pages << addr.PageShift,
-		Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: home, Replicas: 1}}
+		Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: home, Replicas: 1, Temporary: s.Owner != ""}}
 }

@@ -1159,10 +1159,12 @@ func (x *Welcome) GetLimited() bool {
 }
 
 type Attributes struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         Model                  `protobuf:"varint,1,opt,name=model,proto3,enum=mome.attach.v1.Model" json:"model,omitempty"`
-	Home          Home                   `protobuf:"varint,2,opt,name=home,proto3,enum=mome.attach.v1.Home" json:"home,omitempty"`
-	Replicas      uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"` // copies of published data; 0 means 1
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Model    Model                  `protobuf:"varint,1,opt,name=model,proto3,enum=mome.attach.v1.Model" json:"model,omitempty"`
+	Home     Home                   `protobuf:"varint,2,opt,name=home,proto3,enum=mome.attach.v1.Home" json:"home,omitempty"`
+	Replicas uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"` // copies of published data; 0 means 1
+	// The segment ends with the attachment that has created it, however that ends.
+	Temporary     bool `protobuf:"varint,4,opt,name=temporary,proto3" json:"temporary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1216,6 +1218,13 @@ func (x *Attributes) GetReplicas() uint32 {
 		return x.Replicas
 	}
 	return 0
+}
+
+func (x *Attributes) GetTemporary() bool {
+	if x != nil {
+		return x.Temporary
+	}
+	return false
 }
 
 // SegmentRef names one life of a segment: a name that is removed and created
@@ -1555,6 +1564,7 @@ func (x *Segments) GetMore() bool {
 type Remove struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // NOT_FOUND if the name has another; 0 means whichever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1594,6 +1604,13 @@ func (x *Remove) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *Remove) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // Map -> Mapped, with the segment's memfd. The application maps it, registers
@@ -3104,12 +3121,13 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\acluster\x18\x05 \x01(\tR\acluster\x12\x12\n" +
 	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x1b\n" +
 	"\tpage_size\x18\a \x01(\rR\bpageSize\x12\x18\n" +
-	"\alimited\x18\b \x01(\bR\alimited\"\x7f\n" +
+	"\alimited\x18\b \x01(\bR\alimited\"\x9d\x01\n" +
 	"\n" +
 	"Attributes\x12+\n" +
 	"\x05model\x18\x01 \x01(\x0e2\x15.mome.attach.v1.ModelR\x05model\x12(\n" +
 	"\x04home\x18\x02 \x01(\x0e2\x14.mome.attach.v1.HomeR\x04home\x12\x1a\n" +
-	"\breplicas\x18\x03 \x01(\rR\breplicas\"@\n" +
+	"\breplicas\x18\x03 \x01(\rR\breplicas\x12\x1c\n" +
+	"\ttemporary\x18\x04 \x01(\bR\ttemporary\"@\n" +
 	"\n" +
 	"SegmentRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
@@ -3137,9 +3155,12 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tR\x05after\"S\n" +
 	"\bSegments\x123\n" +
 	"\bsegments\x18\x01 \x03(\v2\x17.mome.attach.v1.SegmentR\bsegments\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\x1c\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"<\n" +
 	"\x06Remove\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\";\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\";\n" +
 	"\x03Map\x124\n" +
 	"\asegment\x18\x01 \x01(\v2\x1a.mome.attach.v1.SegmentRefR\asegment\"\b\n" +
 	"\x06Mapped\"B\n" +
