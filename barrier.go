@@ -43,7 +43,7 @@ func (n *Node) Barrier(ctx context.Context, name string, party, parties int) (*B
 		}
 	}
 	if err != nil {
-		return nil, wrap(err, "mome: join barrier %q as party %d of %d", name, party, parties)
+		return nil, wrap(err, "mome: join barrier %s as party %d of %d", client.Quote(name), party, parties)
 	}
 	return b, nil
 }
@@ -187,7 +187,7 @@ func (b *Barrier) arrive(ahead *attachpb.Prefetch) (err error) {
 }
 
 func (b *Barrier) wrap(err error) error {
-	return wrap(err, "mome: barrier %q, party %d, round %d", b.name, b.party, b.round+1)
+	return wrap(err, "mome: barrier %s, party %d, round %d", client.Quote(b.name), b.party, b.round+1)
 }
 
 // leaveBarriers gives up every seat that this process has, and returns when the
@@ -238,5 +238,5 @@ func (b *Barrier) Close() error {
 	}
 	defer b.node.giveSeat(b)
 	_, err := b.node.call(context.Background(), b.leave())
-	return wrap(err, "mome: leave barrier %q", b.name)
+	return wrap(err, "mome: leave barrier %s", client.Quote(b.name))
 }

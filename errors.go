@@ -34,6 +34,14 @@ var (
 	ErrLost = errors.New("mome: data is lost")
 )
 
+// errSegmentClosed is ErrClosed of a Segment, whose Node is attached all the same.
+var errSegmentClosed error = closedError{}
+
+type closedError struct{}
+
+func (closedError) Error() string { return "the segment is closed: open it again" }
+func (closedError) Unwrap() error { return ErrClosed }
+
 // opError says in one line, which names Mome once, what was being done to what.
 type opError struct {
 	op  string

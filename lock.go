@@ -113,13 +113,13 @@ func (l *Lock) acquire(ctx context.Context, op string, body *attachpb.LockAcquir
 	}
 	granted := reply.GetLock()
 	if err != nil {
-		return 0, wrap(err, "mome: %s lock %q", op, l.name)
+		return 0, wrap(err, "mome: %s lock %s", op, client.Quote(l.name))
 	}
 	l.mu.Lock()
 	l.fence, l.turn = granted.GetFence(), t
 	l.mu.Unlock()
 	if granted.GetOwnerDied() {
-		return granted.GetFence(), wrap(ErrOwnerDied, "mome: %s lock %q (it is held)", op, l.name)
+		return granted.GetFence(), wrap(ErrOwnerDied, "mome: %s lock %s (it is held)", op, client.Quote(l.name))
 	}
 	return granted.GetFence(), nil
 }
@@ -164,5 +164,28 @@ func (l *Lock) Release() error {
 		}})
 		l.giveTurn(t)
 	}
-	return wrap(err, "mome: release lock %q", l.name)
+	return wrap(err, "mome: release lock %s", client.Quote(l.name))
+}
+
+// Locker is the lock as a sync.Locker, for what expects one. Its Lock is Acquire
+// until ctx ends, and its Unlock is Release; both panic with the error where these
+// fail. After ErrOwnerDied, too, Lock panics, and the lock is held: whoever can mend
+// what it protects uses Acquire.
+func (l *Lock) Locker(ctx context.Context) sync.Locker { return locker{l, ctx} }
+
+type locker struct {
+	lock *Lock
+	ctx  context.Context
+}
+
+func (l locker) Lock() {
+	if _, err := l.lock.Acquire(l.ctx); err != nil {
+		panic(err)
+	}
+}
+
+func (l locker) Unlock() {
+	if err := l.lock.Release(); err != nil {
+		panic(err)
+	}
 }

@@ -26,6 +26,10 @@ type Segment struct {
 	closed  atomic.Bool
 }
 
+// PageSize is the size of a page in bytes: what moves between the nodes. What
+// different nodes store to in one page, they take from each other again and again.
+const PageSize = addr.PageSize
+
 // mapping is one segment in this process. The table of its Node owns it.
 type mapping struct {
 	key     segmentKey
@@ -64,7 +68,7 @@ type SegmentInfo struct {
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts, true)
 	if err != nil {
-		return nil, wrap(n.explain(ctx, err, theStore()), "mome: create segment %q", name)
+		return nil, wrap(n.explain(ctx, err, theStore()), "mome: create segment %s", client.Quote(name))
 	}
 	return s, nil
 }
@@ -105,7 +109,7 @@ func (n *Node) create(ctx context.Context, name string, size int64, opts []Segme
 func (n *Node) Open(ctx context.Context, name string) (*Segment, error) {
 	s, err := n.open(ctx, name, 0)
 	if err != nil {
-		return nil, wrap(n.explain(ctx, err, theStore()), "mome: open segment %q", name)
+		return nil, wrap(n.explain(ctx, err, theStore()), "mome: open segment %s", client.Quote(name))
 	}
 	return s, nil
 }
@@ -141,7 +145,7 @@ const maxTurns = 100
 func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.openOrCreate(ctx, name, size, opts)
 	if err != nil {
-		return nil, wrap(n.explain(ctx, err, theStore()), "mome: open or create segment %q", name)
+		return nil, wrap(n.explain(ctx, err, theStore()), "mome: open or create segment %s", client.Quote(name))
 	}
 	return s, nil
 }
@@ -328,7 +332,7 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := client.ValidName(name); err != nil {
 		return wrap(err, "mome: remove segment")
 	}
-	return wrap(n.explain(ctx, n.remove(ctx, name, 0), theStore()), "mome: remove segment %q", name)
+	return wrap(n.explain(ctx, n.remove(ctx, name, 0), theStore()), "mome: remove segment %s", client.Quote(name))
 }
 
 // remove is Remove of one generation of the name, or of whichever it has (0).
@@ -391,7 +395,7 @@ func (s *Segment) Close() error {
 func (s *Segment) check(off, n int64) error {
 	switch {
 	case s.closed.Load(), s.mapping.closed.Load():
-		return ErrClosed
+		return errSegmentClosed
 	case s.mapping.removed.Load():
 		return ErrRemoved
 	case off < 0 || n < 0 || off > s.mapping.size || n > s.mapping.size-off:
@@ -405,7 +409,7 @@ func (s *Segment) op(name string, off, n int64, op func(*attachpb.Range) error) 
 	if err == nil && n > 0 {
 		err = op(&attachpb.Range{Segment: s.mapping.key.ref(), Offset: uint64(off), Length: uint64(n)})
 	}
-	return wrap(err, "mome: %s segment %q", name, s.Name())
+	return wrap(err, "mome: %s segment %s", client.Quote(name), s.Name())
 }
 
 // Prefault makes the pages of bytes [off, off+n) present, with the right to

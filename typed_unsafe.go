@@ -37,6 +37,47 @@ func ValueOf[T any](s *Segment, off int64) (*T, error) {
 	return (*T)(at), nil
 }
 
+// PaddedOf is n values of type T in the segment, from byte off on, each at the
+// beginning of pages of its own, so that nodes which store to different ones take no
+// page from each other. They have n times [PaddedSize] bytes. off is a multiple of
+// PageSize; else it is as SliceOf.
+func PaddedOf[T any](s *Segment, off int64, n int) ([]*T, error) {
+	t := reflect.TypeFor[T]()
+	all, err := padded[T](s, t, off, n)
+	if err != nil {
+		return nil, wrap(err, "mome: PaddedOf[%v] in segment %q", t, s.Name())
+	}
+	return all, nil
+}
+
+func padded[T any](s *Segment, t reflect.Type, off int64, n int) ([]*T, error) {
+	if off%PageSize != 0 {
+		return nil, fmt.Errorf("%w: offset %d is not a multiple of %d, the size of a page", ErrInvalid, off, PageSize)
+	}
+	stride := PaddedSize[T]()
+	if n < 0 || int64(n) > maxBytes/stride {
+		return nil, fmt.Errorf("%w: a length of %d", ErrInvalid, n)
+	}
+	if err := s.check(off, int64(n)*stride); err != nil {
+		return nil, err
+	}
+	all := make([]*T, n)
+	for i := range all {
+		at, err := typed(s, t, off+int64(i)*stride, 1)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = (*T)(at)
+	}
+	return all, nil
+}
+
+// PaddedSize is how many bytes a value of type T has with its pages: those of T, in
+// whole pages.
+func PaddedSize[T any]() int64 {
+	return (max(int64(reflect.TypeFor[T]().Size()), 1) + PageSize - 1) &^ (PageSize - 1)
+}
+
 // typed is the address of n values of type t at off; nil if n is 0.
 func typed(s *Segment, t reflect.Type, off int64, n int) (unsafe.Pointer, error) {
 	if err := checkType(t); err != nil {

@@ -3,6 +3,8 @@ package client
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
@@ -37,6 +39,16 @@ func ValidName(name string) error {
 		}
 	}
 	return nil
+}
+
+// Quote is a name for a message: quoted, and of one that is too long to be a name the
+// beginning and its length.
+func Quote(name string) string {
+	const shown = 40
+	if len(name) <= MaxName {
+		return strconv.Quote(name)
+	}
+	return fmt.Sprintf("%q… (%d bytes)", strings.ToValidUTF8(name[:shown], ""), len(name))
 }
 
 // EncodeRequest is the packet of a request.
