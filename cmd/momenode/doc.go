@@ -91,7 +91,8 @@
 //	b$ momenode start --listen 10.0.0.2:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
 //	c$ momenode start --listen 10.0.0.3:7070 --nodes 3 --etcd http://10.0.0.9:2379 --token-file /etc/mome/token
 //
-// The founder's directory needs 4 MiB to begin in and 1.5 MiB free for each change;
+// The founder keeps it in a process of its own, mome-store, which ends with it and
+// which it starts again if it dies. The founder's directory needs 4 MiB to begin in and 1.5 MiB free for each change;
 // start, cluster and doctor look for them. On a full disk, to create or remove a
 // segment is an error that says what to free, and so does the founder's log; memory,
 // locks and barriers go on, and with room again so do segments.
