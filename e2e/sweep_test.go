@@ -223,25 +223,32 @@ func (s *sweep) round() (failed []string, err error) {
 		}
 	})
 	defer hung.Stop()
+	// One that could not attach begins again, while the other waits for it.
 	again := false
-	for i := 0; i < 2; i++ {
+	for ended := [2]bool{}; !ended[0] || !ended[1]; {
+		i := 0
+		select {
+		case <-over(apps[0], ended[0]):
+		case <-over(apps[1], ended[1]):
+			i = 1
+		}
 		a := apps[i]
 		out := a.outcome()
 		for _, line := range a.rest() {
 			failed = append(failed, strings.TrimPrefix(line, "failed "))
 		}
-		if out == "exit status 0" {
-			continue
-		}
 		text := strings.TrimSpace(a.log.String())
-		if !again && strings.Contains(text, "mome: connect") {
+		switch {
+		case out == "exit status 0":
+			ended[i] = true
+		case !again && strings.Contains(text, "mome: connect"):
 			failed = append(failed, text)
 			again = true
 			begin(i)
-			i--
-			continue
+		default:
+			err = errors.Join(err, fmt.Errorf("%s: %s: %s", a.title, out, text))
+			ended[i] = true
 		}
-		err = errors.Join(err, fmt.Errorf("%s: %s: %s", a.title, out, text))
 	}
 	for _, n := range c.nodes {
 		if n.ended() {
@@ -255,6 +262,14 @@ func (s *sweep) round() (failed []string, err error) {
 		s.c = nil
 	}
 	return failed, err
+}
+
+// over is closed when a program has ended; it is never for one that was seen to.
+func over(a *app, seen bool) <-chan struct{} {
+	if seen {
+		return nil
+	}
+	return a.done
 }
 
 // counts is the calls of each node in a round, or in the first of a cluster.
