@@ -15,7 +15,7 @@ import (
 // TestPadded: each value has pages of its own.
 func TestPadded(t *testing.T) {
 	n, _ := connect(t)
-	type big struct{ words [600]int64 }
+	type big [600]int64
 	if PaddedSize[int64]() != PageSize || PaddedSize[big]() != 2*PageSize || PaddedSize[struct{}]() != PageSize {
 		t.Errorf("sizes: %d, %d, %d", PaddedSize[int64](), PaddedSize[big](), PaddedSize[struct{}]())
 	}
