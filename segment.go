@@ -409,7 +409,7 @@ func (s *Segment) op(name string, off, n int64, op func(*attachpb.Range) error) 
 	if err == nil && n > 0 {
 		err = op(&attachpb.Range{Segment: s.mapping.key.ref(), Offset: uint64(off), Length: uint64(n)})
 	}
-	return wrap(err, "mome: %s segment %s", client.Quote(name), s.Name())
+	return wrap(err, "mome: %s segment %s", name, client.Quote(s.Name()))
 }
 
 // Prefault makes the pages of bytes [off, off+n) present, with the right to
