@@ -207,17 +207,17 @@ func TestOpenOrCreateEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n, daemon := connect(t)
-			asked := 0
+			var asked atomic.Int32
 			daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
 				if !c.at(r) {
 					return nil
 				}
-				asked++
+				asked.Add(1)
 				return &attachpb.Reply{Body: &attachpb.Reply_Error{Error: &attachpb.Error{Code: c.code}}}
 			})
 			_, err := n.OpenOrCreate(t.Context(), "a", 4096)
-			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "100 times") || asked != 100 {
-				t.Errorf("after %d attempts: %v, want %v", asked, err, c.want)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "100 times") || asked.Load() != 100 {
+				t.Errorf("after %d attempts: %v, want %v", asked.Load(), err, c.want)
 			}
 		})
 	}
