@@ -141,7 +141,9 @@ const maxTurns = 100
 //
 // Others may create and remove the segment meanwhile: OpenOrCreate begins again.
 // If they do so a hundred times, it gives up, and the error wraps ErrExists or
-// ErrRemoved, whichever it met last.
+// ErrRemoved, whichever it met last. It wraps ErrRemoved as well if the segment
+// that this call has made was removed before it was mapped: a call makes one at
+// most.
 func (n *Node) OpenOrCreate(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.openOrCreate(ctx, name, size, opts)
 	if err != nil {
@@ -159,6 +161,10 @@ func (n *Node) openOrCreate(ctx context.Context, name string, size int64, opts [
 		if errors.Is(err, ErrNotFound) {
 			// Where it cannot be mapped here, others may have it all the same.
 			s, err = n.create(ctx, name, size, opts, false)
+			if errors.Is(err, ErrRemoved) {
+				// To make another one would be a second effect of one call.
+				return nil, fmt.Errorf("%w: it was made, and another process removed it at once", err)
+			}
 		}
 		if !errors.Is(err, ErrExists) && !errors.Is(err, ErrRemoved) {
 			return s, err

@@ -174,6 +174,9 @@ func TestPoisoned(t *testing.T) {
 // none.
 func TestOpenOrCreateGoesOn(t *testing.T) {
 	n, daemon := connect(t)
+	if err := create(t, n, "a", 4096).Close(); err != nil {
+		t.Fatal(err)
+	}
 	var asked atomic.Int32
 	daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
 		if r.GetMap() == nil || asked.Add(1) > 3 {
@@ -207,6 +210,11 @@ func TestOpenOrCreateEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n, daemon := connect(t)
+			if c.name == "removed" { // by others: this call makes none
+				if err := create(t, n, "a", 4096).Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
 			var asked atomic.Int32
 			daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
 				if !c.at(r) {
@@ -220,6 +228,26 @@ func TestOpenOrCreateEnds(t *testing.T) {
 				t.Errorf("after %d attempts: %v, want %v", asked.Load(), err, c.want)
 			}
 		})
+	}
+}
+
+// A call makes one segment at most: one that was removed before it was mapped is
+// not made again, since others may have seen it.
+func TestOpenOrCreateMakesOne(t *testing.T) {
+	n, daemon := connect(t)
+	var made, mapped atomic.Int32
+	daemon.Instead(func(r *attachpb.Request) *attachpb.Reply {
+		if r.GetCreate() != nil {
+			made.Add(1)
+		}
+		if r.GetMap() == nil {
+			return nil
+		}
+		mapped.Add(1)
+		return &attachpb.Reply{Body: &attachpb.Reply_Error{Error: &attachpb.Error{Code: attachpb.Code_CODE_REMOVED}}}
+	})
+	if _, err := n.OpenOrCreate(t.Context(), "a", 4096); !errors.Is(err, ErrRemoved) || made.Load() != 1 || mapped.Load() != 1 {
+		t.Errorf("%d were made, and mapped %d times: %v, want ErrRemoved", made.Load(), mapped.Load(), err)
 	}
 }
 
