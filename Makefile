@@ -80,7 +80,7 @@ spec-nightly: install ## the larger models
 
 recorded: ## clusters of real processes, recorded in .recorded for validate and coverage
 	@rm -rf .recorded; mkdir -p .recorded
-	@$(REAL) $(GO) test ./e2e -count 1 -run '^TestCoverage$$' -v -record $(CURDIR)/.recorded >.recorded/log || \
+	@$(REAL) scripts/gotest ./e2e -count 1 -run '^TestCoverage$$' -v -record $(CURDIR)/.recorded >.recorded/log || \
 		{ cat .recorded/log; echo "recorded: again: $(REAL) go test ./e2e -count 1 -run '^TestCoverage$$' -v"; exit 1; }
 
 coverage: recorded ## they have taken every action of the specification, at every level and in every phase
@@ -100,10 +100,10 @@ nightly: test spec-nightly ## the long runs
 	@scripts/validate long
 	$(GO) run ./impl/explore/check -class nightly -graph 400000
 	$(MAKE) fuzz T=5m
-	$(GO) test ./linearizability -run TestAgreement -rounds 200000
-	$(GO) test ./impl/wire -run '^TestFlapping$$' -flapping 10h
-	$(REAL) $(GO) test ./cmd/momenode -run '^TestFlapping$$' -timeout 3h -flap 1h
-	$(REAL) $(GO) test ./e2e -run '^TestSweep$$' -every-call
+	scripts/gotest ./linearizability -run TestAgreement -rounds 200000
+	scripts/gotest ./impl/wire -run '^TestFlapping$$' -flapping 10h
+	$(REAL) scripts/gotest ./cmd/momenode -run '^TestFlapping$$' -timeout 3h -flap 1h
+	$(REAL) scripts/gotest ./e2e -run '^TestSweep$$' -every-call
 	$(MAKE) race-clusters
 	$(REAL) $(GO) test -p 1 -count 5 $(CLUSTERS)
 

@@ -45,7 +45,7 @@ func TestTraceCoverage(t *testing.T) {
 	if s.Spec != "strong" || s.Nodes != 4 || s.Depth != 2 || s.Logs != 8 || faults != 2 || len(s.Never) == 0 {
 		t.Errorf("%+v", s)
 	}
-	log := filepath.Join(dir, "node00003-i1-s000.ndjson")
+	log := filepath.Join(dir, "node00003-i5-s000.ndjson")
 	text, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)

@@ -94,7 +94,7 @@ func TestTraceShow(t *testing.T) {
 	}
 	status, _, stderr = run(t, "trace", "show", dir, "--html", filepath.Join(t.TempDir(), "no", "x.html"))
 	failure(t, status, stderr, 1, "--html", "no such file", "name another file")
-	log := filepath.Join(dir, "node00003-i1-s000.ndjson")
+	log := filepath.Join(dir, "node00003-i5-s000.ndjson")
 	if err := os.Truncate(log, 20000); err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,7 @@ type explorer struct {
 	kept        map[key]bool // concrete states that were late
 	late        [][]byte     // those that were not expanded yet
 
+	found  found
 	at     state // where a move begins
 	out    []byte
 	places *strings.Replacer
@@ -193,20 +194,23 @@ func (e *explorer) reach(from int32, s successor) *Failure {
 
 // expand is where the actions lead from a state of the spec. It tries every
 // move in every concrete state that comes of the first by deliveries to leaves
-// that keep what they cannot answer yet: the spec sees no difference. The same
-// action must lead to the same state of the spec from all of them.
+// that keep what they cannot answer yet: the spec sees no difference. Each action
+// must be possible from all of them, if need be after such deliveries, and lead
+// to the same state of the spec.
 //
 // late, where it is not nil, is one more concrete state that the spec sees as
-// the same: no action may be possible there that is not from the others.
+// the same: the same actions must be possible there.
 func (e *explorer) expand(enc, late []byte) ([]successor, *violation) {
 	image := enc[:len(enc)-e.Leaves]
 	var to []successor
 	type both struct {
 		first, second Action
 		image         []byte
+		in            int
 	}
 	var twice []both
 	variants, known := [][]byte{enc}, -1
+	e.found.reset()
 	for i := 0; ; i++ {
 		if i == len(variants) {
 			if late == nil || known >= 0 {
@@ -220,6 +224,7 @@ func (e *explorer) expand(enc, late []byte) ([]successor, *violation) {
 		if known >= 0 {
 			e.kept[hash(variants[i])] = true
 		}
+		e.found.begin()
 		e.at.decode(variants[i])
 		for _, mv := range e.moves(&e.at) {
 			e.at.decode(variants[i])
@@ -235,20 +240,25 @@ func (e *explorer) expand(enc, late []byte) ([]successor, *violation) {
 				if !bytes.Equal(out, image) {
 					return nil, violated("StutterInv", "%s is no action, and changes the state", e.describe(variants[i], mv))
 				}
-				if !slices.ContainsFunc(variants, func(c []byte) bool { return bytes.Equal(c, e.out) }) {
+				k := slices.IndexFunc(variants, func(c []byte) bool { return bytes.Equal(c, e.out) })
+				if k < 0 {
+					k = len(variants)
 					variants = append(variants, bytes.Clone(e.out))
 				}
+				e.found.passes(k)
 				continue
 			case 1:
 				k := slices.IndexFunc(to, func(s successor) bool { return s.act == acts[0] })
 				if k < 0 {
+					k = len(to)
 					to = append(to, successor{acts[0], bytes.Clone(out)})
 				} else if !bytes.Equal(to[k].image, out) {
 					return nil, violated("OneOutcomeInv", "%s has two outcomes for the spec", e.describe(variants[i], mv))
 				}
+				e.found.takes(k, i)
 			case 2:
 				// The Data that a Grant waited for: the spec takes two steps.
-				twice = append(twice, both{acts[0], acts[1], bytes.Clone(out)})
+				twice = append(twice, both{acts[0], acts[1], bytes.Clone(out), i})
 			default:
 				return nil, violated("OneOutcomeInv", "%s takes %d actions", e.describe(variants[i], mv), len(acts))
 			}
@@ -263,11 +273,83 @@ func (e *explorer) expand(enc, late []byte) ([]successor, *violation) {
 		if k < 0 {
 			return nil, violated("OneOutcomeInv", "%s is possible only with another action", e.label(b.first))
 		}
+		e.found.takes(k, b.in)
 		if !e.leads(to[k].image, b.second, b.image) {
 			return nil, violated("OneOutcomeInv", "%s and then %s is not the same as both at once", e.label(b.first), e.label(b.second))
 		}
 	}
+	e.found.close()
+	for k, s := range to {
+		if i := e.found.lacks(k); i >= 0 {
+			return nil, violated("EveryVariantInv", "%s is not possible%s", e.label(s.act), e.keeping(variants[i]))
+		}
+	}
 	return to, nil
+}
+
+// variants is a set of concrete states of one state of the spec, by their numbers.
+// Each of at most four leaves keeps none, one or two messages.
+type variants [2]uint64
+
+func (v *variants) add(i int) { v[i/64] |= 1 << (i % 64) }
+
+func (v *variants) has(i int) bool { return v[i/64]&(1<<(i%64)) != 0 }
+
+func (v *variants) meets(w *variants) bool { return v[0]&w[0] != 0 || v[1]&w[1] != 0 }
+
+func (v *variants) join(w *variants) bool {
+	before := *v
+	v[0], v[1] = v[0]|w[0], v[1]|w[1]
+	return *v != before
+}
+
+// found is what is possible in each concrete state of one state of the spec.
+type found struct {
+	in    []variants // by successor: where its action is possible
+	leads []variants // by state: itself, and where deliveries lead that are no actions
+}
+
+func (f *found) reset() { f.in, f.leads = f.in[:0], f.leads[:0] }
+
+// begin goes on to the next state.
+func (f *found) begin() {
+	f.leads = append(f.leads, variants{})
+	f.passes(len(f.leads) - 1)
+}
+
+func (f *found) passes(to int) { f.leads[len(f.leads)-1].add(to) }
+
+// takes says that the action of a successor is possible in a state.
+func (f *found) takes(successor, state int) {
+	for len(f.in) <= successor {
+		f.in = append(f.in, variants{})
+	}
+	f.in[successor].add(state)
+}
+
+// close extends leads to all further deliveries.
+func (f *found) close() {
+	for again := true; again; {
+		again = false
+		for i := range f.leads {
+			for k := range f.leads {
+				if f.leads[i].has(k) && f.leads[i].join(&f.leads[k]) {
+					again = true
+				}
+			}
+		}
+	}
+}
+
+// lacks is a state in which the action of a successor is not possible, nor in any
+// that deliveries lead to from there; -1: none.
+func (f *found) lacks(successor int) int {
+	for i := range f.leads {
+		if !f.leads[i].meets(&f.in[successor]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // keep notes a state in which leaves keep messages, unless expand comes to it
@@ -341,6 +423,14 @@ func (e *explorer) describe(enc []byte, mv move) string {
 	case byData:
 		fmt.Fprintf(&b, "Data to %s", e.names[s.data[mv.at].to])
 	}
+	return b.String() + e.keeping(enc)
+}
+
+// keeping is what the leaves keep in a concrete state.
+func (e *explorer) keeping(enc []byte) string {
+	s := newState(e.layout)
+	s.decode(enc)
+	var b strings.Builder
 	for i, k := range s.taken {
 		for _, m := range s.down[i][:k] {
 			fmt.Fprintf(&b, ", while %s keeps a %v", e.names[i], m.kind)

@@ -186,6 +186,7 @@ func (e *machine) txn() protocol.Txn {
 
 func (e *machine) stepManager(s *state, at int, in protocol.Input, val content) *violation {
 	sh, version := e.shards[at], s.managers[at].Version
+	order := protocol.Order{Home: hasHome(&s.managers[at], at == e.Root)}
 	sh.SetManager(page, e.Places[at], &s.managers[at])
 	if v := e.stepCore(sh, in); v != nil {
 		return v
@@ -193,6 +194,9 @@ func (e *machine) stepManager(s *state, at int, in protocol.Input, val content) 
 	s.managers[at] = sh.Manager(page, e.Places[at])
 	for i := range e.batch.Effects {
 		var v *violation
+		if err := order.Apply(&e.batch.Effects[i]); err != nil {
+			return violated("OrderInv", "%v: %v", e.Places[at], err)
+		}
 		switch f := &e.batch.Effects[i]; f.Kind {
 		case protocol.Send:
 			if m := &f.Msg; at == e.Root && m.Kind == protocol.Grant && m.Op == protocol.OpWrite && m.Version <= version {
@@ -209,20 +213,17 @@ func (e *machine) stepManager(s *state, at int, in protocol.Input, val content) 
 			return v
 		}
 	}
+	if err := order.Fits(protocol.None, false, hasHome(&s.managers[at], at == e.Root)); err != nil {
+		return violated("OrderInv", "%v: %v", e.Places[at], err)
+	}
 	return nil
 }
 
-// access is what processes may do with a page, by the node's right.
-func access(r protocol.Right) protocol.Right {
-	if r == protocol.Owned {
-		return protocol.Read
-	}
-	return r
-}
+// hasHome says whether a manager has a master copy.
+func hasHome(m *protocol.ManagerState, root bool) bool { return root && !m.Stale && !m.Virgin }
 
-// stepLeaf also demands what the shell relies on: effects give processes what the
-// right says and no more, a frame has a content where it is needed and none
-// else, and each recall that is held back is reported once.
+// stepLeaf also demands what the shell relies on: that effects are in order, and
+// that each recall that is held back is reported once.
 func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *violation {
 	sh, l := e.shards[at], &s.leaves[at]
 	waiting := s.down[at][:s.taken[at]]
@@ -238,7 +239,7 @@ func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *vi
 	}
 	s.down[at] = slices.Delete(s.down[at], 0, len(waiting))
 	sh.SetLeaf(page, l)
-	may, held := access(l.Right), 0
+	order, held := protocol.Order{Access: protocol.Access(l.Right), Frame: s.frames[at] != hole}, 0
 	if v := e.stepCore(sh, in); v != nil {
 		return v
 	}
@@ -254,27 +255,23 @@ func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *vi
 	l.Grant, l.Recall = nil, nil
 
 	for i := range e.batch.Effects {
-		switch f := &e.batch.Effects[i]; f.Kind {
+		f := &e.batch.Effects[i]
+		if err := order.Apply(f); err != nil {
+			return violated("OrderInv", "%v: %v", e.Places[at], err)
+		}
+		switch f.Kind {
 		case protocol.Send:
-			if f.Msg.Data == protocol.PageData && s.frames[at] == hole {
-				return violated("SendHasContentInv", "%v sends the page, which is a hole", e.Places[at])
-			}
 			if v := e.send(s, at, &f.Msg, s.frames[at]); v != nil {
 				return v
 			}
 		case protocol.FrameProtect:
-			may = min(may, protocol.Read)
 		case protocol.FrameDrop:
-			may, s.frames[at] = protocol.None, hole
+			s.frames[at] = hole
 		case protocol.FrameFill:
 			s.frames[at] = val
 		case protocol.FrameZero:
 			s.frames[at] = 0
 		case protocol.FrameGrant:
-			if s.frames[at] == hole {
-				return violated("GrantHasContentInv", "%v grants the page, which is a hole", e.Places[at])
-			}
-			may = access(f.Right)
 		case protocol.Held:
 			held++
 		case protocol.Written:
@@ -282,11 +279,8 @@ func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *vi
 			return violated("EffectInv", "a leaf that is alone on its node wants %v", f.Kind)
 		}
 	}
-	if may != access(l.Right) {
-		return violated("ProcessInv", "processes of %v may %v, its right is %v", e.Places[at], may, l.Right)
-	}
-	if (s.frames[at] == hole) == (l.Right != protocol.None || l.Arrived) {
-		return violated("FrameInv", "%v has %v, Data arrived: %t, a content in its frame: %t", e.Places[at], l.Right, l.Arrived, s.frames[at] != hole)
+	if err := order.Fits(l.Right, l.Arrived, false); err != nil {
+		return violated("OrderInv", "%v: %v", e.Places[at], err)
 	}
 	want := 0
 	if !kept && len(slots) > 0 && slots[0].kind == protocol.Recall {

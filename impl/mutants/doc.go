@@ -15,8 +15,9 @@
 //	            refuses a message, panics, or lets somebody wait in vain
 //	history     what the processes did and were answered cannot have happened
 //	                                                       linearizability
-//	replay      the correct core does not repeat what the broken one recorded
-//	                                                       impl/trace/replay
+//	replay      the correct core does not repeat what the broken one recorded:
+//	            what no real mistake would meet, so it shows where a mutant
+//	            differs and counts as nobody             impl/trace/replay
 //	trace       TLC does not accept what the broken one recorded
 //	                                                       impl/trace/validate
 //	model       impl/memory's own test against a model of its operations
@@ -55,7 +56,8 @@
 //
 // # What "-" says
 //
-// Not found by this link within these bounds, and no more. Some of it cannot be
+// Not found by this link within these bounds, and no more. The explorer is not
+// asked about what no state of a model has. Some of it cannot be
 // otherwise. Of a version that stands still the specification does not speak.
 // Somebody who waits in vain is neither a wrong event nor a wrong answer. A
 // Release that comes twice, which fences are for, is nothing that links do, so

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/explore"
+	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // exploredModels are the models of spec/strong that the explorer takes, one
@@ -20,8 +21,17 @@ var exploredModels = []string{"root2", "chain3", "pair3", "live-deep3", "thin4",
 
 var readModels = sync.OnceValues(func() ([]*explore.Model, error) { return explore.Models(os.DirFS("../../spec")) })
 
+// unexplored are mistakes about what no state of a model has: more than a few
+// children, clocks, transactions, terms and incarnations, and what a core keeps
+// beside its states. To explore all models for each would find nothing.
+var unexplored = []string{"RecallsNarrow", "NoStamp", "StampOfFirstGrant", "ResidenceOfRecall", "AskingKept", "NoTxn",
+	"ClockStands", "NoTerm", "NoIncarnation"}
+
 // findByExplorer is what the first model shows.
-func findByExplorer(t *testing.T) Finding {
+func findByExplorer(t *testing.T, bug protocol.Bug) Finding {
+	if slices.Contains(unexplored, bug.String()) {
+		return Finding{}
+	}
 	models, err := readModels()
 	if err != nil {
 		t.Error(err)

@@ -35,7 +35,7 @@ type layer[W run[W]] struct {
 type link[W any] struct {
 	name  string
 	run   func(W) Finding
-	alone func(*testing.T) Finding
+	alone func(*testing.T, protocol.Bug) Finding
 }
 
 // first is what the first run shows in which look finds something.
@@ -71,7 +71,7 @@ func (y *layer[W]) test(t *testing.T) {
 	for _, l := range y.links {
 		tb.Links = append(tb.Links, l.name)
 	}
-	tb.Links = append(tb.Links, "replay", "trace")
+	tb.Links = append(tb.Links, replayed, "trace")
 	judges := newJudges()
 	for _, bug := range append([]protocol.Bug{0}, y.bugs...) {
 		if !Wanted(bug.String()) {
@@ -84,7 +84,7 @@ func (y *layer[W]) test(t *testing.T) {
 		for i, l := range y.links {
 			links.Go(func() {
 				if l.alone != nil {
-					r.Found[i] = l.alone(t)
+					r.Found[i] = l.alone(t, bug)
 				} else {
 					r.Found[i] = y.first(l.run)
 				}

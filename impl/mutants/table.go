@@ -19,6 +19,10 @@ var mutantFlag = flag.String("mutant", "", "say what each link finds in this mut
 // None is the name of the code as it is.
 const None = "none"
 
+// replayed is the link that nobody has for a real mistake: it compares with the
+// core without it. It tells where a mutant first differs, and counts for nothing.
+const replayed = "replay"
+
 // missed stands in the table where a link finds nothing.
 const missed = "-"
 
@@ -62,10 +66,10 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 			if f.Short == "" {
 				continue
 			}
-			any = true
+			any = any || tb.Links[i] != replayed
 			if r.Mutant == None {
 				t.Errorf("the %s finds a mistake where there is none: %s\n%s\nrun again: %s %s", tb.Links[i], f.Short, f.Full, again, None)
-			} else {
+			} else if tb.Links[i] != replayed {
 				by[i]++
 			}
 		}
@@ -104,7 +108,9 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 	}
 	var counts []string
 	for i, l := range tb.Links {
-		counts = append(counts, fmt.Sprintf("%s %d", l, by[i]))
+		if l != replayed {
+			counts = append(counts, fmt.Sprintf("%s %d", l, by[i]))
+		}
 	}
 	t.Logf("mutants: %s: %d bugs; found by %s; by nobody %d", tb.Name, bugs, strings.Join(counts, ", "), nobody)
 }

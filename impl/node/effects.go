@@ -293,6 +293,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	if s.catchUp(e); s.putOff(e) {
 		return
 	}
+	s.follow(e)
 	p := e.Page
 	switch e.Kind {
 	case protocol.Send:

@@ -80,7 +80,7 @@ func TestInPasses(t *testing.T) {
 // nothing that it fills later, whether or not a process took the content.
 func TestFillsInOrder(t *testing.T) {
 	const page = addr.PageNum(5)
-	fill, drop := protocol.FrameFill, protocol.FrameDrop
+	fill, grant, drop := protocol.FrameFill, protocol.FrameGrant, protocol.FrameDrop
 	toHome, fromHome := protocol.FrameToHome, protocol.HomeToFrame
 	fillHome, dropHome, zero, protect := protocol.HomeFill, protocol.HomeDrop, protocol.FrameZero, protocol.FrameProtect
 	for _, c := range []struct {
@@ -89,13 +89,13 @@ func TestFillsInOrder(t *testing.T) {
 		frame, home byte // what is there afterwards: the number of the payload, or zero
 	}{
 		{"filled, and nobody takes it", []protocol.EffectKind{fill}, 1, 0},
-		{"filled, then read", []protocol.EffectKind{fill, protect, toHome}, 1, 1},
-		{"filled, read and dropped", []protocol.EffectKind{fill, protect, toHome, drop}, 0, 1},
+		{"filled, then read", []protocol.EffectKind{fill, grant, protect, toHome}, 1, 1},
+		{"filled, read and dropped", []protocol.EffectKind{fill, grant, protect, toHome, drop}, 0, 1},
 		{"filled and dropped", []protocol.EffectKind{fill, drop}, 0, 0},
 		{"dropped, then filled", []protocol.EffectKind{fill, drop, fill}, 2, 0},
-		{"read between two fills", []protocol.EffectKind{fill, toHome, fill}, 2, 1},
+		{"read between two fills", []protocol.EffectKind{fill, toHome, drop, fill}, 2, 1},
 		{"zeros, then read", []protocol.EffectKind{fillHome, zero, toHome}, 0, 0},
-		{"filled from the home", []protocol.EffectKind{fill, fillHome, fromHome}, 2, 2},
+		{"filled from the home", []protocol.EffectKind{fill, fillHome, drop, fromHome}, 2, 2},
 		{"the home is filled behind a reader", []protocol.EffectKind{fillHome, fromHome, fillHome}, 1, 2},
 		{"the home is dropped, then filled", []protocol.EffectKind{fillHome, dropHome, fillHome}, 0, 2},
 	} {
@@ -114,7 +114,7 @@ func TestFillsInOrder(t *testing.T) {
 			for _, inputs := range []int{1, len(c.list)} { // one by one, and perhaps in passes
 				s := shard{node: n, inputs: inputs}
 				for _, k := range c.list {
-					s.batch.Effects = append(s.batch.Effects, protocol.Effect{Kind: k, Page: page})
+					s.batch.Effects = append(s.batch.Effects, protocol.Effect{Kind: k, Page: page, Right: protocol.Write})
 					if k == fill || k == fillHome {
 						content := make([]byte, addr.PageSize)
 						content[0] = byte(len(s.payloads.list) + 1)

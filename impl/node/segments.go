@@ -269,6 +269,7 @@ func (s *shard) forget(gone *segment) {
 		delete(s.written, p)
 	}
 	s.hot.forget(gone)
+	s.orders.forget(gone)
 }
 
 // doom has an access end in SIGBUS, now or as soon as the pages are taken away: a

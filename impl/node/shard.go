@@ -35,6 +35,7 @@ type shard struct {
 	fills   arrivals // content that the batch brings, to be put into frames
 	// payloads are the pages that came with the batch's inputs.
 	payloads payloads
+	orders   orders // of the pages
 	hot      hotPages
 	pool     memory.Pool // of master copies
 	freed    int64       // pages that the batch gives back

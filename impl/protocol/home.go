@@ -27,7 +27,7 @@ func (m *manager) fromHome() {
 // homeStale records that the root grants write: a new master version is about
 // to be made, elsewhere.
 func (m *manager) homeStale() {
-	if m.dir.home == valid {
+	if m.dir.home == valid && !broken(bugHomeKept) {
 		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
 	}
 	m.dir.home = stale

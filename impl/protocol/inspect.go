@@ -136,6 +136,7 @@ func (s *Shard) SetManager(p addr.PageNum, at addr.Place, m *ManagerState) {
 		to.queue = append(to.queue, waiting{w.Recall, int8(w.Child), w.Op, w.Have, w.Keep, w.Dst, w.Leaf, w.Txn})
 	}
 	to.store()
+	s.placed(p)
 }
 
 // LeafState is the spec's leaf[l] as a value, without the content. Grant and
@@ -186,6 +187,7 @@ func (s *Shard) SetLeaf(p addr.PageNum, l *LeafState) {
 		to.asking.recall = *l.Recall
 	}
 	to.endLeaf()
+	s.placed(p)
 }
 
 // Tree is the tree of the page's slot.

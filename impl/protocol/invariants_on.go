@@ -4,7 +4,10 @@ package protocol
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
+
+	"github.com/mome-dsm/mome/impl/addr"
 )
 
 const invariantsOn = true
@@ -109,4 +112,55 @@ func (l *leafManager) SurplusInv() {
 // state is the manager for the text of a violation.
 func (m *manager) state() string {
 	return string(appendManager(nil, &m.dir, m.transaction, m.root))
+}
+
+// orders is what the effects have made of each page that has something.
+type orders map[addr.PageNum]Order
+
+func (o *orders) forget(gone func(addr.PageNum) bool) {
+	maps.DeleteFunc(*o, func(p addr.PageNum, _ Order) bool { return gone(p) })
+}
+
+// settled is what Order.Fits asks of a page.
+func (s *Shard) settled(p addr.PageNum) (right Right, arrived, home bool) {
+	root := s.tree(p).Root()
+	a := s.asks.get(p)
+	return s.views.get(p).right, a != nil && a.arrived,
+		root.Node == s.self && s.directories.get(addr.ID(p, root)).home == valid
+}
+
+// placed says that the state of a page was put where it is.
+func (s *Shard) placed(p addr.PageNum) {
+	right, arrived, home := s.settled(p)
+	s.keepOrder(p, Order{Access: Access(right), Frame: right != None || arrived, Home: home})
+}
+
+func (s *Shard) keepOrder(p addr.PageNum, o Order) {
+	if s.orders == nil {
+		s.orders = make(orders)
+	}
+	if o == (Order{}) {
+		delete(s.orders, p)
+	} else {
+		s.orders[p] = o
+	}
+}
+
+// checkOrder runs Order over the effects of a step, which are about one page.
+func (s *Shard) checkOrder(effects []Effect) {
+	if len(effects) == 0 {
+		return
+	}
+	p := effects[0].Page
+	o := s.orders[p]
+	fail := func(err error) {
+		if err != nil {
+			panic(fmt.Sprintf("mome: OrderInv violated at node %d: %v of %v", s.self, err, effects))
+		}
+	}
+	for i := range effects {
+		fail(o.Apply(&effects[i]))
+	}
+	fail(o.Fits(s.settled(p)))
+	s.keepOrder(p, o)
 }

@@ -52,7 +52,7 @@ func (l *leafManager) endLeaf() {
 	if invariantsOn {
 		l.check()
 	}
-	if l.asking.idle() {
+	if l.asking.idle() && !broken(bugAskingKept) {
 		l.asks.set(l.page, nil)
 		l.freeAsking(l.asking)
 	} else {
@@ -114,7 +114,7 @@ func (l *leafManager) ReadFault() bool {
 
 // WriteFault is the spec's WriteFault(l).
 func (l *leafManager) WriteFault() bool {
-	if l.right >= Write || l.op != OpNone {
+	if l.right >= Write || l.op != OpNone || l.recall.Kind != KindInvalid && broken(bugUpgradeWhileHeld) {
 		return false
 	}
 	l.ask(OpWrite, l.right)
@@ -157,9 +157,10 @@ func (l *leafManager) RecvData(d *Message, local bool) {
 // LeafRecvGrant is the spec's LeafRecvGrant(l).
 // Preconditions: the Data of a Grant(sent) has arrived.
 func (l *leafManager) LeafRecvGrant(g *Message) {
-	if g.Source == Zero && l.right == None {
+	if g.Source == Zero && l.right == None && !broken(bugGrantBeforeZero) {
 		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
 	}
+	had := l.right
 	switch g.Op {
 	case OpRead:
 		l.right = Read
@@ -176,8 +177,13 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 		l.batch.add(Effect{Kind: Written, Page: l.page})
 	} else {
 		l.version = g.Version
-		l.stamp = l.now
+		if !broken(bugNoStamp) && (had == None || !broken(bugStampOfFirstGrant)) {
+			l.stamp = l.now
+		}
 		l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Right: l.right})
+	}
+	if g.Source == Zero && had == None && broken(bugGrantBeforeZero) {
+		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
 	}
 }
 
@@ -186,7 +192,8 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 func (l *leafManager) LeafRecvRecall(r *Message) {
 	keep := min(l.right, r.Keep)
 	hit := l.right != None && r.Dst != ToNobody
-	if l.right == Write {
+	late := hit && broken(bugProtectBehindSend)
+	if l.right == Write && !late && !(keep == None && broken(bugDropUnprotected)) {
 		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
 	if hit && !broken(bugHitWithoutData) {
@@ -195,6 +202,9 @@ func (l *leafManager) LeafRecvRecall(r *Message) {
 			to = l.tree(l.page).Root()
 		}
 		l.sendData(l.at, to, l.page, Message{Version: l.version, Txn: r.Txn})
+	}
+	if l.right == Write && late {
+		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
 	if l.right != None && keep == None {
 		l.prepare(l.at, l.page, 0)

@@ -196,6 +196,9 @@ func (m *manager) toParent(msg Message, txn Txn) {
 // it to dst.
 func (m *manager) recallAll(set uint64, dst Dst, leaf addr.NodeID, txn Txn) {
 	owner := m.dir.ownerChild()
+	if broken(bugRecallsNarrow) {
+		set &= 1<<32 - 1
+	}
 	for rest := set; rest != 0; rest &= rest - 1 {
 		c := bits.TrailingZeros64(rest)
 		to := ToNobody

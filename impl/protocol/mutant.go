@@ -32,6 +32,21 @@ const (
 	bugGenerationIgnored
 	bugNewestFirst
 	bugRequestsFirst
+	bugUpgradeWhileHeld
+	bugRecallsNarrow
+	bugNoStamp
+	bugStampOfFirstGrant
+	bugResidenceOfRecall
+	bugHomeKept
+	bugAskingKept
+	bugNoVersion
+	bugNoTxn
+	bugClockStands
+	bugNoTerm
+	bugNoIncarnation
+	bugProtectBehindSend
+	bugDropUnprotected
+	bugGrantBeforeZero
 
 	// Of locks.
 	bugDropFence
@@ -71,6 +86,8 @@ var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "
 	"UnmarkMissing", "HomeSendsWhileStale", "WritebackIgnoresData", "WritebackMootMissing", "VersionNotAdvanced",
 	"GrantBeforeData", "RecallOvertakesGrant", "EvictUnderUpgrade", "EvictOwned", "KeepsWriteOnDowngrade",
 	"HitWithoutData", "GenerationIgnored", "NewestFirst", "RequestsFirst",
+	"UpgradeWhileHeld", "RecallsNarrow", "NoStamp", "StampOfFirstGrant", "ResidenceOfRecall", "HomeKept", "AskingKept",
+	"NoVersion", "NoTxn", "ClockStands", "NoTerm", "NoIncarnation", "ProtectBehindSend", "DropUnprotected", "GrantBeforeZero",
 	"DropFence", "AnyFence", "GrantWhileHeld", "ForgetWaiter", "LastFirst", "NearForever", "TryWaits", "CancelStaysQueued",
 	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant",
 	"OneTooFew", "ArrivalsStay", "ArriveAgain", "RoundAfterBroken", "DoneToOne", "BrokenUntold", "SeatTwice", "DeadSits",

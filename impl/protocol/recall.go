@@ -32,6 +32,9 @@ func (m *manager) takeRecall() {
 	i := m.waitingRecall()
 	r := m.queue[i]
 	m.queue = append(m.queue[:i], m.queue[i+1:]...)
+	if broken(bugNoTxn) {
+		r.txn = Txn{}
+	}
 	m.recall = recallState{active: true, keep: r.keep, dst: r.dst, leaf: r.leaf, txn: r.txn}
 	owner := m.dir.ownerChild()
 	switch {

@@ -97,6 +97,7 @@ type Shard struct {
 
 	observer Observer
 	counters Counters
+	orders   orders // of the pages that a step has touched; under -tags invariants
 }
 
 // NewShard makes a shard. Of the shards of one node each takes transaction
@@ -134,6 +135,7 @@ func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 	s.views.forget(gone)
 	s.asks.forget(gone)
 	s.prepared.forget(goneID)
+	s.orders.forget(gone)
 }
 
 // Counters is what was counted so far.
@@ -158,6 +160,10 @@ func (s *Shard) Expects(p addr.PageNum) bool {
 // Tables is how many pages the shard remembers: as leaf, and as root or
 // intermediate manager.
 func (s *Shard) Tables() (views, directories int) { return s.views.len(), s.directories.len() }
+
+// Pending is how many pages have a request out or being served, or a message that
+// waits, at a leaf or a manager: none where nothing is under way.
+func (s *Shard) Pending() int { return s.transactions.len() + s.asks.len() }
 
 // Holds calls yield for each page that this node has a right to, in no order.
 func (s *Shard) Holds(yield func(addr.PageNum) bool) {
@@ -240,6 +246,7 @@ func (s *Shard) tree(p addr.PageNum) Tree { return s.conf.Tree(s.slot(p)) }
 // the effects to the batch. After an error nothing has changed.
 func (s *Shard) Step(in Input, b *Batch) error {
 	s.batch, s.now = b, in.Stamp
+	before := len(b.Effects)
 	if in.Kind == InMessage {
 		switch err := s.receive(in.Msg); err {
 		case nil:
@@ -265,6 +272,7 @@ func (s *Shard) Step(in Input, b *Batch) error {
 		}
 	}
 	s.local = s.local[:0]
+	s.checkOrder(b.Effects[before:])
 	return nil
 }
 
@@ -386,6 +394,9 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 		// nothing to reside.
 		l.over = l.right == None && l.grant.Kind == KindInvalid
 		if !l.over && l.grant.Kind == KindInvalid {
+			if broken(bugResidenceOfRecall) {
+				l.stamp = s.now
+			}
 			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
 		}
 	}
@@ -419,7 +430,9 @@ func (s *Shard) drainLeaf(l *leafManager) {
 
 // learn adopts what every message carries.
 func (s *Shard) learn(m *Message) {
-	s.lamport = max(s.lamport, m.Lamport) + 1
+	if s.lamport++; !broken(bugClockStands) {
+		s.lamport = max(s.lamport, m.Lamport+1)
+	}
 	s.cut = max(s.cut, m.Cut)
 }
 
@@ -432,6 +445,14 @@ func (s *Shard) send(from, to addr.Place, p addr.PageNum, msg Message) {
 	msg.FromIncarnation, msg.ToIncarnation = s.incarnation, s.conf.Member(to.Node)
 	msg.Epoch, msg.Cut, msg.Lamport = s.conf.Epoch, s.cut, s.lamport
 	msg.Term = s.conf.Slots[seg.Slot(p, len(s.conf.Slots))].Term
+	switch {
+	case broken(bugNoVersion):
+		msg.Version = 0
+	case broken(bugNoTerm):
+		msg.Term = 0
+	case broken(bugNoIncarnation):
+		msg.ToIncarnation = 0
+	}
 	if to.Node == s.self {
 		s.local = append(s.local, msg)
 		return

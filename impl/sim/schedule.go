@@ -60,24 +60,6 @@ func (w *World) advance(s *session) {
 	w.note(s)
 }
 
-// EndResidence ends a residence that holds a recall back, the i-th.
-func (w *World) endResidence(i int) {
-	r := w.held[i]
-	w.held = append(w.held[:i:i], w.held[i+1:]...)
-	if w.generation(r.n, r.p) == r.segment {
-		w.step(r.n, protocol.Input{Kind: protocol.InResidenceOver, Page: r.p}, 0)
-	}
-}
-
-// EndResidence ends a random residence, and says whether there was one.
-func (w *World) EndResidence() bool {
-	if len(w.held) == 0 {
-		return false
-	}
-	w.endResidence(w.rng.IntN(len(w.held)))
-	return true
-}
-
 // raiseOne lets a node raise its faults again that were not answered in full.
 func (w *World) raiseOne(n *node) bool {
 	if len(n.again) == 0 {
@@ -96,6 +78,13 @@ func (w *World) Random() {
 	if len(w.held) > 0 && w.held[0].deadline < w.Steps {
 		w.endResidence(0)
 	}
+	if w.cfg.Exact {
+		for range w.held { // those that are held now, and not what comes of them
+			if len(w.held) > 0 && w.held[0].deadline <= w.Steps {
+				w.endResidence(0)
+			}
+		}
+	}
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
 	proc := w.rng.IntN(len(n.procs))
 	p := addr.PageNum(w.rng.IntN(w.cfg.Pages))
@@ -103,7 +92,11 @@ func (w *World) Random() {
 	case r < 640:
 		w.Deliver()
 	case r < 720:
-		w.EndResidence()
+		if w.cfg.Exact {
+			w.Steps++ // time goes by
+		} else {
+			w.EndResidence()
+		}
 	case r < 760:
 		w.raiseOne(n)
 	case r < 830:
@@ -180,4 +173,5 @@ func (w *World) Settle() {
 	for p := range w.cfg.Pages {
 		w.CheckPage(addr.PageNum(p))
 	}
+	w.checkRest()
 }

@@ -42,10 +42,15 @@ var suite = []world{
 	{"recreate", 40, 6000, Config{Nodes: 3, Fanout: 64, Pages: 3, Segments: 2, Processes: 2, Recreate: true, Check: 1}},
 	{"recreate-deep", 40, 6000, Config{Nodes: 5, Fanout: 2, Pages: 3, Segments: 2, Recreate: true, Breaks: true, Check: 1}},
 	{"recreate-lateral", 40, 6000, Config{Nodes: 4, Fanout: 2, Pages: 2, Recreate: true, Lateral: true, Check: 1}},
+	{"exact", 20, 6000, Config{Nodes: 4, Fanout: 2, Pages: 2, Processes: 2, Exact: true, Check: 1}},
+	{"exact-flat", 20, 6000, Config{Nodes: 3, Fanout: 64, Pages: 1, Exact: true, Residence: 40, Greedy: true, Check: 1}},
 	{"greedy", 20, 8000, Config{Nodes: 6, Fanout: 2, Pages: 1, Greedy: true, Residence: 20, Check: 1}},
 	{"large27", 5, 20000, Config{Nodes: 27, Fanout: 3, Pages: 4, Breaks: true, Check: 50}},
 	{"large81", 3, 40000, Config{Nodes: 81, Fanout: 3, Pages: 4, Processes: 2, Check: 200}},
 	{"large300", 2, 60000, Config{Nodes: 300, Fanout: 7, Pages: 3, Lateral: true, Check: 1000}},
+	{"flat64", 5, 20000, Config{Nodes: 64, Fanout: 64, Pages: 1, Check: 20}},
+	{"broad200", 3, 40000, Config{Nodes: 200, Fanout: 64, Pages: 2, Lateral: true, Check: 500}},
+	{"tall17", 1, 30000, Config{Nodes: 1 << 16, Fanout: 2, Pages: 1}}, // every node there can be; 17 levels
 }
 
 // play runs one world with one seed. It returns the world, and the property

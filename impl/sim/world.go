@@ -23,7 +23,8 @@ type Config struct {
 	Lateral   bool // Data goes over links of its own, in any order
 	Recreate  bool // segments are removed and created again, and processes crash
 	Greedy    bool // who was served faults again at once, to store
-	Residence int  // steps after which a recall is not held back any longer; 0 is 100
+	Residence int  // steps that a page stays with who was granted it; 0 is 100
+	Exact     bool // a recall is held back that long, and not a random part of it
 	Check     int  // check the invariants every so many steps; 0 is only at the end
 	Blind     bool // no invariant is checked: what the core refuses, what it panics with and who waits in vain still end a run
 	Seed      uint64
@@ -47,17 +48,10 @@ type node struct {
 	frame  []uint64 // one word per page
 	filled []bool   // the frame has content
 	home   []uint64
+	order  []protocol.Order // by page: what the effects have made of it
 	procs  []*process
 	again  []addr.PageNum // faults to be raised again
 	log    *trace.Log     // nil: off
-}
-
-// residence is a recall that is held back.
-type residence struct {
-	n        *node
-	p        addr.PageNum
-	segment  uint32 // its generation
-	deadline int
 }
 
 type word struct {
@@ -70,6 +64,7 @@ type World struct {
 	cfg      Config
 	rng      *rand.Rand
 	nodes    []*node
+	holders  []map[*node]struct{}      // by page: the nodes that have a right to it
 	confs    []*protocol.Configuration // all that were ever in force
 	sessions map[pair]*session
 	active   []*session  // with something under way
@@ -85,6 +80,9 @@ type World struct {
 	grants  []int           // by page: grants that leaves took
 	asked   map[word]int    // by page and node (generation is the node): grants when it asked
 	granted map[word]uint64 // version of the root's last write grant
+
+	requests  map[asker]protocol.Txn // that are out
+	residents map[asker]*resident    // where Config.Exact
 
 	Coverage   *coverage.Coverage
 	Steps      int
@@ -130,11 +128,11 @@ func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
 		flight: make([][]*packet, cfg.Pages), trees: make([]*Topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
 		turns: make(map[addr.ManagerID]*turns), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
-		Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
+		requests: make(map[asker]protocol.Txn), residents: make(map[asker]*resident), Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
 	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
 	for i := range cfg.Nodes {
-		conf.Members = append(conf.Members, 1)
-		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: 1})
+		conf.Members = append(conf.Members, incarnation(addr.NodeID(i)))
+		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: term(i)})
 	}
 	var segments []protocol.Segment
 	for i := range cfg.Segments {
@@ -143,9 +141,13 @@ func New(cfg Config) *World {
 			Generation: uint32(i + 1), Policy: protocol.Block})
 	}
 	w.confs = []*protocol.Configuration{conf.WithSegments(segments)}
+	for range cfg.Pages {
+		w.holders = append(w.holders, make(map[*node]struct{}))
+	}
 	for i := range cfg.Nodes {
-		n := &node{id: addr.NodeID(i), shard: protocol.NewShard(addr.NodeID(i), 1, 0, w.confs[0], w),
-			frame: make([]uint64, cfg.Pages), filled: make([]bool, cfg.Pages), home: make([]uint64, cfg.Pages)}
+		n := &node{id: addr.NodeID(i), shard: protocol.NewShard(addr.NodeID(i), incarnation(addr.NodeID(i)), 0, w.confs[0], w),
+			frame: make([]uint64, cfg.Pages), filled: make([]bool, cfg.Pages), home: make([]uint64, cfg.Pages),
+			order: make([]protocol.Order, cfg.Pages)}
 		for range cfg.Processes {
 			n.procs = append(n.procs, newProcess(cfg.Pages))
 		}
@@ -194,6 +196,8 @@ func (w *World) Observe(e *protocol.Event) {
 	if e.At.Tag != addr.Leaf {
 		w.takeTurns(n, e)
 	}
+	w.carried(n, e)
+	w.resides(n, e)
 	if w.cfg.Observer != nil {
 		w.cfg.Observer(e)
 	}
@@ -225,14 +229,19 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 	if in.Kind == protocol.InMessage {
 		p = in.Msg.Page
 	}
+	w.noteHolder(n, p)
 	for i := range w.batch.Effects {
 		w.digest(&w.batch.Effects[i])
 		if w.cfg.Effects != nil {
 			w.cfg.Effects(n.id, &w.batch.Effects[i])
 		}
+		if err := n.order[p].Apply(&w.batch.Effects[i]); err != nil {
+			w.wrong("OrderInv", "node %d: %v", n.id, err)
+		}
 		w.effect(n, &w.batch.Effects[i], content)
 		w.recordContent(n, &w.batch.Effects[i])
 	}
+	w.checkOrder(n, p)
 	for _, o := range w.out {
 		w.send(n.id, o.to, o.packets)
 	}
@@ -240,6 +249,15 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 		w.CheckPage(p)
 	}
 	return true
+}
+
+// noteHolder keeps World.holders up to date.
+func (w *World) noteHolder(n *node, p addr.PageNum) {
+	if n.shard.Right(p) == protocol.None {
+		delete(w.holders[p], n)
+	} else {
+		w.holders[p][n] = struct{}{}
+	}
 }
 
 // stepCore makes a Failure of what the core panics with.
@@ -279,9 +297,6 @@ func (w *World) effect(n *node, e *protocol.Effect, content uint64) {
 	case protocol.FrameZero:
 		n.frame[p], n.filled[p] = 0, true
 	case protocol.FrameGrant:
-		if !n.filled[p] {
-			w.wrong("GrantHasContentInv", "node %d grants %v, which is a hole", n.id, p)
-		}
 		w.frameGrant(n, p, e.Right)
 	case protocol.FrameToHome:
 		n.home[p] = n.frame[p]
@@ -292,9 +307,25 @@ func (w *World) effect(n *node, e *protocol.Effect, content uint64) {
 	case protocol.HomeDrop:
 		n.home[p] = ^uint64(0) // whoever reads it is found out
 	case protocol.Held:
-		w.held = append(w.held, residence{n, p, w.generation(n, p), w.Steps + w.cfg.Residence})
+		w.hold(n, e)
 	case protocol.Written:
 		w.raiseAgain(n, p)
+	}
+}
+
+// checkOrder demands that after a step a page is what its states say (OrderInv).
+func (w *World) checkOrder(n *node, p addr.PageNum) {
+	if w.cfg.Blind || w.generation(n, p) == 0 {
+		return
+	}
+	root, home := n.shard.Tree(p).Root(), false
+	if root.Node == n.id {
+		m := n.shard.Manager(p, root)
+		home = !m.Stale && !m.Virgin
+	}
+	l := n.shard.Leaf(p)
+	if err := n.order[p].Fits(l.Right, l.Arrived, home); err != nil {
+		w.fail("OrderInv", "node %d, %v: %v", n.id, p, err)
 	}
 }
 
@@ -305,9 +336,6 @@ func (w *World) sendMessage(n *node, e *protocol.Effect) {
 		if e.Msg.From.Tag == addr.Root {
 			pk.word = n.home[p]
 		} else {
-			if !n.filled[p] {
-				w.wrong("SendHasContentInv", "node %d sends %v, which is a hole", n.id, p)
-			}
 			pk.word = n.frame[p]
 		}
 	}
@@ -401,8 +429,8 @@ func (w *World) fresh(n *node, i int, p addr.PageNum) uint64 {
 // store is a process's store, checked against the atomic memory.
 func (w *World) store(n *node, i int, p addr.PageNum, waited bool) {
 	g := w.generation(n, p)
-	for _, o := range w.nodes {
-		if o != n && o.shard.Right(p) != protocol.None && w.generation(o, p) == g {
+	for o := range w.holders[p] {
+		if o != n && w.generation(o, p) == g {
 			w.wrong("SingleWriterInv", "node %d stores to %v, node %d has %v", n.id, p, o.id, o.shard.Right(p))
 		}
 	}
@@ -517,8 +545,9 @@ func (w *World) configure(n *node, next int) {
 		if was == nil || was.Generation == w.generation(n, p) {
 			continue
 		}
-		n.frame[p], n.filled[p], n.home[p] = 0, false, 0
+		n.frame[p], n.filled[p], n.home[p], n.order[p] = 0, false, 0, protocol.Order{}
 		w.forgetTurns(n, p)
+		w.noteHolder(n, p)
 		for _, pr := range n.procs {
 			pr.right[p], pr.wants[p] = protocol.None, protocol.None
 		}

@@ -170,8 +170,8 @@ func TestBarriers(t *testing.T) {
 // A message that no node sends is refused again, in the same words.
 func TestForeign(t *testing.T) {
 	dir := t.TempDir()
-	conf := []byte(`{"Epoch":1,"Members":[1],"Fanout":2,"Slots":[{"Home":0,"Term":1}],"Generation":0}`)
-	rec, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: 0, Incarnation: 1, Nodes: 1, Slots: conf}, 1)
+	conf := []byte(`{"Epoch":1,"Members":[2],"Fanout":2,"Slots":[{"Home":0,"Term":1}],"Generation":0}`)
+	rec, err := trace.NewRecorder(dir, trace.Header{Spec: "strong", Node: 0, Incarnation: 2, Nodes: 1, Slots: conf}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core := protocol.NewShard(0, 1, 0, c, nil)
+	core := protocol.NewShard(0, 2, 0, c, nil)
 	in := protocol.Input{Kind: protocol.InMessage, Msg: &protocol.Message{Kind: protocol.Grant, Page: 7}}
 	var b protocol.Batch
 	log.Input(&in)
@@ -205,7 +205,7 @@ func TestForeign(t *testing.T) {
 
 // logFile is the log of a node in a simulated run.
 func logFile(dir string, node int) string {
-	return filepath.Join(dir, fmt.Sprintf("node%05d-i1-s000.ndjson", node))
+	return filepath.Join(dir, fmt.Sprintf("node%05d-i%d-s000.ndjson", node, node+2))
 }
 
 // edit changes the lines of a node's log.

@@ -352,7 +352,7 @@ func TestTooMany(t *testing.T) {
 // A log without its end is shown as far as all logs go, with an error.
 func TestTruncated(t *testing.T) {
 	dir := record(t, deep, 500)
-	path := filepath.Join(dir, "node00002-i1-s000.ndjson")
+	path := filepath.Join(dir, "node00002-i4-s000.ndjson")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
