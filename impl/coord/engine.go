@@ -128,26 +128,29 @@ func (e *engine) restart(ctx context.Context) *storeChild {
 }
 
 func (e *engine) up(child *storeChild) {
+	e.log.Info("the configuration store serves again", "directory", e.dir)
 	e.mu.Lock()
 	e.serving, e.why = child, nil
 	e.tell()
 	e.mu.Unlock()
-	e.log.Info("the configuration store serves again", "directory", e.dir)
 }
 
 // down notes why nothing serves; attempt is the one that has failed, or zero. The
 // end of a process is told to the log, and the first attempt to start another, if
-// it fails for another reason.
+// it fails for another reason: before anybody gets it as an error, so that who looks
+// for what the error means finds it there. Only run changes why.
 func (e *engine) down(why error, attempt uint64, tell bool) {
 	e.mu.Lock()
 	tell = tell && (e.why == nil || e.why.Error() != why.Error())
-	e.serving, e.why, e.failed = nil, why, max(e.failed, attempt)
-	e.tell()
 	e.mu.Unlock()
 	if tell {
 		e.log.Warn("the configuration store does not serve: no segment can be created, removed or found until it does; memory, locks and barriers go on",
 			"directory", e.dir, "reason", why)
 	}
+	e.mu.Lock()
+	e.serving, e.why, e.failed = nil, why, max(e.failed, attempt)
+	e.tell()
+	e.mu.Unlock()
 }
 
 // tell wakes those who wait.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,12 @@ type logged struct {
 	lines []string // guarded by mu
 }
 
+// Write is slow, so that whoever is told something before the log is does not find
+// it there.
 func (l *logged) Write(b []byte) (int, error) {
+	for range 1000 {
+		runtime.Gosched()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, string(b))
@@ -41,6 +47,13 @@ func (l *logged) count(text string) (n int) {
 		}
 	}
 	return n
+}
+
+// text is all of it.
+func (l *logged) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
 }
 
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
@@ -86,10 +99,10 @@ func TestStoreProcessKilled(t *testing.T) {
 		next(t, there)
 	}
 	if down, up := log.count("does not serve"), log.count("serves again"); down != 3 || up != 3 {
-		t.Errorf("three ends in the log: %q", log.lines)
+		t.Errorf("three ends in the log: %q", log.text())
 	}
 	if log.count("signal: killed") != 3 {
-		t.Errorf("why it ended is not in the log: %q", log.lines)
+		t.Errorf("why it ended is not in the log: %q", log.text())
 	}
 }
 
@@ -132,7 +145,7 @@ func TestStoreProcessCannotWrite(t *testing.T) {
 		mustTxn(t, e, nil, Put("k", fmt.Append(nil, acknowledged)))
 	}
 	if log.count("file too large") == 0 {
-		t.Errorf("why it ended is not in the log: %q", log.lines)
+		t.Errorf("why it ended is not in the log: %q", log.text())
 	}
 }
 
@@ -163,13 +176,13 @@ func TestNoRoomForChanges(t *testing.T) {
 			diff(t, "it can be read", mustGet(t, s, "a"), Entry{Key: "a", ModRev: before})
 		}
 		if n := log.count("delete files"); n != round+1 {
-			t.Errorf("shortage %d is in the log %d times: %q", round+1, n-round, log.lines)
+			t.Errorf("shortage %d is in the log %d times: %q", round+1, n-round, log.text())
 		}
 		set(disk{bytes: 2 << 20, inodes: true})
 		before = mustTxn(t, r, nil, Put("a", nil))
 		mustTxn(t, e, nil, Put("b", nil))
 		if n := log.count("has room again"); n != round+1 {
-			t.Errorf("the end of shortage %d is in the log %d times: %q", round+1, n-round, log.lines)
+			t.Errorf("the end of shortage %d is in the log %d times: %q", round+1, n-round, log.text())
 		}
 	}
 }
@@ -238,7 +251,7 @@ func TestStoreProcessCannotRestart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if log.count("signal: killed") != 1 || log.count("not a directory") != 1 {
-		t.Errorf("why it ended, and why it does not start, are not in the log once: %q", log.lines)
+		t.Errorf("why it ended, and why it does not start, are not in the log once: %q", log.text())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
