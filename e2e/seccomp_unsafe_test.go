@@ -233,9 +233,17 @@ func (c *calls) named(n *notification, pid int) string {
 		return name + " " + kind(text(pid, n.args[1]))
 	case unix.SYS_MKDIRAT, unix.SYS_UNLINKAT:
 		return name + " " + kind(text(pid, n.args[1]))
-	case unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE, unix.SYS_FLOCK:
+	case unix.SYS_WRITE, unix.SYS_PWRITE64, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE, unix.SYS_FLOCK:
 		return name + " " + c.file(pid, n.args[0])
-	case unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM:
+	case unix.SYS_FALLOCATE:
+		if file := c.file(pid, n.args[0]); n.args[3] < wholeSegment {
+			return name + " " + file
+		} else {
+			return name + " whole " + file
+		}
+	case unix.SYS_EPOLL_CTL:
+		return name + " " + c.file(pid, n.args[2])
+	case unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_ACCEPT4:
 		return name + " " + c.family(pid, n.args[0])
 	case unix.SYS_SOCKET:
 		return name + " " + families[int(n.args[0])]
@@ -260,7 +268,8 @@ func (c *calls) file(pid int, fd uint64) string {
 
 var families = map[int]string{unix.AF_UNIX: "attach", unix.AF_INET: "link", unix.AF_INET6: "link"}
 
-// family says whose socket it is: that of an attached program, or of a link.
+// family says whose socket it is: that of an attached program, of a link, or, for
+// "local", of who asks for the status, or the store's process.
 func (c *calls) family(pid int, fd uint64) string {
 	pidfd, ok := c.pidfds[pid]
 	if !ok {
@@ -278,6 +287,9 @@ func (c *calls) family(pid int, fd uint64) string {
 	domain, err := unix.GetsockoptInt(own, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
 		return "?"
+	}
+	if sort, err := unix.GetsockoptInt(own, unix.SOL_SOCKET, unix.SO_TYPE); err == nil && domain == unix.AF_UNIX && sort == unix.SOCK_STREAM {
+		return "local"
 	}
 	return families[domain]
 }

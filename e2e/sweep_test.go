@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,18 +15,25 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome"
+	"github.com/mome-dsm/mome/impl/node/controlpb"
 )
 
 var everyCall = flag.Bool("every-call", false, "have the calls of every node fail, by each error, first and in the middle")
 
 func init() { programs["scarcity"] = scarcity }
 
+// wholeSegment is the size of the programs' segment: what is punched in one go when
+// it is removed.
+const wholeSegment = 16 * pageSize
+
 // scarcity is a bit of all that a program does with its node, every word of which
 // is checked. One request may fail, and is made once more.
 func scarcity(p *program) {
-	const pages, turns = 16, 5
+	const pages, turns = wholeSegment / pageSize, 5
 	rank := p.Rank()
 	debug.SetPanicOnFault(true)
 	try := func(what string, f func() error) {
@@ -114,9 +122,17 @@ func scarcity(p *program) {
 
 // scarce are the calls of a node that can fail for want of something, and how.
 var scarce = map[string][]unix.Errno{
-	"accept4":                        {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
-	"epoll_ctl":                      {unix.ENOMEM, unix.ENOSPC},
+	"accept4 attach":                 {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+	"accept4 link":                   {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+	"epoll_ctl link":                 {unix.ENOMEM, unix.ENOSPC},
+	"epoll_ctl system":               {unix.ENOMEM, unix.ENOSPC},
+	"write local":                    {unix.ENOMEM, unix.ENOBUFS},
+	"accept4 local":                  {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+	"epoll_ctl attach":               {unix.ENOMEM, unix.ENOSPC},
+	"epoll_ctl local":                {unix.ENOMEM, unix.ENOSPC},
+	"epoll_ctl event":                {unix.ENOMEM, unix.ENOSPC},
 	"fallocate memfd":                {unix.ENOMEM, unix.EINTR},
+	"fallocate whole memfd":          {unix.ENOMEM, unix.EINTR},
 	"fcntl 1030":                     {unix.EMFILE}, // F_DUPFD_CLOEXEC
 	"ftruncate memfd":                {unix.EFBIG, unix.ENOMEM},
 	"getsockopt":                     {unix.ENOBUFS},
@@ -135,7 +151,7 @@ var scarce = map[string][]unix.Errno{
 	"openat system":                  {unix.EMFILE, unix.ENFILE, unix.ENOMEM},
 	"pwrite memfd":                   {unix.ENOMEM, unix.ENOSPC, unix.EINTR},
 	"readlinkat":                     {unix.ENOMEM},
-	"recvfrom attach":                {unix.ENOMEM},
+	"recvfrom local":                 {unix.ENOMEM},
 	"recvmsg attach":                 {unix.ENOMEM},
 	"sendmsg attach":                 {unix.ENOMEM, unix.ENOBUFS, unix.ETOOMANYREFS},
 	"sendmsg link":                   {unix.ENOMEM, unix.ENOBUFS},
@@ -158,7 +174,7 @@ var spared = map[string]string{
 	"pipe":              atStart,
 	"statfs":            "where it cannot be made, the founder does not say how much is free",
 	"waitid":            "it needs nothing",
-	"write attach":      atStart, // what the store's process is told
+	"epoll_ctl store":   "files of a disk are not waited for",
 	"write store":       atStart,
 	"bind":              atStart,
 	"call 323":          atStart, // userfaultfd, to see whether there is one
@@ -250,6 +266,11 @@ func (s *sweep) round() (failed []string, err error) {
 			ended[i] = true
 		}
 	}
+	for i := range c.nodes {
+		if e := c.askStatus(i); e != nil {
+			failed = append(failed, fmt.Sprintf("status of node %d: %v", i, e))
+		}
+	}
 	for _, n := range c.nodes {
 		if n.ended() {
 			err = errors.Join(err, fmt.Errorf("%s has ended: %s", n.title, n.outcome()))
@@ -262,6 +283,19 @@ func (s *sweep) round() (failed []string, err error) {
 		s.c = nil
 	}
 	return failed, err
+}
+
+// askStatus asks a node how it is, by a connection of its own, as the command does.
+func (c *cluster) askStatus(node int) error {
+	conn, err := grpc.NewClient(c.conns[node].Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err = controlpb.NewControlClient(conn).Node(ctx, &controlpb.NodeRequest{})
+	return err
 }
 
 // over is closed when a program has ended; it is never for one that was seen to.
@@ -388,10 +422,16 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	// Of the pages themselves none is given up: who needs one waits.
-	for _, site := range []string{"fallocate memfd", "ioctl UFFDIO_CONTINUE", "ioctl UFFDIO_WRITEPROTECT", "pwrite memfd"} {
-		s.one(0, site, 3, lasting, unix.ENOMEM)
+	for _, c := range []struct {
+		site  string
+		errno unix.Errno
+	}{{"fallocate memfd", unix.ENOMEM}, {"ioctl UFFDIO_CONTINUE", unix.ENOMEM}, {"ioctl UFFDIO_WRITEPROTECT", unix.ENOMEM}, {"pwrite memfd", unix.ENOMEM}, {"pwrite memfd", unix.ENOSPC}} {
+		s.one(0, c.site, 3, lasting, c.errno)
 		s.says(0, "there is no memory for a page")
 	}
+	s.one(1, "fallocate whole memfd", 0, lasting, unix.ENOMEM) // where the other one's program waits for it
+	s.says(1, "there is no memory to take the pages of a removed segment away")
+	s.one(1, "ioctl UFFDIO_POISON", 0, lasting, unix.ENOMEM)
 	// A recording is cut short, and the run goes on.
 	for _, errno := range []unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		s.c = start(t, s.transport, shape{nodes: 2, calls: true, trace: filepath.Join(t.TempDir(), "trace")})

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // storeChild is a process of a store, as its parent has it.
@@ -132,7 +134,7 @@ func (c *storeChild) dial() (*grpc.ClientConn, error) {
 				c.kill()
 				return nil, errors.New("the process of the configuration store ended")
 			}
-			return c.socket, nil
+			return limits.Conn{Conn: c.socket}, nil
 		}))
 }
 

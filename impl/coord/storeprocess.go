@@ -20,6 +20,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
+
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // What the process of a store gets from its parent, beside its standard input,
@@ -102,7 +104,7 @@ func serveEtcd(dir string, noFsync bool) error {
 	pb.RegisterKVServer(g, v3rpc.NewQuotaKVServer(server.Server))
 	pb.RegisterWatchServer(g, v3rpc.NewWatchServer(server.Server))
 	ended := make(chan error, 2)
-	go func() { ended <- g.Serve(&oneConnection{conn: conn}) }()
+	go func() { ended <- g.Serve(&oneConnection{conn: limits.Conn{Conn: conn}}) }()
 	go func() { ended <- <-server.Err() }()
 	fmt.Println(readyLine)
 	return <-ended

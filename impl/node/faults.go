@@ -81,6 +81,9 @@ func (s *shard) fault(e *errand) {
 // poison makes the page a SIGBUS: its segment was removed.
 func (m *mapping) poison(p addr.PageNum) {
 	// A process that is gone needs no answer, and one that has been answered
-	// already is gone from the fault.
-	_ = m.uffd.Poison(p, 1)
+	// already is gone from the fault. One that cannot be answered, for want of
+	// memory, asks again.
+	if m.uffd.Poison(p, 1) != nil {
+		_ = m.uffd.Wake(p, 1)
+	}
 }

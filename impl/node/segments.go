@@ -5,6 +5,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidwall/btree"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // segment is what this node has of one life of a segment.
@@ -296,10 +298,35 @@ func (s *segment) empty() []waitingAccess {
 	return doomed
 }
 
+// takeAway punches all pages of a segment, as often as there is no memory for it:
+// the pages of a removed segment may not stay with a process. What else the view in
+// force has changed is in force.
+func (n *Node) takeAway(s *segment) error {
+	for told := false; ; {
+		err := s.frame.Punch(s.core.First, s.core.Pages)
+		if !limits.Short(err) {
+			if told && err == nil {
+				n.log.Info("there is memory again", "segment", s.info.Name)
+			}
+			return err
+		}
+		if !told {
+			n.log.Error("there is no memory to take the pages of a removed segment away: what is created and removed from now on waits for it on this node; end other programs on this machine, or raise its limits",
+				"segment", s.info.Name, "error", err)
+			told = true
+		}
+		select {
+		case <-n.ctx.Done():
+			return nil // and with the node its pages
+		case <-time.After(memoryPause):
+		}
+	}
+}
+
 // removeSegment takes the pages away from every process: what faults from here
 // on is poisoned.
 func (n *Node) removeSegment(s *segment) {
-	if err := s.frame.Punch(s.core.First, s.core.Pages); err != nil {
+	if err := n.takeAway(s); err != nil {
 		n.fail(fmt.Errorf("segment %q cannot be taken away: %w", s.info.Name, err))
 	}
 	for i := range n.shards {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/mome-dsm/mome/impl/node/controlpb"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/wire"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // statusTime bounds how long another node may take to say how it is.
@@ -54,6 +56,7 @@ func (n *Node) serveControl() error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
+	l = &patient{Listener: l, over: n.ctx.Done()}
 	n.local = grpc.NewServer()
 	controlpb.RegisterControlServer(n.local, control{node: n})
 	n.tasks.Add(1)
@@ -64,6 +67,31 @@ func (n *Node) serveControl() error {
 		}
 	}()
 	return nil
+}
+
+// patient is a listener of which Accept fails only where it is closed: without room
+// for a connection, whoever connects waits in the socket's queue. A server of gRPC
+// ends by most errors of Accept.
+type patient struct {
+	net.Listener
+	over <-chan struct{} // closed when nobody waits any more
+}
+
+func (l *patient) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		switch {
+		case err == nil:
+			return limits.Conn{Conn: conn}, nil
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		}
+		select {
+		case <-time.After(acceptPause):
+		case <-l.over:
+			return nil, err
+		}
+	}
 }
 
 // listenPrivate makes a UNIX socket that others than its owner cannot open, from

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/mome-dsm/mome/impl/wire/wirepb"
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // codecName is the content subtype of link streams. Other services of the same
@@ -267,6 +268,7 @@ func (l *Link) dialStream(a *attempt) error {
 			if nc, err = m.dial(ctx, address); err == nil {
 				s := nc.RemoteAddr().String()
 				remote.Store(&s)
+				nc = limits.Conn{Conn: nc}
 			}
 			return nc, err
 		}),

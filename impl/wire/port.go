@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/internal/limits"
 )
 
 // framedMagic opens a connection of framed TCP; HTTP/2 opens with http2Magic.
@@ -173,7 +175,7 @@ func (l *Listener) sort(c net.Conn, x *stranger) {
 		to = l.framed
 	case http2Magic:
 		to = l.http2
-		c = &prefixed{Conn: c, l: l, prefix: magic[:], stranger: x, left: strangerBytes}
+		c = &prefixed{Conn: limits.Conn{Conn: c}, l: l, prefix: magic[:], stranger: x, left: strangerBytes}
 	default:
 		l.close(c)
 		return

@@ -64,6 +64,9 @@ func of(err error) *Shortage {
 	case errors.Is(err, unix.ENOMEM):
 		return &Shortage{"memory", "the address space (RLIMIT_AS), the mappings (vm.max_map_count) or the memory of the machine are used up",
 			"raise what is too small (ulimit -v, sysctl vm.max_map_count), or end other programs", err}
+	case errors.Is(err, unix.ENOSPC): // of memory: no call on a disk is explained here
+		return &Shortage{"memory", "the machine promises no more (vm.overcommit_memory, vm.overcommit_ratio), or watches no more sockets (fs.epoll.max_user_watches)",
+			"raise what is too small (sysctl), or end other programs", err}
 	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ETOOMANYREFS):
 		return &Shortage{"room for sockets", "the kernel takes no more data or descriptors in flight",
 			"have programs read what they are sent", err}

@@ -13,7 +13,7 @@ import (
 func TestExplain(t *testing.T) {
 	for errno, want := range map[unix.Errno]string{
 		unix.EMFILE: "RLIMIT_NOFILE is ", unix.ENFILE: "fs.file-max", unix.EFBIG: "RLIMIT_FSIZE is ",
-		unix.ENOMEM: "vm.max_map_count", unix.ETOOMANYREFS: "in flight",
+		unix.ENOMEM: "vm.max_map_count", unix.ENOSPC: "vm.overcommit_memory", unix.ETOOMANYREFS: "in flight",
 	} {
 		err := Explain(fmt.Errorf("a call: %w", errno))
 		if !strings.Contains(err.Error(), want) || !errors.Is(err, errno) || !Short(err) {
