@@ -4,10 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/coord"
 )
 
@@ -101,5 +108,66 @@ func TestReplacedNodeEnds(t *testing.T) {
 	}
 	if err := n.Err(); !errors.Is(err, coord.ErrReplaced) || !strings.Contains(err.Error(), "next") {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A node that was stopped when its programs, and this node's, had ended is no
+// failure, though this node has not taken note of that end yet.
+func TestLeftAfterPrograms(t *testing.T) {
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(self)
+	program := exec.Command("true")
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := unix.PidfdOpen(program.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(dead)
+	if err := program.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		process int
+		hungUp  bool
+		fails   bool
+	}{{"process ended", dead, false, false}, {"hung up", self, true, false}, {"runs", self, false, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			n := startNodes(t, 1, func(*Config) {})[0]
+			socket := filepath.Join(t.TempDir(), "s")
+			l, err := client.Listen(socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			theirs, err := net.Dial("unixpacket", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer theirs.Close()
+			ours, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ours.Close()
+			if c.hungUp {
+				theirs.Close()
+			}
+			a := &application{node: n, conn: ours, process: c.process}
+			if !n.addApplication(a) {
+				t.Fatal("the node takes no program")
+			}
+			n.left(1)
+			n.removeApplication(a)
+			if err := n.Err(); (err != nil) != c.fails {
+				t.Errorf("%v", err)
+			}
+			<-n.Ended()
+		})
 	}
 }

@@ -411,10 +411,14 @@ func (n *Node) awaitApplications() {
 	}
 }
 
-// left is told that a peer was stopped in order.
+// left is told that a peer was stopped in order. Whoever stops it has seen his
+// programs end, of which this node may not have heard yet.
 func (n *Node) left(peer addr.NodeID) {
 	n.mu.Lock()
-	idle := len(n.apps) == 0
+	idle := true
+	for a := range n.apps {
+		idle = idle && (a.ended() || a.conn.HungUp())
+	}
 	if idle && n.failure == nil && !n.closing {
 		n.closing = true
 		n.mu.Unlock()
@@ -441,13 +445,20 @@ func (n *Node) endedApplications() (ended []*application) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for a := range n.apps {
-		// The descriptor is closed after the application is removed.
-		fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}}
-		if count, err := unix.Poll(fds, 0); a.process < 0 || err == nil && count > 0 {
+		if a.ended() {
 			ended = append(ended, a)
 		}
 	}
 	return ended
+}
+
+// ended says whether the process has ended.
+// Preconditions: a.node.mu is held, and the application is not removed: its
+// descriptor is closed after that.
+func (a *application) ended() bool {
+	fds := []unix.PollFd{{Fd: int32(a.process), Events: unix.POLLIN}}
+	count, err := unix.Poll(fds, 0)
+	return a.process < 0 || err == nil && count > 0
 }
 
 func (n *Node) removeApplication(a *application) {
