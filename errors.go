@@ -26,6 +26,7 @@ var (
 	ErrUnsupported   = client.ErrUnsupported   // the node does not know how
 	ErrInvalid       = client.ErrInvalid       // an argument is out of its domain
 	ErrClusterFailed = client.ErrClusterFailed // the cluster or the node failed
+	ErrUnavailable   = client.ErrUnavailable   // Create, Open, Remove: the configuration store is away; memory, locks and barriers go on
 	ErrClosed        = client.ErrClosed        // the Node or the Segment was closed
 	ErrBaseTaken     = memory.ErrBaseTaken     // something lies where a segment must be mapped
 

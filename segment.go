@@ -63,8 +63,8 @@ type SegmentInfo struct {
 // Names are decided in one place, the cluster's configuration store. So Create,
 // Open, OpenOrCreate and Remove take effect one after the other, whichever nodes
 // they are called on: who calls Open after a Remove has returned, on whatever
-// node, does not find what was removed. When the store does not answer they fail
-// and say so; segments that are mapped go on.
+// node, does not find what was removed. When the store does not answer they fail with
+// ErrUnavailable; segments that are mapped go on.
 func (n *Node) Create(ctx context.Context, name string, size int64, opts ...SegmentOption) (*Segment, error) {
 	s, err := n.create(ctx, name, size, opts, true)
 	if err != nil {

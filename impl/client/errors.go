@@ -29,6 +29,7 @@ var (
 	ErrPartyDied     = errors.New("mome: a party of the barrier died")
 	ErrMismatch      = errors.New("mome: parties of the barrier disagree")
 	ErrClusterFailed = errors.New("mome: the cluster failed")
+	ErrUnavailable   = errors.New("mome: configuration store unavailable")
 
 	// ErrOwnerDied comes with the lock held; no Error message carries it.
 	ErrOwnerDied = errors.New("mome: the lock's last owner died holding it")
@@ -57,6 +58,7 @@ var codeErrors = []struct {
 	{attachpb.Code_CODE_PARTY_DIED, ErrPartyDied},
 	{attachpb.Code_CODE_MISMATCH, ErrMismatch},
 	{attachpb.Code_CODE_CLUSTER_FAILED, ErrClusterFailed},
+	{attachpb.Code_CODE_UNAVAILABLE, ErrUnavailable},
 }
 
 // Error is a failure that the node reported. errors.Is finds the Err… value of

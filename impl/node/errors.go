@@ -37,13 +37,17 @@ func attachError(err error) error {
 	}
 	if errors.Is(err, coord.ErrUnavailable) {
 		_, detail, _ := strings.Cut(err.Error(), coord.ErrUnavailable.Error()+": ")
-		return fmt.Errorf("%w: configuration store unavailable: %s; until then no segment can be created, removed or found, while memory, locks and barriers go on",
-			client.ErrTimeout, detail)
+		return fmt.Errorf("%w: %s; until then no segment can be created, removed or found, while memory, locks and barriers go on",
+			client.ErrUnavailable, detail)
 	}
 	return fmt.Errorf("%w: %w", client.ErrInternal, err)
 }
 
 // noRoom says that a request failed because this node met a limit.
 func (n *Node) noRoom(err error) error {
-	return fmt.Errorf("%w: node %d: %w", client.ErrNoSpace, n.id, limits.Explain(err))
+	err = limits.Explain(err)
+	if detail, ok := strings.CutPrefix(err.Error(), client.ErrNoSpace.Error()+": "); ok { // said already
+		return fmt.Errorf("%w: node %d: %s", client.ErrNoSpace, n.id, detail)
+	}
+	return fmt.Errorf("%w: node %d: %w", client.ErrNoSpace, n.id, err)
 }

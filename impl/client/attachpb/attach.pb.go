@@ -53,6 +53,7 @@ const (
 	Code_CODE_PARTY_DIED     Code = 16 // BarrierWait: a party died or left; this barrier is broken
 	Code_CODE_MISMATCH       Code = 17 // Barrier: the parties disagree (number, round, party)
 	Code_CODE_CLUSTER_FAILED Code = 18 // the cluster cannot go on
+	Code_CODE_UNAVAILABLE    Code = 19 // the configuration store is away: no segment can be made, found or removed
 )
 
 // Enum value maps for Code.
@@ -77,6 +78,7 @@ var (
 		16: "CODE_PARTY_DIED",
 		17: "CODE_MISMATCH",
 		18: "CODE_CLUSTER_FAILED",
+		19: "CODE_UNAVAILABLE",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":    0,
@@ -98,6 +100,7 @@ var (
 		"CODE_PARTY_DIED":     16,
 		"CODE_MISMATCH":       17,
 		"CODE_CLUSTER_FAILED": 18,
+		"CODE_UNAVAILABLE":    19,
 	}
 )
 
@@ -3240,7 +3243,7 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x05party\x18\x02 \x01(\rR\x05party\x12\x18\n" +
 	"\aparties\x18\x03 \x01(\rR\aparties\"!\n" +
 	"\vExplanation\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text*\xf8\x02\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text*\x8e\x03\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCODE_INTERNAL\x10\x01\x12\x12\n" +
@@ -3261,7 +3264,8 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x0eCODE_NOT_OWNER\x10\x0f\x12\x13\n" +
 	"\x0fCODE_PARTY_DIED\x10\x10\x12\x11\n" +
 	"\rCODE_MISMATCH\x10\x11\x12\x17\n" +
-	"\x13CODE_CLUSTER_FAILED\x10\x12*h\n" +
+	"\x13CODE_CLUSTER_FAILED\x10\x12\x12\x14\n" +
+	"\x10CODE_UNAVAILABLE\x10\x13*h\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fMODEL_STRONG\x10\x01\x12\x0e\n" +
