@@ -76,6 +76,10 @@ type answer struct {
 // ErrClosed is what requests on a closed Client return.
 var ErrClosed = errors.New("mome: detached from the node")
 
+// errNotLetIn is why Dial failed where the node gave no reason. Nothing is known of
+// the cluster.
+var errNotLetIn = errors.New("mome: the node hung up before it let the program in: it ends, or had no room for another connection; its log says so")
+
 // Dial attaches to the node that listens on the path.
 func Dial(ctx context.Context, path string, config Config) (*Client, error) {
 	if err := checkSocket(path); err != nil {
@@ -473,6 +477,8 @@ func (c *Client) end(err error) {
 	switch {
 	case closed:
 		err = ErrClosed
+	case errors.Is(err, io.EOF) && !attached:
+		err = errNotLetIn
 	case errors.Is(err, io.EOF):
 		err = fmt.Errorf("%w: the node hung up", ErrClusterFailed)
 	}

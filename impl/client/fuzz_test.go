@@ -101,7 +101,7 @@ func FuzzConversation(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := newConn(inner.(*net.UnixConn), helloTime)
+		conn, err := newConn(inner.(*net.UnixConn), Peer{}, helloTime)
 		inner.Close()
 		if err != nil {
 			t.Fatal(err)

@@ -28,8 +28,8 @@ const helloTime = 10 * time.Second
 
 // Listener accepts applications on the node's attach socket.
 type Listener struct {
-	// Refused, if not nil, is told whose process may not attach, and why. It is set
-	// before Accept.
+	// Refused, if not nil, is told whose process may not attach, and why, unless Accept
+	// says so. It is set before Accept.
 	Refused func(who Peer, err error)
 
 	inner     *net.UnixListener
@@ -99,20 +99,24 @@ func (l *Listener) Accept() (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := newConn(inner, l.helloTime)
+		peer, err := peerOf(inner)
+		var c *Conn
+		if err == nil {
+			c, err = newConn(inner, peer, l.helloTime)
+		}
 		if limits.Short(err) {
-			return nil, &RefusedError{err, inner}
+			return nil, &RefusedError{peer, err, inner}
 		}
 		inner.Close()
 		if err != nil {
 			continue // the peer is gone already
 		}
-		if c.peer.UID == 0 || c.peer.UID == os.Geteuid() {
+		if peer.UID == 0 || peer.UID == os.Geteuid() {
 			return c, nil
 		}
-		err = fmt.Errorf("%w: user %d may not attach to a node of user %d", ErrPermission, c.peer.UID, os.Geteuid())
+		err = fmt.Errorf("%w: user %d may not attach to a node of user %d", ErrPermission, peer.UID, os.Geteuid())
 		if l.Refused != nil {
-			l.Refused(c.peer, err)
+			l.Refused(peer, err)
 		}
 		c.refuse(0, err)
 	}
@@ -121,6 +125,7 @@ func (l *Listener) Accept() (*Conn, error) {
 // RefusedError is an application that the node cannot serve. Whoever gets it calls
 // Tell.
 type RefusedError struct {
+	Who  Peer
 	Err  error
 	conn *net.UnixConn
 }
@@ -151,21 +156,25 @@ type Conn struct {
 	unread  atomic.Bool // the node has hung up: the application does not read
 }
 
-func newConn(inner *net.UnixConn, helloTime time.Duration) (*Conn, error) {
+// peerOf is who is at the other end, as far as is known where it fails.
+func peerOf(inner *net.UnixConn) (Peer, error) {
 	raw, err := inner.SyscallConn()
 	if err != nil {
-		return nil, err
+		return Peer{}, err
 	}
 	var cred *unix.Ucred
 	if e := raw.Control(func(fd uintptr) {
 		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); e != nil {
-		return nil, e
+		return Peer{}, e
 	}
 	if err != nil {
-		return nil, err
+		return Peer{}, err
 	}
-	peer := Peer{PID: int(cred.Pid), UID: int(cred.Uid), GID: int(cred.Gid)}
+	return Peer{PID: int(cred.Pid), UID: int(cred.Uid), GID: int(cred.Gid)}, nil
+}
+
+func newConn(inner *net.UnixConn, peer Peer, helloTime time.Duration) (*Conn, error) {
 	s, err := newSocket(inner)
 	if err != nil {
 		return nil, err

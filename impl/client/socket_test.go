@@ -668,6 +668,31 @@ func TestDialReportsARefusal(t *testing.T) {
 	}
 }
 
+// A node that hangs up on a program without a word has not said that the cluster
+// failed: it may have had no room for the connection.
+func TestDialHungUp(t *testing.T) {
+	for name, end := range map[string]func(*Conn){
+		"at once": func(conn *Conn) { conn.Close() },
+		"after Hello": func(conn *Conn) {
+			conn.ReadRequest()
+			conn.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := listen(t)
+			go func() {
+				if conn, err := l.Accept(); err == nil {
+					end(conn)
+				}
+			}()
+			_, err := Dial(context.Background(), l.Path(), Config{Hangup: func(err error) { t.Errorf("Hangup: %v", err) }})
+			if err == nil || errors.Is(err, ErrClusterFailed) || !strings.Contains(err.Error(), l.Path()) || !strings.Contains(err.Error(), "hung up before it let the program in") {
+				t.Errorf("Dial: %v", err)
+			}
+		})
+	}
+}
+
 func TestEvents(t *testing.T) {
 	events := make(chan *attachpb.Reply, 4)
 	_, conn, _ := attach(t, Config{Event: func(e *attachpb.Reply) { events <- e }})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -62,10 +63,15 @@ func (n *Node) acceptApplications() {
 		switch {
 		case errors.As(err, &refused):
 			err := n.noRoom(refused.Err)
-			n.log.Warn("an application was refused", "error", err)
+			n.attach.Refused(refused.Who, err)
 			refused.Tell(err)
 			continue
-		case limits.Short(err), errors.Is(err, unix.ECONNABORTED), errors.Is(err, unix.ENOSPC): // fs.epoll.max_user_watches
+		case errors.Is(err, net.ErrClosed):
+			if n.ctx.Err() == nil {
+				n.fail(fmt.Errorf("the node cannot accept applications: %w", err))
+			}
+			return
+		case err != nil:
 			if !waiting {
 				n.log.Error("applications wait to attach", "error", limits.Explain(err))
 				waiting = true
@@ -75,11 +81,6 @@ func (n *Node) acceptApplications() {
 			case <-n.ctx.Done():
 			}
 			continue
-		case err != nil:
-			if n.ctx.Err() == nil {
-				n.fail(fmt.Errorf("the node cannot accept applications: %w", err))
-			}
-			return
 		}
 		if waiting {
 			n.log.Info("applications can attach again")
@@ -87,7 +88,7 @@ func (n *Node) acceptApplications() {
 		}
 		if err := n.servants.take(); err != nil {
 			err = n.noRoom(err)
-			n.log.Warn("an application was refused", "application", fmt.Sprintf("process %d", conn.Peer().PID), "error", err)
+			n.attach.Refused(conn.Peer(), err)
 			conn.Refuse(err)
 			continue
 		}
@@ -120,7 +121,7 @@ func (n *Node) serveApplication(conn *client.Conn) {
 	defer ended()
 	if limits.Short(err) {
 		err := n.noRoom(err)
-		n.log.Warn("an application was refused", "application", a.title(), "error", err)
+		n.attach.Refused(conn.Peer(), err)
 		conn.Refuse(err)
 		stop()
 		return
