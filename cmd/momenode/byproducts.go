@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -16,8 +18,8 @@ type incomplete struct{ error }
 
 func (i incomplete) Unwrap() error { return i.error }
 
-// logWriter is where a log goes. It remembers that a line was lost, which a log
-// cannot say itself.
+// logWriter is where a log goes, or what is reported beside it. It remembers that a
+// line was lost, which a log cannot say itself.
 type logWriter struct {
 	out io.Writer
 
@@ -38,14 +40,17 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// lost is the first error of Write.
-func (w *logWriter) lost() error {
+// lost is the first error of Write, of what "the log has".
+func (w *logWriter) lost(what string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
 		return nil
 	}
-	return fmt.Errorf("the log has lost lines: %w; free some space where it is", w.err)
+	if errors.Is(w.err, unix.EPIPE) {
+		return fmt.Errorf("%s lost lines: %w; nobody reads them any more", what, w.err)
+	}
+	return fmt.Errorf("%s lost lines: %w; free some space where they go", what, w.err)
 }
 
 // byproducts is what a run that has ended well has to say about what it leaves

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mome-dsm/mome/impl/coord/coordtest"
 )
 
@@ -169,6 +171,46 @@ func TestLogDiskFull(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	status, stderr := p.end()
 	failure(t, status, stderr, 1, "node 0", "the log has lost lines", "no space left on device")
+}
+
+// A log that nobody reads any more ends no node, but is a failure at the end.
+func TestLogReaderGone(t *testing.T) {
+	needNode(t)
+	dir := shortTemp(t)
+	socket, log := filepath.Join(dir, "s"), filepath.Join(dir, "log")
+	if err := unix.Mkfifo(log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "sh", "-c", fmt.Sprintf("exec %s start --json --socket %s 2>%s", momenodePath, socket, log))
+	reader, err := os.Open(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.expect(stateReady)
+	reader.Close()
+	for range 3 {
+		if status, _, stderr := run(t, "segment", "list", "--socket", socket); status != 0 {
+			t.Errorf("status %d, %q", status, stderr)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if status, _ := p.end(); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	if last := p.seen[len(p.seen)-1]; !strings.Contains(last, `"incomplete"`) || !strings.Contains(last, "the log has lost lines") || !strings.Contains(last, "nobody reads them") {
+		t.Errorf("the last report is %q", last)
+	}
+}
+
+// Lines of --json that cannot be written are a failure: whoever waits for them does
+// not hear that the node is ready.
+func TestReportsDiskFull(t *testing.T) {
+	needNode(t)
+	p := start(t, "sh", "-c", fmt.Sprintf("exec %s start --json --socket %s 2>&1 >/dev/full", momenodePath, filepath.Join(shortTemp(t), "s")))
+	p.expect("msg=serving")
+	p.signal(syscall.SIGTERM)
+	status, _ := p.end()
+	failure(t, status, p.seen[len(p.seen)-1]+"\n", 1, "--json has lost lines: write /dev/stdout: no space left on device")
 }
 
 // The output of a program that cannot be written is a failure, and not the

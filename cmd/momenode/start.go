@@ -191,11 +191,11 @@ type startFlags struct {
 	readyFd           int
 	json              bool
 
-	log *logWriter
+	log, reports *logWriter // reports are those of --json
 }
 
 func startCommand() *cobra.Command {
-	f := startFlags{log: &logWriter{out: os.Stderr}}
+	f := startFlags{log: &logWriter{out: os.Stderr}, reports: &logWriter{out: os.Stdout}}
 	cmd := &cobra.Command{
 		Use:   "start --listen ADDR [--join ADDR | --etcd URLS]",
 		Short: "Run one node of a cluster in the foreground",
@@ -453,9 +453,11 @@ const (
 )
 
 func (f *startFlags) run(flags *pflag.FlagSet) error {
+	// A log or a reader of --json that is gone (a pipe that is closed) ends no node.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	var out []io.Writer
 	if f.json {
-		out = append(out, os.Stdout)
+		out = append(out, f.reports)
 	}
 	if flags.Changed("ready-fd") {
 		unix.CloseOnExec(f.readyFd)
@@ -465,7 +467,9 @@ func (f *startFlags) run(flags *pflag.FlagSet) error {
 	}
 	send := func(r report) {
 		for _, w := range out {
-			_ = json.NewEncoder(w).Encode(r) // nobody listens any more if this fails
+			// Of --json the status says it at the end; at the other end of a ready
+			// descriptor nobody listens any more.
+			_ = json.NewEncoder(w).Encode(r)
 		}
 	}
 	err := f.serve(flags, send)
@@ -519,7 +523,7 @@ func (f *startFlags) serve(flags *pflag.FlagSet, send func(report)) error {
 	case <-n.Ended():
 	}
 	err = n.Err()
-	left := byproducts(n.Close(), f.log.lost())
+	left := byproducts(n.Close(), f.log.lost("the log has"), f.reports.lost("--json has"))
 	if err != nil && left != nil {
 		cfg.Log.Error(oneLine(left))
 	}
