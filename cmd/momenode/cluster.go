@@ -267,8 +267,9 @@ func (c *cluster) socketOf(i int) string { return filepath.Join(c.dir, fmt.Sprin
 // up starts the nodes, one after the other, so that they are numbered in order,
 // and returns when all serve.
 func (c *cluster) up(flags *pflag.FlagSet) error {
-	c.notice = client.NewNotice(slowStart, func(waits string) { fmt.Fprintln(os.Stderr, "momenode: waiting:", waits) })
+	c.notice = newNotice(os.Stderr, slowStart)
 	defer c.notice.Stop()
+	c.notice.Waits("node 0 has not joined, its configuration store starts") // until it speaks for itself
 	for i := range c.clusterFlags.nodes {
 		args := []string{"start", "--listen", "127.0.0.1:0", "--socket", c.socketOf(i), "--ready-fd", "3"}
 		if i == 0 {
@@ -300,6 +301,11 @@ func (c *cluster) up(flags *pflag.FlagSet) error {
 		}
 		return true
 	})
+}
+
+// newNotice says for whom the nodes wait, when that has taken a while.
+func newNotice(w io.Writer, while time.Duration) *client.Notice {
+	return client.NewNotice(while, func(waits string) { fmt.Fprintln(w, "momenode: waiting:", waits) })
 }
 
 func (c *cluster) startNode(i int, args []string) (*member, error) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,5 +79,30 @@ func TestWaitingIsGivenUp(t *testing.T) {
 		conn.Close()
 	}
 	for sockets() > before {
+	}
+}
+
+// TestClusterSaysWaits: cluster says for whom its nodes wait, in the founder's words,
+// and when that changes.
+func TestClusterSaysWaits(t *testing.T) {
+	r, w := io.Pipe()
+	defer r.Close()
+	founder, other := new(member), new(member)
+	c := &cluster{notice: newNotice(w, 0), nodes: []*member{founder, other}}
+	defer c.notice.Stop()
+	said := bufio.NewScanner(r)
+	reports := func(m *member, waits string) {
+		if err := c.handle(event{node: m, report: &report{State: stateWaiting, Waits: waits}}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, waits := range []string{"waits for 2 of 3 nodes", "waits for 1 of 3 nodes"} {
+		go func() {
+			reports(other, "has its own words")
+			reports(founder, waits)
+		}()
+		if !said.Scan() || said.Text() != "momenode: waiting: "+waits {
+			t.Fatalf("it says %q, %v", said.Text(), said.Err())
+		}
 	}
 }
