@@ -158,6 +158,11 @@ func (f *benchFlags) openReport() (file *os.File, rest []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--report: %w; name another file", err)
 	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() { // /dev/full never ends
+		file.Close()
+		return nil, nil, fmt.Errorf("--report: %s is not a file; name another", f.report)
+	}
 	text, err := io.ReadAll(file)
 	switch {
 	case err != nil:

@@ -86,6 +86,13 @@ func TestOpenReport(t *testing.T) {
 	}
 }
 
+// A report that is no file is not read: some never end.
+func TestOpenReportOfADevice(t *testing.T) {
+	if file, _, err := (&benchFlags{report: "/dev/full"}).openReport(); err == nil || !strings.Contains(err.Error(), "/dev/full is not a file") {
+		t.Errorf("%v, %v", file, err)
+	}
+}
+
 func TestBenchUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string

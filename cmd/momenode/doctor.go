@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -159,7 +160,7 @@ func checkDisk(dir string) finding {
 		f.Found = fmt.Sprintf("%s free in %s; the store of a founding node needs %s", humanize.IBytes(free), dir, humanize.IBytes(coord.SpaceToBegin))
 	}
 	if err := coord.CheckSpace(dir); err != nil {
-		f.Why = oneLine(err)
+		f.Why = strings.TrimSuffix(oneLine(err), ": delete files there") // the remedy says it
 	}
 	return f
 }

@@ -176,7 +176,7 @@ var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
 // checkName wants a name that a segment can have.
 func checkName(name string) error {
 	if !segmentName.MatchString(name) {
-		return badUsage("segment name %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _", name)
+		return badUsage("segment name %s: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _", client.Quote(name))
 	}
 	return nil
 }

@@ -69,10 +69,14 @@ momenode that has their format.`,
 			case v.Modified:
 				commit += ", modified"
 			}
-			return table.Print(cmd.OutOrStdout(), "", []string{"what ", "version "}, [][]any{
-				{"momenode", v.Version}, {"commit", commit}, {"of", v.Time}, {"Go", v.Go},
+			rows := [][]any{{"momenode", v.Version}, {"commit", commit}}
+			if v.Time != "" {
+				rows = append(rows, []any{"of", v.Time})
+			}
+			return table.Print(cmd.OutOrStdout(), "", []string{"what ", "version "}, append(rows, [][]any{
+				{"Go", v.Go},
 				{"protocol between nodes", fmt.Sprint(v.Wire)}, {"attach protocol", fmt.Sprint(v.Attach)}, {"format of traces", fmt.Sprint(v.Trace)}, {"format of histories", fmt.Sprint(v.History)},
-			})
+			}...))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -25,10 +27,19 @@ var clusterName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$`)
 // CheckName says whether clusters may have a name; ErrBadName if they may not.
 func CheckName(name string) error {
 	if !clusterName.MatchString(name) {
-		return fmt.Errorf("%w: a cluster's name is not %q: give up to 64 letters, digits and . _ @ -, beginning with a letter, a digit or _",
-			ErrBadName, name)
+		return fmt.Errorf("%w: a cluster's name is not %s: give up to 64 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+			ErrBadName, quote(name))
 	}
 	return nil
+}
+
+// quote is a name for a message: of one that is no name for its length, the beginning.
+func quote(name string) string {
+	const shown, most = 40, 128
+	if len(name) <= most {
+		return strconv.Quote(name)
+	}
+	return fmt.Sprintf("%q… (%d bytes)", strings.ToValidUTF8(name[:shown], ""), len(name))
 }
 
 // PrefixOf is the prefix of the keys of the cluster with a name, in a store that

@@ -92,8 +92,8 @@ var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
 // lowest, to a new segment. It fails with ErrBadName, ErrBadSize, ErrBadAttrs, ErrExists and ErrNoSpace.
 func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs Attrs) (Segment, error) {
 	if !segmentName.MatchString(name) {
-		return Segment{}, fmt.Errorf("%w: a segment's name is not %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
-			ErrBadName, name)
+		return Segment{}, fmt.Errorf("%w: a segment's name is not %s: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+			ErrBadName, quote(name))
 	}
 	base := c.View().Cluster.Base
 	space := uint64(base.Pages())
