@@ -98,7 +98,7 @@ bench: build ## latency and throughput beside their floors
 
 nightly: test spec-nightly ## the long runs
 	@scripts/validate long
-	$(GO) run ./impl/explore/check -class nightly -graph 400000
+	$(GO) run ./impl/explore/check -class nightly -graph 1000000
 	$(MAKE) fuzz T=5m
 	scripts/gotest ./linearizability -run TestAgreement -rounds 200000
 	scripts/gotest ./impl/wire -run '^TestFlapping$$' -flapping 10h

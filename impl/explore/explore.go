@@ -126,9 +126,9 @@ func (e *explorer) result() *Result {
 	return &Result{States: int64(len(e.nodes)), Transitions: e.transitions, Depth: e.depth, Concrete: e.concrete, Steps: e.steps}
 }
 
-// run explores. Where each is not nil, it is told every state that was expanded,
+// run explores. Where each is not nil, it judges every state that was expanded,
 // in the order of the search, before anything is demanded of where it leads.
-func (e *explorer) run(each func(id int32, enc []byte, to []successor)) *Failure {
+func (e *explorer) run(each func(id int32, enc []byte, to []successor) *violation) *Failure {
 	first := newState(e.layout).encode(nil)
 	if f := e.reach(-1, successor{image: first[:len(first)-e.Leaves]}); f != nil {
 		return f
@@ -143,7 +143,9 @@ func (e *explorer) run(each func(id int32, enc []byte, to []successor)) *Failure
 			}
 			e.transitions += int64(len(to))
 			if each != nil {
-				each(p.id, p.enc, to)
+				if v := each(p.id, p.enc, to); v != nil {
+					return e.fail(p.id, v)
+				}
 			}
 			for _, s := range to {
 				if f := e.reach(p.id, s); f != nil {

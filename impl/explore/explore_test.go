@@ -131,7 +131,7 @@ func TestEncoding(t *testing.T) {
 	m := named(t, "pair3")
 	e := newExplorer(m)
 	s := newState(e.layout)
-	f := e.run(func(_ int32, enc []byte, to []successor) {
+	f := e.run(func(_ int32, enc []byte, to []successor) *violation {
 		for _, next := range to {
 			enc := append(next.image[:len(next.image):len(next.image)], make([]byte, e.Leaves)...)
 			s.decode(enc)
@@ -139,6 +139,7 @@ func TestEncoding(t *testing.T) {
 				t.Fatalf("% x came back as % x", enc, got)
 			}
 		}
+		return nil
 	})
 	if f != nil {
 		report(t, f)

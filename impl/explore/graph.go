@@ -136,7 +136,8 @@ func edgeLine(line []byte) (from, to int64, name string, ok bool) {
 func readGraph(file *os.File) (*graph, error) {
 	g := &graph{file: file, known: make(map[key]int32)}
 	ids := make(map[int64]int32)
-	id := func(n int64) int32 { // edges may come before the states that they lead to
+	names := make(map[string]string) // a graph has millions of actions with few names
+	id := func(n int64) int32 {      // edges may come before the states that they lead to
 		k, ok := ids[n]
 		if !ok {
 			k = int32(len(g.nodes))
@@ -154,7 +155,10 @@ func readGraph(file *os.File) (*graph, error) {
 			return nil, err
 		}
 		if from, to, name, ok := edgeLine(line); ok {
-			g.nodes[id(from)].to = append(g.nodes[id(from)].to, specEdge{name, id(to)})
+			if _, ok := names[name]; !ok {
+				names[name] = name
+			}
+			g.nodes[id(from)].to = append(g.nodes[id(from)].to, specEdge{names[name], id(to)})
 		} else if n, state, ok := nodeLine(line); ok {
 			v, err := parseState(state)
 			if err != nil {
@@ -196,43 +200,37 @@ func (g *graph) value(k int32) value {
 	return v
 }
 
-// compare explores a model and goes through both graphs at once, as far as the
-// exploration came. What stopped it counts where no difference came before.
+// compare explores a model and goes through both graphs at once, up to the first
+// difference. What stops the exploration counts where none came before.
 func compare(m *Model, g *graph) *Failure {
 	e := newExplorer(m)
-	type expanded struct {
-		id  int32
-		enc []byte
-		to  []successor
-	}
-	var states []expanded
-	failure := e.run(func(id int32, enc []byte, to []successor) { states = append(states, expanded{id, enc, to}) })
 	s := newState(e.layout)
 	decode := func(image []byte) value {
 		s.decode(append(slices.Clip(image), make([]byte, e.Leaves)...))
 		return e.value(s)
 	}
-	hashes := make(map[string]key)
-	hashOf := func(image []byte) key {
-		h, ok := hashes[string(image)]
+	texts := make(map[key]key) // of images that were decoded once
+	textOf := func(image []byte) key {
+		h := hash(image)
+		text, ok := texts[h]
 		if !ok {
-			h = textHash(decode(image))
-			hashes[string(image)] = h
+			text = textHash(decode(image))
+			texts[h] = text
 		}
-		return h
+		return text
 	}
-	for i, x := range states {
-		image := x.enc[:len(x.enc)-e.Leaves]
-		at, ok := g.known[hashOf(image)]
-		if !ok || i == 0 && at != 0 {
+	return e.run(func(id int32, enc []byte, to []successor) *violation {
+		image := enc[:len(enc)-e.Leaves]
+		at, ok := g.known[textOf(image)]
+		if !ok || id == 0 && at != 0 {
 			// Only the initial state: others are reached by what was compared.
-			return e.fail(x.id, violated("SameGraph", "the initial states differ:\n%s", differ(decode(image), g.value(0))))
+			return violated("SameGraph", "the initial states differ:\n%s", differ(decode(image), g.value(0)))
 		}
 		spec := slices.Clone(g.nodes[at].to)
 		var core []successor
-		for _, to := range x.to {
-			h := hashOf(to.image)
-			k := slices.IndexFunc(spec, func(s specEdge) bool { return s.is(to.act) && g.nodes[s.to].text == h })
+		for _, to := range to {
+			text := textOf(to.image)
+			k := slices.IndexFunc(spec, func(s specEdge) bool { return s.is(to.act) && g.nodes[s.to].text == text })
 			if k < 0 {
 				core = append(core, to)
 			} else {
@@ -240,11 +238,10 @@ func compare(m *Model, g *graph) *Failure {
 			}
 		}
 		if len(core) == 0 && len(spec) == 0 {
-			continue
+			return nil
 		}
-		return e.fail(x.id, &violation{"SameGraph", difference(e, g, decode, image, core, spec)})
-	}
-	return failure
+		return &violation{"SameGraph", difference(e, g, decode, image, core, spec)}
+	})
 }
 
 // difference says what the core does in a state and the spec does not, and the

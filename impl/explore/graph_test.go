@@ -31,7 +31,7 @@ func draw(t *testing.T, m *Model) []byte {
 	var b bytes.Buffer
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 	b.WriteString("strict digraph DiskGraph {\nnodesep=0.35;\n")
-	f := e.run(func(id int32, enc []byte, to []successor) {
+	f := e.run(func(id int32, enc []byte, to []successor) *violation {
 		s.decode(enc)
 		v := e.value(s)
 		var state strings.Builder
@@ -47,6 +47,7 @@ func draw(t *testing.T, m *Model) []byte {
 			e.reach(id, next)
 			fmt.Fprintf(&b, "%d -> %d [label=\"%s\",color=\"black\"];\n", id, e.seen[hash(next.image)], name)
 		}
+		return nil
 	})
 	if f != nil {
 		t.Fatal(f.Report())

@@ -126,6 +126,24 @@ func TestManifest(t *testing.T) {
 	}
 }
 
+// TestDeadlockLook demands of the models in the repository that no configuration
+// turns off the look for deadlocks that the manifest asks for: TLC would obey it.
+func TestDeadlockLook(t *testing.T) {
+	m, err := readManifest("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range m.Models {
+		cfg, err := os.ReadFile(filepath.Join("..", row.Folder, row.Cfg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row.Deadlock && strings.Contains(string(cfg), "CHECK_DEADLOCK FALSE") {
+			t.Errorf("%s: deadlock is true, and %s says CHECK_DEADLOCK FALSE", row.Name, row.Cfg)
+		}
+	}
+}
+
 func TestModelReason(t *testing.T) {
 	ok := tlc.Outcome{Result: tlc.OK, Distinct: 6, Generated: 7, Depth: 6}
 	broken := tlc.Outcome{Result: tlc.Violation, Violated: []string{"BoundInv"}}
