@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
@@ -41,9 +40,6 @@ import (
 type Recorder struct {
 	node    *Node
 	history *trace.History
-
-	mu      sync.Mutex
-	clients []*Client
 }
 
 // Record begins a history in the directory that MOME_HISTORY names, which
@@ -81,11 +77,7 @@ func (r *Recorder) Client() *Client {
 	if r == nil {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := &Client{history: r.history, number: len(r.clients)}
-	r.clients = append(r.clients, c)
-	return c
+	return &Client{r.history.Client()}
 }
 
 // Close completes the history, before the Node is closed. Operations that have not
@@ -96,11 +88,7 @@ func (r *Recorder) Close() error {
 	if r == nil {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.clients {
-		c.close()
-	}
+	r.history.EndClients()
 	clock, err := r.node.clock()
 	if err != nil {
 		err = fmt.Errorf("%w: the history is not completed, since its times mean nothing", err)
@@ -125,57 +113,10 @@ func (n *Node) clock() (trace.Clock, error) {
 	return own, nil
 }
 
-// Client is one thread of control in a history: it does one thing at a time. A
-// nil *Client records nothing.
-type Client struct {
-	history *trace.History
-	number  int
-
-	mu      sync.Mutex
-	running *trace.Operation // nil between operations; guarded by mu
-	closed  bool             // guarded by mu
-	op      trace.Operation  // what running points to
-}
-
-// begin notes an operation that is to be done now.
-func (c *Client) begin(o trace.Operation) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.running != nil {
-		panic("mome: a Client begins an operation and has not ended one: each goroutine needs its own, and a new one after a fault")
-	}
-	o.Client = c.number
-	c.op = o
-	c.running = &c.op
-	c.op.Call = trace.Now()
-}
-
-// end records the operation with its answer. Where there is none it is recorded
-// as open.
-func (c *Client) end(answered bool, answer func(*trace.Operation)) {
-	now := trace.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := c.running
-	c.running = nil
-	if c.closed {
-		return
-	}
-	if answered {
-		o.Return = now
-		answer(o)
-	}
-	c.history.Record(o)
-}
-
-func (c *Client) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed && c.running != nil {
-		c.history.Record(c.running)
-	}
-	c.closed = true
-}
+// Client is one thread of control in a history: it does one thing at a time. What
+// had no answer may still be under way, so that behind it the history calls the
+// goroutine another client. A nil *Client records nothing.
+type Client struct{ thread *trace.Client }
 
 // Acquire is [Lock.Acquire], recorded.
 func (c *Client) Acquire(ctx context.Context, l *Lock) (fence uint64, err error) {
@@ -191,11 +132,11 @@ func (c *Client) acquire(l *Lock, acquire func() (uint64, error)) (fence uint64,
 	if c == nil {
 		return acquire()
 	}
-	c.begin(trace.Operation{Op: trace.OpAcquire, Object: l.name})
+	c.thread.Begin(trace.Operation{Op: trace.OpAcquire, Object: l.name})
 	fence, err = acquire()
 	died := errors.Is(err, ErrOwnerDied)
 	refused := errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	c.end(err == nil || died || refused, func(o *trace.Operation) {
+	c.thread.End(err == nil || died || refused, func(o *trace.Operation) {
 		o.Value = fence
 		if died {
 			o.Old = 1
@@ -212,9 +153,9 @@ func (c *Client) Release(l *Lock) error {
 	l.mu.Lock()
 	fence := l.fence
 	l.mu.Unlock()
-	c.begin(trace.Operation{Op: trace.OpRelease, Object: l.name, Value: fence})
+	c.thread.Begin(trace.Operation{Op: trace.OpRelease, Object: l.name, Value: fence})
 	err := l.Release()
-	c.end(err == nil || errors.Is(err, ErrNotOwner), func(o *trace.Operation) { o.Result = truth(err == nil) })
+	c.thread.End(err == nil || errors.Is(err, ErrNotOwner), func(o *trace.Operation) { o.Result = truth(err == nil) })
 	return err
 }
 
@@ -249,7 +190,7 @@ func (c *Client) name(op, name string, do func() (*Segment, error)) (*Segment, e
 	if c == nil {
 		return do()
 	}
-	c.begin(trace.Operation{Op: op, Object: name})
+	c.thread.Begin(trace.Operation{Op: op, Object: name})
 	s, err := do()
 	refused := map[string][]error{
 		trace.OpCreate:       {ErrExists},
@@ -258,7 +199,7 @@ func (c *Client) name(op, name string, do func() (*Segment, error)) (*Segment, e
 		trace.OpRemove:       {ErrNotFound},
 	}[op]
 	answered := err == nil || slices.ContainsFunc(refused, func(r error) bool { return errors.Is(err, r) })
-	c.end(answered, func(o *trace.Operation) {
+	c.thread.End(answered, func(o *trace.Operation) {
 		if s != nil {
 			o.Value = s.mapping.key.generation
 		}
@@ -273,10 +214,10 @@ func (c *Client) Join(ctx context.Context, n *Node, name string, party, parties 
 	if c == nil {
 		return n.Barrier(ctx, name, party, parties)
 	}
-	c.begin(trace.Operation{Op: trace.OpJoin, Object: name, Value: uint64(party), Old: uint64(parties)})
+	c.thread.Begin(trace.Operation{Op: trace.OpJoin, Object: name, Value: uint64(party), Old: uint64(parties)})
 	b, err := n.Barrier(ctx, name, party, parties)
 	refused := errors.Is(err, ErrMismatch) || party < 0 || party >= parties
-	c.end(err == nil || refused, func(o *trace.Operation) { o.Result = truth(err == nil) })
+	c.thread.End(err == nil || refused, func(o *trace.Operation) { o.Result = truth(err == nil) })
 	return b, err
 }
 
@@ -289,17 +230,10 @@ func (c *Client) Wait(ctx context.Context, b *Barrier) error {
 	b.mu.Lock()
 	round := b.round + 1
 	b.mu.Unlock()
-	c.begin(trace.Operation{Op: trace.OpArrive, Object: b.name, Value: uint64(b.party), Old: round})
+	c.thread.Begin(trace.Operation{Op: trace.OpArrive, Object: b.name, Value: uint64(b.party), Old: round})
 	err := b.Wait(ctx)
 	told := err == nil || errors.Is(err, ErrPartyDied)
-	var await trace.Operation
-	c.end(told, func(o *trace.Operation) {
-		await = *o
-		await.Op, await.Result = trace.OpAwait, truth(err == nil)
-	})
-	if await.Op != "" {
-		c.history.Record(&await)
-	}
+	c.thread.EndBoth(told, func(*trace.Operation) {}, func(o *trace.Operation) { o.Op, o.Result = trace.OpAwait, truth(err == nil) })
 	return err
 }
 
@@ -308,9 +242,9 @@ func (c *Client) Leave(b *Barrier) error {
 	if c == nil {
 		return b.Close()
 	}
-	c.begin(trace.Operation{Op: trace.OpLeave, Object: b.name, Value: uint64(b.party)})
+	c.thread.Begin(trace.Operation{Op: trace.OpLeave, Object: b.name, Value: uint64(b.party)})
 	err := b.Close()
-	c.end(err == nil, func(o *trace.Operation) { o.Result = 1 })
+	c.thread.End(err == nil, func(o *trace.Operation) { o.Result = 1 })
 	return err
 }
 
@@ -337,7 +271,7 @@ func WordsOf[T int64 | uint64](c *Client, s *Segment, off int64, n int) (Words[T
 func (w Words[T]) Len() int { return len(w.words) }
 
 func (w Words[T]) begin(op string, i int, value, old T) {
-	w.client.begin(trace.Operation{Op: op, Object: w.object, Word: w.first + uint64(i), Value: uint64(value), Old: uint64(old)})
+	w.client.thread.Begin(trace.Operation{Op: op, Object: w.object, Word: w.first + uint64(i), Value: uint64(value), Old: uint64(old)})
 }
 
 // Load returns word i.
@@ -348,7 +282,7 @@ func (w Words[T]) Load(i int) T {
 	}
 	w.begin(trace.OpRead, i, 0, 0)
 	v := atomic.LoadUint64(at)
-	w.client.end(true, func(o *trace.Operation) { o.Value = v })
+	w.client.thread.End(true, func(o *trace.Operation) { o.Value = v })
 	return T(v)
 }
 
@@ -361,7 +295,7 @@ func (w Words[T]) Store(i int, v T) {
 	}
 	w.begin(trace.OpWrite, i, v, 0)
 	atomic.StoreUint64(at, uint64(v))
-	w.client.end(true, func(*trace.Operation) {})
+	w.client.thread.End(true, func(*trace.Operation) {})
 }
 
 // CompareAndSwap stores v to word i if it is old, and says whether it was.
@@ -372,7 +306,7 @@ func (w Words[T]) CompareAndSwap(i int, old, v T) bool {
 	}
 	w.begin(trace.OpCAS, i, v, old)
 	swapped := atomic.CompareAndSwapUint64(at, uint64(old), uint64(v))
-	w.client.end(true, func(o *trace.Operation) { o.Result = truth(swapped) })
+	w.client.thread.End(true, func(o *trace.Operation) { o.Result = truth(swapped) })
 	return swapped
 }
 
@@ -384,7 +318,7 @@ func (w Words[T]) Add(i int, delta T) T {
 	}
 	w.begin(trace.OpAdd, i, delta, 0)
 	sum := atomic.AddUint64(at, uint64(delta))
-	w.client.end(true, func(o *trace.Operation) { o.Result = sum })
+	w.client.thread.End(true, func(o *trace.Operation) { o.Result = sum })
 	return T(sum)
 }
 

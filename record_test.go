@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,10 +91,7 @@ func TestRecord(t *testing.T) {
 		asked <- err
 	}()
 	for {
-		waiting.mu.Lock()
-		running := waiting.running != nil
-		waiting.mu.Unlock()
-		if running {
+		if waiting.thread.Running() {
 			break
 		}
 		runtime.Gosched()
@@ -103,12 +102,12 @@ func TestRecord(t *testing.T) {
 	if err := c.Release(lock); !errors.Is(err, ErrNotOwner) {
 		t.Error(err)
 	}
-	waiting.begin(trace.Operation{Op: trace.OpRead, Object: "never"})
+	waiting.thread.Begin(trace.Operation{Op: trace.OpRead, Object: "never"})
 	if err := errors.Join(r.Close(), r.Close()); err != nil {
 		t.Fatal(err)
 	}
 	w.Store(0, 1) // not recorded
-	waiting.end(true, func(*trace.Operation) {})
+	waiting.thread.End(true, func(*trace.Operation) {})
 
 	header, ops, err := trace.ReadHistory(theHistory(t, dir))
 	if err != nil {
@@ -134,7 +133,7 @@ func TestRecord(t *testing.T) {
 		if open := ops[i].Object == "never"; ops[i].Call == 0 || (ops[i].Return == 0) != open {
 			t.Errorf("%+v", ops[i])
 		}
-		ops[i].Call, ops[i].Return = 0, 0
+		ops[i].Seq, ops[i].Call, ops[i].Return = 0, 0, 0
 	}
 	order := cmpopts.SortSlices(func(a, b trace.Operation) bool {
 		return a.Op+a.Object < b.Op+b.Object || a.Op+a.Object == b.Op+b.Object && a.Value < b.Value
@@ -144,6 +143,83 @@ func TestRecord(t *testing.T) {
 	}
 	if header.Run != "test" || header.Ranks != 1 || header.Clock.Name != trace.ClockName() || header.Model != "strong" {
 		t.Errorf("%+v", header)
+	}
+}
+
+// TestRecordBrackets: the memory is accessed, and a request leaves, while the
+// operation is under way, not before it begins and not after it has ended.
+func TestRecordBrackets(t *testing.T) {
+	t.Setenv(EnvHistory, t.TempDir())
+	n, daemon := connect(t)
+	r, err := Record(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+
+	s := words(t, n)
+	if err := daemon.Lose("words"); err != nil {
+		t.Fatal(err)
+	}
+	for name, access := range map[string]func(Words[uint64]){
+		"load":  func(w Words[uint64]) { w.Load(0) },
+		"store": func(w Words[uint64]) { w.Store(0, 1) },
+		"cas":   func(w Words[uint64]) { w.CompareAndSwap(0, 0, 1) },
+		"add":   func(w Words[uint64]) { w.Add(0, 1) },
+	} {
+		c := r.Client()
+		w, err := WordsOf[uint64](c, s, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: the page is lost, and the access went well", name)
+				}
+			}()
+			access(w)
+		}()
+		if !c.thread.Running() {
+			t.Errorf("%s: the operation was not under way when the memory was accessed", name)
+		}
+	}
+
+	c := r.Client()
+	lock := n.Lock("l")
+	var barrier *Barrier
+	for _, step := range []struct {
+		name    string
+		request func() error
+	}{
+		{"acquire", func() error { _, err := c.Acquire(ctx, lock); return err }},
+		{"release", func() error { return c.Release(lock) }},
+		{"create", func() error { _, err := c.Create(ctx, n, "a", addr.PageSize); return err }},
+		{"open", func() error { _, err := c.Open(ctx, n, "a"); return err }},
+		{"openOrCreate", func() error { _, err := c.OpenOrCreate(ctx, n, "a", addr.PageSize); return err }},
+		{"remove", func() error { return c.Remove(ctx, n, "a") }},
+		{"join", func() (err error) { barrier, err = c.Join(ctx, n, "b", 0, 1); return err }},
+		{"wait", func() error { return c.Wait(ctx, barrier) }},
+		{"leave", func() error { return c.Leave(barrier) }},
+	} {
+		var asked, outside atomic.Int32
+		daemon.Instead(func(*attachpb.Request) *attachpb.Reply {
+			if asked.Add(1); !c.thread.Running() {
+				outside.Add(1)
+			}
+			return nil
+		})
+		if err := step.request(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if asked.Load() == 0 || outside.Load() > 0 || c.thread.Running() {
+			t.Errorf("%s: %d requests, %d of them while it was not under way; under way behind it: %v", step.name, asked.Load(), outside.Load(), c.thread.Running())
+		}
+	}
+	daemon.Instead(nil)
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -256,7 +332,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer h.Close()
-	for name, c := range map[string]*Client{"off": nil, "on": {history: h}} {
+	for name, c := range map[string]*Client{"off": nil, "on": {h.Client()}} {
 		b.Run("record="+name, func(b *testing.B) {
 			w := Words[uint64]{client: c, words: words, object: "words@1"}
 			for b.Loop() {
@@ -311,7 +387,7 @@ func TestRecordBarriers(t *testing.T) {
 		{Op: "join", Object: "b", Value: 1, Old: 2, Result: 1},
 		{Op: "arrive", Object: "b", Value: 1, Old: 1}, // without an answer
 	}
-	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Call", "Return")); d != "" {
+	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Seq", "Call", "Return")); d != "" {
 		t.Error(d)
 	}
 	h, err := linearizability.Read(theHistory(t, dir))
@@ -366,11 +442,11 @@ func TestRecordNames(t *testing.T) {
 		{Op: "openOrCreate", Object: "a", Value: a},
 		{Op: "openOrCreate", Object: "a"},
 		{Op: "openOrCreate", Object: "c", Value: a + 1, Result: 1},
-		{Op: "create"}, // without an answer
-		{Op: "remove", Object: "a", Result: 1},
-		{Op: "remove", Object: "a"},
+		{Op: "create"}, // without an answer: the client goes on as another one
+		{Op: "remove", Object: "a", Result: 1, Client: 1},
+		{Op: "remove", Object: "a", Client: 1},
 	}
-	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Call", "Return")); d != "" {
+	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Seq", "Call", "Return")); d != "" {
 		t.Error(d)
 	}
 	for i, o := range ops {

@@ -13,10 +13,7 @@ import (
 // words by some clients, and says where one of the reads stands.
 func writeRegisters(t testing.TB, path string, operations, words, clients int) {
 	t.Helper()
-	h, err := trace.NewHistory(path, trace.HistoryHeader{Model: "strong", Run: "made", Process: path, Clock: trace.LocalClock()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := make([]trace.Operation, 0, operations)
 	rng := rand.New(rand.NewPCG(1, 2))
 	values := make([]uint64, words)
 	free := make([]int64, clients) // when a client's last operation has returned
@@ -35,9 +32,10 @@ func writeRegisters(t testing.TB, path string, operations, words, clients int) {
 			values[word] = uint64(i + 1)
 		}
 		o.Value = values[word]
-		h.Record(&o)
+		all = append(all, o)
 	}
-	if err := h.Close(); err != nil {
+	header := trace.HistoryHeader{Model: "strong", Run: "made", Process: path, Clock: trace.LocalClock()}
+	if err := trace.WriteHistory(path, header, all); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -42,14 +42,8 @@ func judgeFile(t *testing.T, ops []trace.Operation, seed uint64) *Report {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "history.ndjson")
 	defer os.Remove(path)
-	file, err := trace.NewHistory(path, trace.HistoryHeader{Model: "strong", Run: "simulated", Process: "simulated", Seed: seed})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range ops {
-		file.Record(&ops[i])
-	}
-	if err := file.Close(); err != nil {
+	header := trace.HistoryHeader{Model: "strong", Run: "simulated", Process: "simulated", Seed: seed}
+	if err := trace.WriteHistory(path, header, ops); err != nil {
 		t.Fatal(err)
 	}
 	h, err := Read(path)

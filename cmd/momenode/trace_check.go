@@ -47,7 +47,9 @@ the first one goes to --picture.
 
 The status is 1 after a violation, and 1 as well if something cannot be decided:
 words that are too much to search, a history that is missing, clocks that were not
-compared. A history that is truncated or damaged is an error, and not judged.`,
+compared. A history that is truncated or damaged is an error, and not judged, and so
+is one in which a client does two things at once, or an operation is missing or lies
+outside of the time that its client was there.`,
 		Example: `  momenode cluster --nodes 4 --trace run -- ./program   # which calls mome.Record
   momenode trace check run
   momenode trace check run --json | jq '.models[] | {model, words, verdict}'`,

@@ -14,17 +14,14 @@ import (
 // writeHistory writes a history of which operation i goes from 10i to 10i+5.
 func writeHistory(t *testing.T, path string, h trace.HistoryHeader, ops ...trace.Operation) {
 	t.Helper()
-	file, err := trace.NewHistory(path, h)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var all []trace.Operation
 	for i, o := range ops {
 		o.Object = "x@1"
 		o.Call += int64(10*i + 10)
 		o.Return = o.Call + 5
-		file.Record(&o)
+		all = append(all, o)
 	}
-	if err := file.Close(); err != nil {
+	if err := trace.WriteHistory(path, h, all); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -64,9 +61,12 @@ func TestTraceCheck(t *testing.T) {
 	for name, text := range map[string]string{
 		"truncated":      strings.Join(lines[:4], ""),
 		"gap":            strings.Join(append(append([]string{}, lines[:2]...), lines[3:]...), ""),
-		"other version":  strings.Replace(string(text), `"format":2`, `"format":1`, 1),
+		"other version":  strings.Replace(string(text), `"format":3`, `"format":1`, 1),
 		"no history":     "hello\n",
-		"half an object": strings.Replace(string(text), `"client":0,"op":"write","object"`, `"client":0,"op":"write","objec`, 1),
+		"early":          strings.Replace(string(text), `"clock_bound_ns":0,"begin_ns":0`, `"clock_bound_ns":0,"begin_ns":1000000000000`, 1),
+		"late":           strings.Replace(string(text), `"return_ns":45`, `"return_ns":1000000000045`, 1),
+		"at once":        strings.Replace(string(text), `"call_ns":30`, `"call_ns":21`, 1),
+		"half an object": strings.Replace(string(text), `"op":"write","object"`, `"op":"write","objec`, 1),
 	} {
 		if err := os.WriteFile(at(name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,10 @@ func TestTraceCheck(t *testing.T) {
 		{[]string{"good", "good"}, 1, []string{"cannot decide", "named twice"}, nil},
 		{[]string{"good", "stale"}, 1, []string{"cannot decide", "of the same process"}, nil},
 		{[]string{"truncated"}, 1, []string{"truncated", at("truncated") + ":5"}, nil},
-		{[]string{"gap"}, 1, []string{"gap", at("gap") + ":5"}, nil},
+		{[]string{"gap"}, 1, []string{"gap", at("gap") + ":3: operation 3 of client 0 follows its operation 1"}, nil},
+		{[]string{"early"}, 1, []string{"malformed", at("early") + ":2: it is called at 10, and the history begins at 1000000000000"}, nil},
+		{[]string{"late"}, 1, []string{"malformed", at("late") + ":6: client 0 is there until 45"}, nil},
+		{[]string{"at once"}, 1, []string{"malformed", at("at once") + ":4: client 0 is called at 21, and its operation in line 3 returns at 25"}, nil},
 		{[]string{"other version"}, 1, []string{"another format", at("other version") + ":1"}, nil},
 		{[]string{"no history"}, 1, []string{"malformed", at("no history") + ":1"}, nil},
 		{[]string{"half an object"}, 1, []string{"malformed", at("half an object") + ":2"}, nil},

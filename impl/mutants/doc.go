@@ -1,7 +1,8 @@
 // Package mutants measures the checks by what they find. A mutant is the code
 // with one deliberate mistake, compiled in under the build tag mutants: of the
 // core about pages, locks or barriers (impl/protocol), of the memory layer or of the
-// order in which a node uses it (impl/memory, impl/node).
+// order in which a node uses it (impl/memory, impl/node), or of what records
+// (impl/trace).
 //
 // Several links join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:
@@ -23,8 +24,8 @@
 //	model       impl/memory's own test against a model of its operations
 //
 // The tests run each link by itself, with the others off, on every mutant, and
-// compare what it finds with committed tables, testdata/pages, locks, barriers
-// and memory: a row for each mutant, in each column the first case that the link
+// compare what it finds with committed tables, testdata/pages, locks, barriers,
+// memory and histories: a row for each mutant, in each column the first case that the link
 // finds it in, or "-". Any change of a table fails; so does a mutant that nobody
 // finds, and anything that is found in the code without a mistake (the row
 // "none").
@@ -53,6 +54,15 @@
 // (TraceStrong) and, apart from that, the single steps on its frames (TraceFrame).
 // Where a mistake may show at one step or another, the table names all. Mistakes
 // of the order are impl/node's, and no test of impl/memory can find them.
+//
+// # Histories
+//
+// Clients of two processes use plain memory in turn, in one order, and record it;
+// the mistake is in the recorder. The model knows between which two moments each
+// operation was called and returned, and what its answer was. The reader refuses
+// what no thread of control can have done (linearizability.Read), and the checker
+// judges the operations alone. Stamps that are wrong within the gap between two
+// operations of a client are the model's alone: no history can show them.
 //
 // # What "-" says
 //

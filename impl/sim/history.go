@@ -51,7 +51,8 @@ func (h *History) tick() int64 {
 	return h.now
 }
 
-// called notes that an access waits from now on.
+// called notes that an access waits from now on: in place of a load that has
+// waited, if it is a store.
 func (h *History) called(n addr.NodeID, proc int, p addr.PageNum) {
 	if h != nil {
 		h.calls[access{n, proc, p}] = h.tick()
@@ -72,13 +73,15 @@ func (h *History) done(w *World, n *node, proc int, p addr.PageNum, waited, writ
 	}
 	here := interval{call, h.tick()}
 	generation := w.generation(n, p)
-	// One client per process and page: a process may wait for several pages.
-	client := (int(n.id)*w.cfg.Processes+proc)*w.cfg.Pages + int(p)
+	// A process has a thread for the loads and one for the stores of each page:
+	// it may wait for several pages, and load while it waits to store.
+	client := 2 * ((int(n.id)*w.cfg.Processes+proc)*w.cfg.Pages + int(p))
 	o := trace.Operation{Client: client, Op: trace.OpRead, Object: fmt.Sprintf("simulated@%d", generation), Word: uint64(p),
 		Value: value, Call: here.call, Return: here.end}
 	k := word{generation, p}
 	if write {
 		o.Op = trace.OpWrite
+		o.Client++
 		h.stores[k] = append(h.stores[k], here)
 		h.stored[value] = here
 	} else if value != last {

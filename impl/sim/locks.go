@@ -218,14 +218,15 @@ func (w *Locks) request(p *lockProcess, in protocol.SyncInput) *Violation {
 	w.requests++
 	in.Party, in.Request = p.id, w.requests
 	p.open[in.Request] = in
-	w.called(p, &in)
+	w.called(&in)
 	return w.step(p.node, in)
 }
 
 // called records that a process asks for a lock, or to be rid of it.
-func (w *Locks) called(p *lockProcess, in *protocol.SyncInput) {
+func (w *Locks) called(in *protocol.SyncInput) {
 	w.now++
-	o := trace.Operation{Client: int(p.id), Op: trace.OpAcquire, Object: fmt.Sprintf("lock %d", in.Object), Call: w.now}
+	// A process waits for several requests at once: each has a thread of its own.
+	o := trace.Operation{Client: int(in.Request), Op: trace.OpAcquire, Object: fmt.Sprintf("lock %d", in.Object), Call: w.now}
 	switch in.Kind {
 	case protocol.InLockAcquire:
 	case protocol.InLockRelease:

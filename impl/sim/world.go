@@ -461,7 +461,7 @@ func (w *World) Access(id addr.NodeID, proc int, p addr.PageNum, write bool) {
 		}
 		return
 	}
-	if pr.wants[p] == protocol.None {
+	if pr.wants[p] < want {
 		w.history.called(id, proc, p)
 	}
 	pr.wants[p] = max(pr.wants[p], want)

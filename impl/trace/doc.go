@@ -9,8 +9,8 @@
 //	Read, File, Record  the same files, checked                    read.go, recordline.go
 //	Change              the configuration that a log tells of      configuration.go
 //	OpenRun, Run, Event all logs of a run, merged                  merge.go
-//	History             the operations of an application           history.go
-//	ReadHistory         the same files, checked                    historyread.go
+//	History, Client     the operations of an application           history.go, client.go
+//	ReadHistory         the same files, checked                    historyread.go, wellformed.go
 //	Now                 the clock of both                          clock.go
 //
 // Recording is off where the *Recorder, *Log or *History is nil: the methods

@@ -200,9 +200,13 @@ func FuzzHistoryLine(f *testing.F) {
 		}
 		var want struct {
 			Operation
-			End    *uint64 `json:"end"`
-			Offset *int64  `json:"clock_offset_ns"`
-			Bound  *int64  `json:"clock_bound_ns"`
+			Operations *uint64 `json:"operations"`
+			Begin      *int64  `json:"begin_ns"`
+			Until      *int64  `json:"end_ns"`
+			End        *uint64 `json:"end"`
+			Clients    *uint64 `json:"clients"`
+			Offset     *int64  `json:"clock_offset_ns"`
+			Bound      *int64  `json:"clock_bound_ns"`
 		}
 		d := json.NewDecoder(bytes.NewReader(line))
 		d.DisallowUnknownFields()
@@ -216,18 +220,18 @@ func FuzzHistoryLine(f *testing.F) {
 }
 
 func FuzzReadHistory(f *testing.F) {
-	f.Add([]byte("{\"format\":2}\n{\"client\":1,\"op\":\"cas\",\"word\":1,\"value\":1,\"old\":2,\"result\":1,\"call_ns\":5,\"return_ns\":6}\n{\"end\":1}\n"))
+	f.Add([]byte("{\"format\":3,\"begin_ns\":3}\n{\"client\":0,\"seq\":1,\"op\":\"cas\",\"word\":1,\"value\":1,\"old\":2,\"result\":1,\"call_ns\":5,\"return_ns\":6}\n" +
+		"{\"client\":0,\"operations\":1,\"begin_ns\":4,\"end_ns\":7}\n{\"end\":1,\"clients\":1,\"end_ns\":8}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_, ops, err := ReadHistoryFrom("fuzz", bytes.NewReader(text))
+		header, ops, err := ReadHistoryFrom("fuzz", bytes.NewReader(text))
 		if err != nil {
 			return
 		}
-		again := []byte("{\"format\":2}\n")
-		for i := range ops {
-			again = appendOperation(again, &ops[i])
+		path := filepath.Join(t.TempDir(), "again")
+		if err := WriteHistory(path, header, ops); err != nil {
+			t.Fatal(err)
 		}
-		again = append(again, fmt.Sprintf("{\"end\":%d}\n", len(ops))...)
-		_, second, err := ReadHistoryFrom("again", bytes.NewReader(again))
+		_, second, err := ReadHistory(path)
 		if err != nil {
 			t.Fatal(err)
 		}

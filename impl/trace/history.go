@@ -9,7 +9,7 @@ import (
 )
 
 // HistoryFormat is the version of the histories.
-const HistoryFormat = 2
+const HistoryFormat = 3
 
 // HistoryHeader is the first line of a history.
 type HistoryHeader struct {
@@ -30,6 +30,9 @@ type HistoryHeader struct {
 	Rank    int    `json:"rank"`
 	Ranks   int    `json:"ranks"`
 	Clock
+	// Begin is Now when the history began: nothing was called before. NewHistory
+	// sets it.
+	Begin int64 `json:"begin_ns"`
 }
 
 // The operations that the checkers know.
@@ -60,8 +63,10 @@ const (
 // Operation is what one client did to one word, to one lock, to the name of a
 // segment, or to a barrier. Other names of operations are up to those who record and check them.
 type Operation struct {
-	Client int    `json:"client"`
-	Op     string `json:"op"`
+	Client int `json:"client"`
+	// Seq is which of its client's operations it is, from 1.
+	Seq uint64 `json:"seq"`
+	Op  string `json:"op"`
 	// Object is what has the word: a segment in one of its lives, or a lock, a
 	// name or a barrier, whose word is 0.
 	Object string `json:"object,omitempty"`
@@ -72,7 +77,7 @@ type Operation struct {
 	Result uint64 `json:"result,omitempty"`
 	// Call and Return are Now before and after the operation. Return is zero
 	// where no answer was seen: such an operation stays open to the end of the
-	// history.
+	// history, and is the last one of its client.
 	Call   int64 `json:"call_ns"`
 	Return int64 `json:"return_ns"`
 }
@@ -87,12 +92,22 @@ type History struct {
 	count  uint64 // of operations; guarded by out.mu
 	clock  Clock  // as the header has it
 
+	mu      sync.Mutex // guards clients and ended; taken before that of a Client
+	clients []*Client
+	ended   bool // the clients are
+	numbers numbers
+
 	closeOnce sync.Once
 	closeErr  error
 }
 
 // NewHistory begins a history in a new file.
 func NewHistory(path string, h HistoryHeader) (*History, error) {
+	h.Begin = Now()
+	return newHistory(path, h)
+}
+
+func newHistory(path string, h HistoryHeader) (*History, error) {
 	h.Format = HistoryFormat
 	line, err := json.Marshal(h)
 	if err != nil {
@@ -110,12 +125,30 @@ func NewHistory(path string, h HistoryHeader) (*History, error) {
 	return &History{out: b, writer: w, clock: h.Clock}, nil
 }
 
-// Record adds an operation. Op must be letters and digits.
-func (h *History) Record(o *Operation) {
-	if h == nil {
-		return
+// WriteHistory writes a whole history of operations in simulated time, each with
+// its client and its times, those of one client in their order: their Seq is set
+// here. It begins with the header's Begin and ends with the last of them.
+func WriteHistory(path string, header HistoryHeader, ops []Operation) error {
+	h, err := newHistory(path, header)
+	if err != nil {
+		return err
 	}
-	h.record(o)
+	var begun []uint64 // by client
+	end := header.Begin
+	for _, o := range ops {
+		for len(begun) <= o.Client {
+			h.numbers.next()
+			begun = append(begun, 0)
+		}
+		begun[o.Client]++
+		o.Seq = begun[o.Client]
+		h.record(&o)
+		end = max(end, o.Call, o.Return)
+	}
+	for client, n := range begun {
+		h.endClient(clientLife{client, n, header.Begin, end})
+	}
+	return h.complete(header.Clock, end)
 }
 
 func (h *History) record(o *Operation) {
@@ -130,6 +163,8 @@ func (h *History) record(o *Operation) {
 func appendOperation(b []byte, o *Operation) []byte {
 	b = append(b, `{"client":`...)
 	b = strconv.AppendInt(b, int64(o.Client), 10)
+	b = append(b, `,"seq":`...)
+	b = strconv.AppendUint(b, o.Seq, 10)
 	b = append(b, `,"op":"`...)
 	b = append(b, o.Op...)
 	b = append(b, '"')
@@ -149,6 +184,23 @@ func appendOperation(b []byte, o *Operation) []byte {
 	return append(b, '}', '\n')
 }
 
+// endClient records that a client does nothing more.
+func (h *History) endClient(l clientLife) {
+	if !h.out.lock() {
+		return
+	}
+	b := append(h.out.pending, `{"client":`...)
+	b = strconv.AppendInt(b, int64(l.number), 10)
+	b = append(b, `,"operations":`...)
+	b = strconv.AppendUint(b, l.begun, 10)
+	b = append(b, `,"begin_ns":`...)
+	b = strconv.AppendInt(b, l.since, 10)
+	b = append(b, `,"end_ns":`...)
+	b = strconv.AppendInt(b, l.until, 10)
+	h.out.pending = append(b, '}', '\n')
+	h.out.unlock()
+}
+
 // Flush writes out everything that was recorded before the call.
 func (h *History) Flush() error {
 	if h == nil {
@@ -157,13 +209,42 @@ func (h *History) Flush() error {
 	return h.writer.drain()
 }
 
-// Close completes the history; what is recorded later is dropped. The clock of
-// the header is taken to have kept its offset.
+// EndClients ends all clients: operations that have not ended are recorded
+// without an answer, and later ones are not recorded.
+func (h *History) EndClients() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	for _, c := range h.clients {
+		c.close()
+	}
+	for _, c := range h.clients {
+		for _, l := range c.lives() {
+			h.endClient(l)
+		}
+	}
+	h.clients = nil
+}
+
+// Close ends the clients and completes the history. The clock of the header is
+// taken to have kept its offset.
 func (h *History) Close() error {
 	if h == nil {
 		return nil
 	}
 	return h.CloseAt(h.clock)
+}
+
+// CloseAt is Close with another reading of the clock that the header has.
+func (h *History) CloseAt(clock Clock) error {
+	if h == nil {
+		return nil
+	}
+	h.EndClients()
+	return h.complete(clock, Now())
 }
 
 // Abandon gives the file back without completing the history, which stays
@@ -176,15 +257,16 @@ func (h *History) Abandon() error {
 	return h.closeErr
 }
 
-// CloseAt is Close with another reading of the clock that the header has.
-func (h *History) CloseAt(clock Clock) error {
-	if h == nil {
-		return nil
-	}
+// complete writes the last line and gives the file back.
+func (h *History) complete(clock Clock, end int64) error {
 	h.closeOnce.Do(func() {
 		if h.out.lock() {
 			b := append(h.out.pending, endOfHistory...)
 			b = strconv.AppendUint(b, h.count, 10)
+			b = append(b, `,"clients":`...)
+			b = strconv.AppendInt(b, int64(h.numbers.given()), 10)
+			b = append(b, `,"end_ns":`...)
+			b = strconv.AppendInt(b, end, 10)
 			if clock != h.clock {
 				b = append(b, `,"clock_offset_ns":`...)
 				b = strconv.AppendInt(b, clock.Offset, 10)

@@ -10,32 +10,61 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+// TestHistory records what two clients do, one of which gets no answer and goes
+// on as another one.
 func TestHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.ndjson")
+	began := Now()
 	h, err := NewHistory(path, HistoryHeader{Model: "strong", Seed: 3, Build: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Operation{
-		{Client: 1, Op: "write", Word: 8, Value: 1<<64 - 1, Call: 10, Return: 20},
-		{Client: 2, Op: "cas", Word: 8, Value: 5, Old: 4, Result: 1, Call: 12, Return: 12},
-		{Client: 2, Op: "read", Word: 9, Call: 30},
-	}
-	for i := range want {
-		h.Record(&want[i])
-	}
+	first, second := h.Client(), h.Client()
+	first.Begin(Operation{Op: OpWrite, Word: 8, Value: 1<<64 - 1, Client: 77, Seq: 77, Call: 77, Return: 77})
+	second.Begin(Operation{Op: OpArrive, Object: "b", Old: 1})
+	first.End(true, func(*Operation) {})
+	first.Begin(Operation{Op: OpCAS, Word: 8, Value: 5, Old: 4})
+	second.EndBoth(true, func(*Operation) {}, func(o *Operation) { o.Op, o.Result = OpAwait, 1 })
+	first.End(false, func(o *Operation) { o.Result = 1 })
+	first.Begin(Operation{Op: OpRead, Word: 9})
+	first.End(true, func(o *Operation) { o.Value = 3 })
+	second.Begin(Operation{Op: OpLeave, Object: "b"})
 	if err := errors.Join(h.Flush(), h.Close(), h.Close()); err != nil {
 		t.Fatal(err)
 	}
+	second.End(true, func(*Operation) {}) // too late
+	late := h.Client()
+	late.Begin(Operation{Op: OpRead})
+	late.End(true, func(*Operation) {})
+	ended := Now()
+
 	header, got, err := ReadHistory(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	want := []Operation{
+		{Client: 0, Seq: 1, Op: OpWrite, Word: 8, Value: 1<<64 - 1},
+		{Client: 1, Seq: 1, Op: OpArrive, Object: "b", Old: 1},
+		{Client: 1, Seq: 2, Op: OpAwait, Object: "b", Old: 1, Result: 1},
+		{Client: 0, Seq: 2, Op: OpCAS, Word: 8, Value: 5, Old: 4},
+		{Client: 2, Seq: 1, Op: OpRead, Word: 9, Value: 3},
+		{Client: 1, Seq: 3, Op: OpLeave, Object: "b"},
+	}
+	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Operation{}, "Call", "Return")); d != "" {
 		t.Error(d)
 	}
+	for i, o := range got {
+		if open := o.Op == OpCAS || o.Op == OpLeave; o.Call < began || o.Call > ended || (o.Return == 0) != open || o.Return > ended {
+			t.Errorf("operation %d: %+v; the history is from %d to %d", i, o, began, ended)
+		}
+	}
+	if header.Begin < began || header.Begin > got[0].Call {
+		t.Errorf("the history begins at %d, and it began between %d and %d", header.Begin, began, got[0].Call)
+	}
+	header.Begin = 0
 	if d := cmp.Diff(HistoryHeader{Format: HistoryFormat, Model: "strong", Seed: 3, Build: "test"}, header); d != "" {
 		t.Error(d)
 	}
@@ -45,34 +74,78 @@ func TestHistory(t *testing.T) {
 }
 
 func TestReadHistoryErrors(t *testing.T) {
-	const header, op = `{"format":2}`, `{"client":1,"op":"read","word":1,"value":1,"call_ns":5,"return_ns":6}`
+	const header, op = `{"format":3,"begin_ns":2}`, `{"client":0,"seq":1,"op":"read","word":1,"value":1,"call_ns":5,"return_ns":6}`
+	const next, other = `{"client":0,"seq":2,"op":"read","word":1,"value":1,"call_ns":6,"return_ns":8}`, `{"client":1,"seq":1,"op":"read","word":1,"value":1,"call_ns":5,"return_ns":6}`
+	const one, two, end = `{"client":0,"operations":1,"begin_ns":3,"end_ns":10}`, `{"client":0,"operations":2,"begin_ns":3,"end_ns":10}`, `{"end":1,"clients":1,"end_ns":12}`
+	const arrive, await = `{"client":0,"seq":1,"op":"arrive","object":"b","word":0,"value":1,"old":1,"call_ns":5,"return_ns":6}`,
+		`{"client":0,"seq":2,"op":"await","object":"b","word":0,"value":1,"old":1,"call_ns":5,"return_ns":6}`
+	with := func(line, was, is string) string {
+		if !strings.Contains(line, was) {
+			t.Fatalf("no %s in %s", was, line)
+		}
+		return strings.Replace(line, was, is, 1)
+	}
+	of := func(operations string) string { return with(end, `"end":1`, `"end":`+operations) }
 	for _, c := range []struct {
 		name  string
 		lines []string
 		want  error
 		line  int
+		says  string
 		ops   int
 	}{
-		{"empty", nil, ErrTruncated, 1, 0},
-		{"other_format", []string{`{"format":9}`}, ErrFormat, 1, 0},
-		{"no_end", []string{header, op}, ErrTruncated, 3, 1},
-		{"gap", []string{header, op, `{"end":2}`}, ErrGap, 3, 0},
-		{"after_end", []string{header, op, `{"end":1}`, op}, ErrMalformed, 4, 0},
-		{"odd_end", []string{header, op, `{"end":1,"word":1}`}, ErrMalformed, 3, 0},
-		{"odd_op", []string{header, strings.Replace(op, "read", "", 1)}, ErrMalformed, 2, 0},
-		{"returns_early", []string{header, strings.Replace(op, ":6", ":4", 1)}, ErrMalformed, 2, 0},
-		{"unknown_field", []string{header, `{"x":1}`}, ErrMalformed, 2, 0},
+		{"empty", nil, ErrTruncated, 1, "", 0},
+		{"other_format", []string{`{"format":9}`}, ErrFormat, 1, "", 0},
+		{"odd_beginning", []string{with(header, ":2", ":-2"), end}, ErrMalformed, 1, "", 0},
+		{"no_end", []string{header, op, one}, ErrTruncated, 4, "", 1},
+		{"gap", []string{header, op, one, of("2")}, ErrGap, 4, "2 operations, 1 are here", 0},
+		{"after_end", []string{header, op, one, end, op}, ErrMalformed, 5, "", 0},
+		{"odd_end", []string{header, op, one, with(end, "1,", `1,"word":1,`)}, ErrMalformed, 4, "", 0},
+		{"end_without_clients", []string{header, op, one, `{"end":1,"end_ns":12}`}, ErrMalformed, 4, "", 0},
+		{"odd_op", []string{header, with(op, "read", "")}, ErrMalformed, 2, "", 0},
+		{"op_with_an_end", []string{header, with(op, `"word"`, `"end_ns":4,"word"`)}, ErrMalformed, 2, "", 0},
+		{"returns_early", []string{header, with(op, ":6", ":4")}, ErrMalformed, 2, "", 0},
+		{"unknown_field", []string{header, `{"x":1}`}, ErrMalformed, 2, "", 0},
+
+		{"before_the_history", []string{header, with(op, ":5", ":1"), one, end}, ErrMalformed, 2, "called at 1, and the history begins at 2", 0},
+		{"before_the_client", []string{header, with(op, ":5", ":2"), one, end}, ErrMalformed, 3, "first operation is called at 2", 0},
+		{"after_the_client", []string{header, with(op, ":6", ":11"), one, end}, ErrMalformed, 3, "in line 2 lasts until 11", 0},
+		{"open_after_the_client", []string{header, with(with(op, ":5", ":11"), ":6", ":0"), one, end}, ErrMalformed, 3, "lasts until 11", 0},
+		{"a_client_before_the_history", []string{header, op, with(one, ":3", ":1"), end}, ErrMalformed, 3, "the history begins at 2", 0},
+		{"a_client_after_the_history", []string{header, op, with(one, ":10", ":13"), end}, ErrMalformed, 4, "client 0 is there until 13", 0},
+		{"two_at_once", []string{header, op, with(next, ":6", ":5"), two, of("2")}, ErrMalformed, 3, "in line 2 returns at 6", 0},
+		{"out_of_order", []string{header, with(op, `"seq":1`, `"seq":2`), with(next, `"seq":2`, `"seq":1`), two, of("2")}, ErrGap, 2, "operation 2 of client 0 follows its operation 0", 0},
+		{"twice", []string{header, op, op, two, of("2")}, ErrGap, 3, "operation 1 of client 0 follows its operation 1", 0},
+		{"one_is_missing", []string{header, op, with(next, `"seq":2`, `"seq":3`), two, of("2")}, ErrGap, 3, "operation 3 of client 0", 0},
+		{"the_last_is_missing", []string{header, op, two, end}, ErrGap, 3, "has begun 2 operations, 1 are here", 0},
+		{"all_are_missing", []string{header, one, of("0")}, ErrGap, 2, "has begun 1 operations, 0 are here", 0},
+		{"a_client_is_missing", []string{header, op, one, with(end, `"clients":1`, `"clients":2`)}, ErrGap, 4, "2 clients, 1 are here", 0},
+		{"another_client", []string{header, op, with(one, `"client":0`, `"client":1`), end}, ErrGap, 3, "", 0},
+		{"no_end_of_a_client", []string{header, op, other, one, of("2")}, ErrGap, 5, "2 are here, and the ends of 1", 0},
+		{"a_number_is_missing", []string{header, with(op, `"client":0`, `"client":1`), with(one, `"client":0`, `"client":1`), end}, ErrGap, 4, "client 0 is missing", 0},
+		{"behind_no_answer", []string{header, with(op, ":6", ":0"), next, two, of("2")}, ErrMalformed, 3, "without an answer in line 2", 0},
+		{"behind_an_end", []string{header, op, one, with(next, `"client":0`, `"client":1`), of("2")}, ErrMalformed, 4, "behind the end of a client", 0},
+		{"two_ends", []string{header, op, one, one, end}, ErrMalformed, 4, "", 0},
+		{"another_await", []string{header, arrive, with(await, `"old":1`, `"old":2`), two, of("2")}, ErrMalformed, 3, "is not that of an arrive", 0},
+		{"a_later_await", []string{header, arrive, with(await, ":6", ":7"), two, of("2")}, ErrMalformed, 3, "is not that of an arrive", 0},
+		{"an_await_alone", []string{header, with(await, `"seq":2`, `"seq":1`), one, end}, ErrMalformed, 2, "is not that of an arrive", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Join(append(c.lines, ""), "\n")
 			_, ops, err := ReadHistoryFrom("file", strings.NewReader(text))
-			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), fmt.Sprintf("file:%d:", c.line)) {
-				t.Errorf("%v, want %v at line %d", err, c.want, c.line)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), fmt.Sprintf("file:%d:", c.line)) || !strings.Contains(err.Error(), c.says) ||
+				strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, want %v at line %d: %s", err, c.want, c.line, c.says)
 			}
 			if len(ops) != c.ops {
 				t.Errorf("%d operations, want %d", len(ops), c.ops)
 			}
 		})
+	}
+	for _, lines := range [][]string{{header, op, one, end}, {header, op, next, two, of("2")}, {header, arrive, await, two, of("2")}} {
+		if _, _, err := ReadHistoryFrom("file", strings.NewReader(strings.Join(append(lines, ""), "\n"))); err != nil {
+			t.Errorf("%v of\n%s", err, strings.Join(lines, "\n"))
+		}
 	}
 }
 
@@ -82,8 +155,10 @@ func TestHistoryEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := h.Client()
 	for range 100 {
-		h.Record(&Operation{Op: OpRead, Call: 1, Return: 2})
+		c.Begin(Operation{Op: OpRead})
+		c.End(true, func(*Operation) {})
 	}
 	if err := h.Flush(); err != nil {
 		t.Fatal(err)

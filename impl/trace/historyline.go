@@ -10,13 +10,17 @@ import (
 	"unicode/utf8"
 )
 
-// historyLine is what a line after the header may hold: an operation, or the
-// end.
+// historyLine is what a line after the header may hold: an operation, the end of
+// a client, or that of the history.
 type historyLine struct {
 	Operation
-	End    *uint64
-	Offset *int64
-	Bound  *int64
+	Operations *uint64 // of a client
+	Begin      *int64
+	Until      *int64 // end_ns
+	End        *uint64
+	Clients    *uint64
+	Offset     *int64
+	Bound      *int64
 }
 
 // historyLines reads lines of histories. It reads JSON objects of numbers and
@@ -83,17 +87,29 @@ func (l *historyLines) read(line []byte) (h historyLine, err error) {
 			h.Return, err = l.signed()
 			bit = 256
 		case "end":
-			h.End = new(uint64)
-			*h.End, err = l.unsigned()
+			h.End, err = pointer(l.unsigned())
 			bit = 512
 		case "clock_offset_ns":
-			h.Offset = new(int64)
-			*h.Offset, err = l.signed()
+			h.Offset, err = pointer(l.signed())
 			bit = 1024
 		case "clock_bound_ns":
-			h.Bound = new(int64)
-			*h.Bound, err = l.signed()
+			h.Bound, err = pointer(l.signed())
 			bit = 2048
+		case "seq":
+			h.Seq, err = l.unsigned()
+			bit = 4096
+		case "operations":
+			h.Operations, err = pointer(l.unsigned())
+			bit = 8192
+		case "begin_ns":
+			h.Begin, err = pointer(l.signed())
+			bit = 16384
+		case "end_ns":
+			h.Until, err = pointer(l.signed())
+			bit = 32768
+		case "clients":
+			h.Clients, err = pointer(l.unsigned())
+			bit = 65536
 		default:
 			return h, fmt.Errorf("unknown field %q", key)
 		}
@@ -208,6 +224,8 @@ func (l *historyLines) digits() (string, error) {
 	l.rest = l.rest[n:]
 	return string(text), nil
 }
+
+func pointer[T any](v T, err error) (*T, error) { return &v, err }
 
 func (l *historyLines) signed() (int64, error) {
 	text, err := l.digits()

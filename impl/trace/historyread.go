@@ -33,8 +33,12 @@ func ReadHistoryFrom(name string, r io.Reader) (HistoryHeader, []Operation, erro
 	case h.Rank < 0 || h.Rank > max(0, h.Ranks-1):
 		return HistoryHeader{}, nil, l.errorf(ErrMalformed, "rank %d of %d", h.Rank, h.Ranks)
 	}
+	if h.Begin < 0 || h.Begin > farthest {
+		return HistoryHeader{}, nil, l.errorf(ErrMalformed, "a beginning at %d: no clock shows that", h.Begin)
+	}
 	var all []Operation
 	read := newHistoryLines()
+	clients := lives{begin: h.Begin, clients: make(map[int]*life)}
 	for {
 		line, err := l.next()
 		if err == io.EOF {
@@ -50,30 +54,27 @@ func ReadHistoryFrom(name string, r io.Reader) (HistoryHeader, []Operation, erro
 		if err != nil {
 			return h, nil, l.errorf(ErrMalformed, "%w", err)
 		}
-		if raw.End == nil {
-			o, err := raw.operation()
-			if err != nil {
-				return h, nil, l.errorf(ErrMalformed, "%w", err)
+		var wrong *flaw
+		switch {
+		case raw.End != nil:
+			if wrong = raw.ends(&h, uint64(len(all)), &clients); wrong == nil {
+				if _, err := l.next(); err != io.EOF {
+					return h, nil, l.errorf(ErrMalformed, "there is something after the history's last line")
+				}
+				return h, all, nil
+			}
+		case raw.Operations != nil:
+			wrong = raw.endsClient(&clients)
+		default:
+			var o Operation
+			if o, wrong = raw.operation(); wrong == nil {
+				wrong = clients.operation(&o, l.line)
 			}
 			all = append(all, o)
-			continue
 		}
-		if raw.Operation != (Operation{}) {
-			return h, nil, l.errorf(ErrMalformed, "a last line that says more than that")
+		if wrong != nil {
+			return h, nil, l.errorf(wrong.kind, "%s", wrong.text)
 		}
-		if *raw.End != uint64(len(all)) {
-			return h, nil, l.errorf(ErrGap, "the history has %d operations, %d are here", *raw.End, len(all))
-		}
-		if (raw.Offset == nil) != (raw.Bound == nil) || raw.Bound != nil && !readable(*raw.Offset, *raw.Bound) {
-			return h, nil, l.errorf(ErrMalformed, "a reading of the clock needs clock_offset_ns and clock_bound_ns")
-		}
-		if raw.Bound != nil {
-			h.Clock = h.Clock.cover(*raw.Offset, *raw.Bound)
-		}
-		if _, err := l.next(); err != io.EOF {
-			return h, nil, l.errorf(ErrMalformed, "there is something after the history's last line")
-		}
-		return h, all, nil
 	}
 }
 
@@ -85,19 +86,52 @@ func readable(offset, bound int64) bool {
 }
 
 // operation checks that a line is one.
-func (h *historyLine) operation() (Operation, error) {
+func (h *historyLine) operation() (Operation, *flaw) {
 	o := h.Operation
 	switch {
 	case o.Op == "":
-		return o, errors.New(`"" cannot be an operation`)
+		return o, ill(`"" cannot be an operation`)
+	case o.Client < 0:
+		return o, ill("a client %d", o.Client)
 	case o.Call < 0 || o.Call > farthest || o.Return > farthest:
-		return o, fmt.Errorf("a call at %d and a return at %d: no clock shows that", o.Call, o.Return)
+		return o, ill("a call at %d and a return at %d: no clock shows that", o.Call, o.Return)
 	case o.Return != 0 && o.Return < o.Call:
-		return o, fmt.Errorf("it returns at %d and is called at %d", o.Return, o.Call)
+		return o, ill("it returns at %d and is called at %d", o.Return, o.Call)
 	case h.Offset != nil || h.Bound != nil:
-		return o, errors.New("a reading of the clock belongs to the first and the last line")
+		return o, ill("a reading of the clock belongs to the first and the last line")
+	case h.Begin != nil || h.Until != nil || h.Clients != nil:
+		return o, ill("an operation that says more than that")
 	}
 	return o, nil
+}
+
+// endsClient checks a line that ends a client.
+func (h *historyLine) endsClient(clients *lives) *flaw {
+	if h.Operation != (Operation{Client: h.Client}) || h.Begin == nil || h.Until == nil || h.Clients != nil || h.Offset != nil || h.Bound != nil {
+		return ill("the end of a client is client, operations, begin_ns and end_ns")
+	}
+	if h.Client < 0 || *h.Begin > farthest || *h.Until > farthest {
+		return ill("client %d from %d to %d: no clock shows that", h.Client, *h.Begin, *h.Until)
+	}
+	return clients.end(h.Client, *h.Operations, *h.Begin, *h.Until)
+}
+
+// ends checks the last line, which belongs to a header and so many operations.
+func (h *historyLine) ends(header *HistoryHeader, operations uint64, clients *lives) *flaw {
+	switch {
+	case h.Operation != (Operation{}) || h.Operations != nil || h.Begin != nil:
+		return ill("a last line that says more than that")
+	case h.Clients == nil || h.Until == nil || *h.Until > farthest:
+		return ill("the last line is end, clients and end_ns")
+	case *h.End != operations:
+		return gap("the history has %d operations, %d are here", *h.End, operations)
+	case (h.Offset == nil) != (h.Bound == nil) || h.Bound != nil && !readable(*h.Offset, *h.Bound):
+		return ill("a reading of the clock needs clock_offset_ns and clock_bound_ns")
+	}
+	if h.Bound != nil {
+		header.Clock = header.Clock.cover(*h.Offset, *h.Bound)
+	}
+	return clients.finish(*h.Clients, *h.Until)
 }
 
 // HistoryEnded looks whether a history has the last line that makes it complete,

@@ -16,6 +16,7 @@ import (
 func TestOff(t *testing.T) {
 	var r *Recorder
 	var h *History
+	c := h.Client()
 	l := r.Shard(5)
 	if l != nil {
 		t.Fatal("a recorder that is off has a log")
@@ -31,7 +32,8 @@ func TestOff(t *testing.T) {
 		l.Input(&in)
 		l.Configure(page)
 		l.Content(Give, 1, leaf1, page)
-		h.Record(&o)
+		c.Begin(o)
+		c.End(true, nil)
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations while off", allocs)
