@@ -15,6 +15,10 @@ import (
 // one node in one life of its segment. What happens to it is in one log.
 var Frames = Kind{Name: "frames", Spec: "TraceFrame", Records: (*trace.Run).Events, Project: newFrames, Real: true}
 
+// unseen is TraceFrame's Unknown: of an event that has no content, and where none
+// is given up any more.
+const unseen = -4
+
 // frame is one object.
 type frame struct {
 	node       addr.NodeID
@@ -92,7 +96,7 @@ func (p *frames) Add(ev *trace.Event) error {
 		seg.frames[ev.Page] = o
 		p.all = append(p.all, o)
 	}
-	number := unknown
+	number := unseen
 	if content {
 		number = o.content(ev)
 	}
@@ -117,7 +121,7 @@ func (l *frameLog) segment(p addr.PageNum) *frameSegment {
 // change adds the coming or going of a process to every page of the segment.
 func (seg *frameSegment) change(ev *trace.Event, s *trace.Step) {
 	shape := stepShape(s)
-	e := frameEvent(ev, shape, unknown)
+	e := frameEvent(ev, shape, unseen)
 	for _, o := range seg.frames {
 		o.events = append(o.events, e)
 	}
@@ -140,7 +144,7 @@ func frameEvent(ev *trace.Event, shape string, content int) Event {
 	case trace.KindContent:
 		act = ev.Moment.String()
 	}
-	return Event{Shape: shape, Numbers: []int{content, unknown}, Act: act, At: ev.At, Lamport: ev.Lamport,
+	return Event{Shape: shape, Numbers: []int{content, unseen}, Act: act, At: ev.At, Lamport: ev.Lamport,
 		File: ev.File, Line: ev.Line}
 }
 
@@ -208,10 +212,10 @@ func (p *frames) Objects() ([]*Object, error) {
 	var objects []*Object
 	for _, o := range p.all {
 		end := o.events[len(o.events)-1]
-		end.Shape, end.Act, end.Numbers = `[act|->"End"]`, "End", []int{unknown, unknown}
+		end.Shape, end.Act, end.Numbers = `[act|->"End"]`, "End", []int{unseen, unseen}
 		events := append(o.events, end)
 		// What is seen next of a content.
-		seen := unknown
+		seen := unseen
 		for i := len(events) - 1; i >= 0; i-- {
 			e := &events[i]
 			if e.Act == trace.SendData.String() || e.Act == trace.Give.String() {
