@@ -254,6 +254,73 @@ func TestFileSizeOfANode(t *testing.T) {
 	allOK([]*app{here.ended(), there.ended()})
 }
 
+// A node whose address space is bounded (ulimit -v) refuses to map a segment that it
+// has no room for, and keeps some for what the Go runtime cannot do without: it
+// serves programs and their pages at the brim.
+func TestSpaceOfANode(t *testing.T) {
+	requireUserfaultfd(t)
+	c := start(t, wire.TCP, two)
+	here, there := c.run(0, "user"), c.run(1, "user")
+	here.order("create count")
+	there.order("open count")
+	pid := c.nodes[0].cmd.Process.Pid
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used, limit unix.Rlimit
+	if _, err := fmt.Sscan(string(statm), &used.Cur); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_AS, nil, &limit); err != nil {
+		t.Fatal(err)
+	}
+	free := limit
+	limit.Cur = used.Cur*pageSize + 3<<29 // 1.5 GiB more, of which 1 GiB is kept
+	if err := unix.Prlimit(pid, unix.RLIMIT_AS, &limit, nil); err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	for size := int64(64 << 20); size >= pageSize; size >>= 1 {
+		for {
+			here.tell(fmt.Sprintf("create segment-%d %d", made, size))
+			answer := here.line()
+			if answer != "ok" {
+				if !strings.HasPrefix(answer, "no room") {
+					t.Fatalf("segment %d: %q", made, answer)
+				}
+				here.names(answer, "node 0", fmt.Sprintf("RLIMIT_AS is %d bytes", limit.Cur), "ulimit -v")
+				break
+			}
+			if made++; made > 64 { // the last of them are as good as none
+				break
+			}
+		}
+	}
+	var more []*app
+	for i := range 24 {
+		a := c.run(0, "user")
+		a.order("open count")
+		if got, want := a.order("count count"), fmt.Sprint("ok ", 2*i+1); got != want {
+			t.Errorf("program %d has counted %q, want %q", i, got, want)
+		}
+		if got, want := there.order("count count"), fmt.Sprint("ok ", 2*i+2); got != want {
+			t.Errorf("the other node has counted %q, want %q", got, want)
+		}
+		more = append(more, a)
+	}
+	there.order("create vast %d", int64(1)<<40)
+	here.names(here.ordered("no room", "open vast"), "node 0", "RLIMIT_AS")
+	if err := unix.Prlimit(pid, unix.RLIMIT_AS, &free, nil); err != nil {
+		t.Fatal(err)
+	}
+	here.order("open vast")
+	allOK([]*app{here.ended(), there.ended()})
+	for _, a := range more {
+		allOK([]*app{a.ended()})
+	}
+}
+
 // ended closes the standard input of a user, which ends by that.
 func (a *app) ended() *app {
 	a.stdin.Close()

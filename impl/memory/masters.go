@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,6 +47,9 @@ func (p *Pool) take() (place, error) {
 
 func (p *Pool) grow() error {
 	const size = chunkPages << addr.PageShift
+	if err := limits.Space(size, limits.ForPages); err != nil {
+		return err
+	}
 	start, errno := mmapPrivate(size)
 	if errno != 0 {
 		return fmt.Errorf("mmap of %d bytes: %w", size, errno)

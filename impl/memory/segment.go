@@ -87,6 +87,9 @@ func (s *Segment) open() (*file, error) {
 }
 
 func newFile(size int64) (*file, error) {
+	if err := limits.Space(size, limits.ForFile); err != nil {
+		return nil, err
+	}
 	fd, err := unix.MemfdCreate("mome", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL) // 3.17, 6.3
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
@@ -115,12 +118,14 @@ func (f *file) prepare(size int64) error {
 		return fmt.Errorf("mmap: %w", errno)
 	}
 	f.base, f.mem = base, bytesAt(base, size)
+	limits.Mapped.Add(1)
 	return adviseMapping(base, size)
 }
 
 func (f *file) close() error {
 	var first error
 	if f.mem != nil {
+		limits.Mapped.Add(-1)
 		if errno := munmap(f.base, int64(len(f.mem))); errno != 0 {
 			first = errno
 		}

@@ -25,6 +25,8 @@ const (
 	// threads: the Go runtime, which starts one whenever all others are in system
 	// calls, ends a process that is refused one.
 	ownThreads = 32
+	// stackSpace is the address space of a thread's stack, by default.
+	stackSpace = 8 << 20
 	// roomTime is how long a look at the room is believed: others use it too.
 	roomTime = time.Second
 )
@@ -52,6 +54,9 @@ func (s *servants) take() error {
 		left := room.Threads - ownThreads
 		if left <= 0 {
 			return room.NoRoom()
+		}
+		if err := limits.Space(stackSpace, limits.ForThread); err != nil {
+			return err
 		}
 		// Half: another node on this machine looks too.
 		s.room, s.looked = min((left+1)/2, ownThreads/2), now
