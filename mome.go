@@ -145,6 +145,7 @@ func (n *Node) connect(ctx context.Context, opts ...Option) error {
 	fail := func(err error) { once.Do(func() { go o.onFailure(err) }) }
 	notice := client.NewNotice(noticeAfter, o.onWaiting)
 	defer notice.Stop()
+	notice.Waits(client.NoAnswer(o.socket))
 	n.client, err = client.Dial(ctx, o.socket, client.Config{
 		Hello: hello,
 		Guard: memory.KillOnHangup,

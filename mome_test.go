@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,25 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 		if _, err := Connect(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Connect with %+v: %v", c, err)
 		}
+	}
+}
+
+// A node that does not answer is not waited for without a word.
+func TestConnectToASilentNode(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unixpacket", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var said []string
+	_, err = Connect(ctx, WithSocket(socket), WithWaitingHandler(func(waits string) {
+		said = append(said, waits)
+		cancel()
+	}))
+	if want := "the node at " + socket + " does not answer"; !errors.Is(err, context.Canceled) || len(said) != 1 || said[0] != want {
+		t.Errorf("%v, and it said %q, want %q", err, said, want)
 	}
 }
 

@@ -33,9 +33,10 @@ func WithFailureHandler(handler func(error)) Option {
 }
 
 // WithWaitingHandler replaces what happens while Connect waits for longer than a
-// second because the node's cluster is not complete. The default prints for whom it
-// waits on standard error. The handler is called with that, in words, and again
-// whenever it changes; it must not wait itself. Nil is the default.
+// second because the node does not answer, or its cluster is not complete. The
+// default prints for whom it waits on standard error. The handler is called with
+// that, in words, and again whenever it changes; it must not wait itself. Nil is the
+// default.
 func WithWaitingHandler(handler func(waits string)) Option {
 	if handler == nil {
 		handler = printWaiting

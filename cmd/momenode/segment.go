@@ -137,6 +137,7 @@ func (f *segmentFlags) with(cmd *cobra.Command, do func(context.Context, *client
 	}
 	notice := client.NewNotice(time.Second, func(waits string) { fmt.Fprintln(cmd.ErrOrStderr(), "momenode: waiting:", waits) })
 	defer notice.Stop()
+	notice.Waits(client.NoAnswer(socket))
 	c, err := client.Dial(ctx, socket, client.Config{
 		Hello: &attachpb.Hello{Program: "momenode segment", Pid: int64(os.Getpid())},
 		// This process maps nothing: it can outlive its node.

@@ -59,6 +59,12 @@ type Notice struct {
 	waits string // not said yet; empty: none
 }
 
+// NoAnswer is for whom who attaches waits before the node has said anything: it may
+// be stopped, or its machine too busy.
+func NoAnswer(socket string) string {
+	return fmt.Sprintf("the node at %s does not answer", socket)
+}
+
 // NewNotice makes one; the while begins now.
 func NewNotice(while time.Duration, say func(waits string)) *Notice {
 	n := &Notice{say: say}
