@@ -12,6 +12,10 @@ export GOFLAGS := $(GOFLAGS) -timeout=60m
 # Packages whose tests start clusters: one at a time.
 CLUSTERS := ./e2e/... ./cmd/... ./impl/bench/...
 PURE     := $(shell $(GO) list ./... 2>/dev/null | grep -v -e /e2e -e /cmd/ -e /impl/bench -e /trace/validate)
+# Packages without a goroutine of their own (TestNoConcurrency): the race detector
+# has nothing to find there, and takes six times the time.
+SERIAL   := ./fuzz ./impl/coverage ./impl/explore ./impl/protocol ./impl/sim ./linearizability
+THREADS  := $(filter-out $(shell $(GO) list $(SERIAL) 2>/dev/null),$(PURE))
 
 .PHONY: help build run test check unit race clusters race-clusters spec spec-nightly explore mutants validate replay histories recorded coverage fuzz fuzz-short bench nightly install generate clean
 
@@ -48,8 +52,9 @@ generate: install ## the files that protoc makes
 unit: ## tests of single packages
 	$(REAL) $(GO) test $(PURE)
 
-race: ## the same under the race detector, which also turns the invariants on
-	$(REAL) $(GO) test -race $(PURE)
+race: ## the same with invariants on, and under the race detector where there are goroutines
+	$(REAL) $(GO) test -race $(THREADS)
+	$(GO) test -tags invariants $(SERIAL)
 
 mutants: install ## deliberate bugs in the core and in the memory layer: which link finds which, by the committed tables
 	@scripts/mutants
@@ -97,6 +102,7 @@ bench: build ## latency and throughput beside their floors
 	bin/momenode bench --nodes 2
 
 nightly: test spec-nightly ## the long runs
+	$(GO) test -race $(SERIAL)
 	@scripts/validate long
 	$(GO) run ./impl/explore/check -class nightly -graph 1000000
 	$(MAKE) fuzz T=5m

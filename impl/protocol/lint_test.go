@@ -72,13 +72,16 @@ func concurrency(f *ast.File) (all []ast.Node) {
 	return all
 }
 
-// TestNoConcurrency demands that a step runs in the goroutine of its caller:
-// the core has no go statement, no channel and no select.
+// TestNoConcurrency demands that a step runs in the goroutine of its caller: the
+// core has no go statement, no channel and no select. Nor has what drives it without
+// a shell; the Makefile keeps the race detector away from these packages.
 func TestNoConcurrency(t *testing.T) {
 	set := token.NewFileSet()
-	for _, f := range append(coreFiles(t, set, "."), coreFiles(t, set, "../addr")...) {
-		for _, n := range concurrency(f) {
-			t.Errorf("%v: %T in the core", set.Position(n.Pos()), n)
+	for _, dir := range []string{".", "../addr", "../sim", "../explore", "../coverage", "../../linearizability", "../../fuzz"} {
+		for _, f := range coreFiles(t, set, dir) {
+			for _, n := range concurrency(f) {
+				t.Errorf("%v: %T in a package that has one goroutine", set.Position(n.Pos()), n)
+			}
 		}
 	}
 	f, err := parser.ParseFile(set, "", "package p; func f(c chan int) { go f(c); select { case c <- 1: }; <-c }", 0)
