@@ -178,6 +178,16 @@ func TestBadCommandLines(t *testing.T) {
 	}
 }
 
+// A node that cannot start for want of descriptors says whose limit that is.
+func TestStartWithoutFiles(t *testing.T) {
+	needNode(t)
+	for _, files := range []int{4, 20} {
+		p := start(t, "sh", "-c", fmt.Sprintf("ulimit -n %d; exec %s start --socket %s", files, momenodePath, filepath.Join(shortTemp(t), "s")))
+		status, stderr := p.end()
+		failure(t, status, stderr, 1, fmt.Sprintf("RLIMIT_NOFILE is %d", files), "raise it (ulimit -n")
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	needNode(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -174,7 +174,7 @@ func (c *storeChild) close() {
 
 // failed is the error of a process that could not be made.
 func (c *storeChild) failed(err error) error {
-	return fmt.Errorf("%w: %s: etcd cannot be started: %w", ErrUnavailable, c.dir, err)
+	return fmt.Errorf("%w: %s: etcd cannot be started: %w", ErrUnavailable, c.dir, limits.Explain(err))
 }
 
 // reason is why a process has ended, by its last words: ErrDiskFull or

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/internal/limits"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,6 +67,19 @@ func probeKernel() Report {
 		r.Checks = append(r.Checks, Check{name, since, why == "", why, remedy})
 	}
 
+	// fails adds what a call says, which may be a limit of this process.
+	fails := func(name, since, call string, err error) {
+		var s *limits.Shortage
+		switch {
+		case err == nil:
+			add(name, since, "", "")
+		case errors.As(limits.Explain(err), &s):
+			add(name, since, fmt.Sprintf("%s: no %s is left: %s", call, s.What, s.Limit), s.Remedy)
+		default:
+			add(name, since, call+": "+err.Error(), upgrade(since))
+		}
+	}
+
 	why := ""
 	if !atLeast(r.Kernel, 6, 7) {
 		why = "this is Linux " + r.Kernel
@@ -78,20 +92,12 @@ func probeKernel() Report {
 	}
 	add("page size", "", why, fmt.Sprintf("run a kernel with pages of %d bytes", addr.PageSize))
 
-	why = ""
 	fd, err := unix.MemfdCreate("mome-probe", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
-	if err != nil {
-		why = "memfd_create: " + err.Error()
-	} else {
+	if err == nil {
 		defer unix.Close(fd)
 	}
-	add("memfd", "6.3", why, upgrade("6.3"))
-
-	why = ""
-	if err := probePopulate(fd); err != nil {
-		why = "madvise: " + err.Error()
-	}
-	add("MADV_POPULATE_READ and WRITE", "5.14", why, upgrade("5.14"))
+	fails("memfd", "6.3", "memfd_create", err)
+	fails("MADV_POPULATE_READ and WRITE", "5.14", "madvise", probePopulate(fd))
 
 	uffd, sysErr, devErr := uffdOpen(unix.O_CLOEXEC)
 	if sysErr != nil {
