@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 type recorder struct {
 	place   func(addr.NodeID, *protocol.Message) []byte
 	deliver func(addr.NodeID, *Frame)
+	onUp    func()
 	up      chan addr.NodeID
 	down    chan error
 }
@@ -44,7 +45,13 @@ func newRecorder() *recorder {
 	return &recorder{up: make(chan addr.NodeID, 64), down: make(chan error, 64)}
 }
 
-func (r *recorder) Up(p addr.NodeID)              { r.up <- p }
+func (r *recorder) Up(p addr.NodeID) {
+	if r.onUp != nil {
+		r.onUp()
+	}
+	r.up <- p
+}
+
 func (r *recorder) Down(_ addr.NodeID, err error) { r.down <- err }
 
 func (r *recorder) Place(p addr.NodeID, m *protocol.Message) []byte {
@@ -310,6 +317,7 @@ func TestConformance(t *testing.T) {
 				{"duplicate", testDuplicate},
 				{"newDialer", testNewDialer},
 				{"newAcceptor", testNewAcceptor},
+				{"order", testOrder},
 				{"silent", testSilent},
 				{"gone", testGone},
 				{"bye", testBye},
@@ -762,6 +770,41 @@ func testNewAcceptor(t *testing.T, transport string) {
 		t.Fatal(err)
 	}
 	await(t, b.h.up, "up again")
+}
+
+// testOrder keeps a former incarnation's reader in its handler: the next one is up
+// after the Down of that, and not before (OrderInv).
+func testOrder(t *testing.T, transport string) {
+	a, b := startNode(t, transport, 1), startNode(t, transport, 2)
+	delivers, release := make(chan struct{}), make(chan struct{})
+	var former atomic.Bool
+	a.h.deliver = func(addr.NodeID, *Frame) {
+		former.Store(true)
+		close(delivers)
+		<-release
+		former.Store(false)
+	}
+	ups := 0
+	a.h.onUp = func() {
+		if ups++; ups == 2 && (former.Load() || len(a.h.down) == 0) {
+			t.Error("up while the former incarnation's link is not over")
+		}
+	}
+	_, lb := connect(t, a, b, a.address())
+	lb.Append(&protocol.Message{Kind: protocol.Req, Op: protocol.OpRead}, nil)
+	lb.Flush()
+	await(t, delivers, "a message of the former")
+	b2 := startNode(t, transport, 2, func(c *Config) { c.Incarnation = 2 })
+	if _, err := b2.Connect(1, a.address(), 1); err != nil {
+		t.Fatal(err)
+	}
+	await(t, b2.h.up, "up at the new one")
+	close(release)
+	await(t, a.h.up, "up of the first")
+	await(t, a.h.up, "up of the second")
+	if err := await(t, a.h.down, "down of the first"); !errors.Is(err, ErrIncarnation) {
+		t.Error(err)
+	}
 }
 
 // brief has a node give up soon, but not before the link is up.

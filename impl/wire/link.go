@@ -35,7 +35,7 @@ type Link struct {
 	ctx      context.Context // ended by halt: no more connections
 	cancel   context.CancelFunc
 	done     chan struct{} // closed after Down
-	after    *Link         // a former incarnation; its Down comes first
+	former   chan struct{} // done of the link with a former incarnation, or nil: its Down comes before Up
 	attached chan *pipe    // a new connection, for the supervisor
 
 	// attaching serializes the connections that want to become the link's. It
@@ -259,7 +259,9 @@ func (l *Link) retire(p *pipe) {
 	*b = batch{frames: b.frames[:0], bufs: b.bufs[:0]}
 }
 
-// ackBelow forgets the frames that the peer has received, up to ack.
+// ackBelow forgets the frames that the peer has received, up to ack. The
+// connection may not have come to them: its replay begins behind what a HELLO
+// said, and the peer has received more on the connection before.
 func (l *Link) ackBelow(ack uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -271,6 +273,9 @@ func (l *Link) ackBelow(ack uint64) error {
 		l.acked++
 		l.retained -= len(f.pages) * addr.PageSize
 		l.unref(f)
+	}
+	if p := l.cur; p != nil {
+		p.next = max(p.next, l.acked+1)
 	}
 	return nil
 }

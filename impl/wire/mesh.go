@@ -29,7 +29,8 @@ const (
 // link's end or for Close.
 type Handler interface {
 	// Up says that a link is connected for the first time. It is called once,
-	// before everything else of that link, on its reader goroutine.
+	// before everything else of that link, on its reader goroutine; and after the
+	// Down of the link with a former incarnation, if there was one.
 	Up(peer addr.NodeID)
 
 	// Place says where the page of a message goes, once its frame's header was
@@ -243,6 +244,10 @@ func (m *Mesh) Connect(peer addr.NodeID, address string, incarnation addr.Incarn
 // newLink makes a link and ends the one before it. Preconditions: m.mu is held.
 func (m *Mesh) newLink(peer addr.NodeID, address string, incarnation addr.Incarnation, old *Link) *Link {
 	self := m.cfg
+	var former chan struct{}
+	if old != nil {
+		former = old.done
+	}
 	l := &Link{
 		mesh: m, peer: peer, incarnation: incarnation, address: address,
 		out:      ends{self.Self, self.Incarnation, peer, incarnation},
@@ -251,7 +256,7 @@ func (m *Mesh) newLink(peer addr.NodeID, address string, incarnation addr.Incarn
 		attached: make(chan *pipe, 1),
 		quiet:    make(chan struct{}, 1),
 		lost:     make(chan struct{}),
-		after:    old,
+		former:   former,
 	}
 	l.ctx, l.cancel = context.WithCancel(m.ctx)
 	l.hear()

@@ -59,9 +59,12 @@ type conn interface {
 
 func (p *pipe) readLoop(first bool) {
 	l := p.l
-	if first && !l.mesh.failed() {
-		p.inHandler.Store(true)
-		l.mesh.cfg.Handler.Up(l.peer)
+	if first {
+		p.inHandler.Store(true) // the former incarnation's reader may be with it
+		l.waitFormer()
+		if !l.mesh.failed() {
+			l.mesh.cfg.Handler.Up(l.peer)
+		}
 		p.inHandler.Store(false)
 	}
 	p.err = p.c.read(p)

@@ -13,11 +13,15 @@ import (
 func (l *Link) supervise() {
 	defer l.mesh.wg.Done()
 	defer close(l.done)
-	if l.after != nil {
-		<-l.after.done
-		l.after = nil
-	}
+	l.waitFormer()
 	l.conclude(l.keep())
+}
+
+// waitFormer waits until the link with a former incarnation is over.
+func (l *Link) waitFormer() {
+	if l.former != nil {
+		<-l.former
+	}
 }
 
 // keep returns why the link is over.

@@ -37,7 +37,9 @@
 //	  - distinct, generated, depth: the counts of a run that is "ok". A changed
 //	    count is a failure; -update records the new one after a deliberate change.
 //
-// A cfg file MC*.cfg that no row names is a failure too.
+// A cfg file MC*.cfg that no row names is a failure too. The table of README.md
+// that says what is proven has a row for each model that is "ok", with the counts
+// and the class of the manifest: -update writes them, and a test compares them.
 //
 // # Mutants: mutants.txt in a folder
 //

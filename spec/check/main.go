@@ -64,7 +64,7 @@ func run() error {
 		asJSON = flag.Bool("json", false, "print one JSON object a line")
 		jobs   = flag.Int("jobs", 2, "how many runs of TLC at a time")
 		limit  = flag.Duration("limit", 20*time.Minute, "how long one run may take")
-		update = flag.Bool("update", false, "record the counts found in manifest.json")
+		update = flag.Bool("update", false, "record the counts found in manifest.json, and in the table of README.md")
 	)
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -221,6 +221,9 @@ func runTasks(ctx context.Context, c *checker, tasks []task, jobs int, asJSON, u
 	sum.Seconds = time.Since(start).Seconds()
 	if update {
 		if err := updateManifest(c.root, counts); err != nil {
+			return err
+		}
+		if err := updateReadme(c.root); err != nil {
 			return err
 		}
 	}
