@@ -36,7 +36,7 @@ run: build ## a cluster of real processes that runs red-black SOR and verifies i
 test: install check unit race explore mutants clusters validate replay histories coverage fuzz-short spec ## every check and every test
 
 install: ## the Debian packages that tests need
-	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven cc:build-essential clang:clang clang:libclang-rt-dev
+	@scripts/install ip:iproute2 protoc:protobuf-compiler java:default-jre-headless mvn:maven cc:build-essential clang:clang clang:libclang-rt-dev z3:z3
 
 check: ## formatting, vet, staticcheck, generated files, go.mod
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
@@ -77,11 +77,13 @@ explore: install ## the core through every interleaving of the small models, bes
 histories: ## what programs saw: checkers that agree, broken cores rejected, real clusters accepted
 	@scripts/histories
 
-spec: install ## TLC on the specifications, and their mutants
+spec: install ## TLC on the specifications, and their mutants; z3 on any fan-out
 	$(GO) run ./spec/check -class ci
+	$(GO) run ./spec/fanout
 
-spec-nightly: install ## the larger models
+spec-nightly: install ## the larger models, and the mutants of the proof
 	$(GO) run ./spec/check -class nightly
+	$(GO) run ./spec/fanout -mutants
 
 recorded: ## clusters of real processes, recorded in .recorded for validate and coverage
 	@rm -rf .recorded; mkdir -p .recorded
