@@ -136,7 +136,6 @@ func (f *segmentFlags) with(cmd *cobra.Command, do func(context.Context, *client
 		return socketError(socket, err)
 	}
 	notice := client.NewNotice(time.Second, func(waits string) { fmt.Fprintln(cmd.ErrOrStderr(), "momenode: waiting:", waits) })
-	defer notice.Stop()
 	notice.Waits(client.NoAnswer(socket))
 	c, err := client.Dial(ctx, socket, client.Config{
 		Hello: &attachpb.Hello{Program: "momenode segment", Pid: int64(os.Getpid())},
@@ -144,6 +143,7 @@ func (f *segmentFlags) with(cmd *cobra.Command, do func(context.Context, *client
 		Guard: func(int) error { return nil },
 		Event: notice.Event,
 	})
+	notice.Stop()
 	if err != nil {
 		return err
 	}
