@@ -223,28 +223,37 @@ func (r *Result) search(ops []*Operation, model *porcupine.Model, limits Limits,
 }
 
 // stuck is the operation that returns first of those which have no place after
-// the longest order that explains a part of them.
+// the longest order that explains a part of them. Of orders that are as long, which
+// come in no order themselves, it is the one that leaves the later operation.
 func stuck(ops []*Operation, info *porcupine.LinearizationInfo) []*Operation {
-	longest := make(map[*Operation]bool)
+	last, longest := firstBehind(ops, nil), 0
 	for _, partition := range info.PartialLinearizationsOperations() {
 		for _, order := range partition {
-			if len(order) <= len(longest) {
+			if len(order) < longest {
 				continue
 			}
-			clear(longest)
-			for _, o := range order {
-				longest[o.Input.(*Operation)] = true
+			first := firstBehind(ops, order)
+			if len(order) > longest || first != nil && cmp.Or(cmp.Compare(first.Return, last.Return), cmp.Compare(first.Line, last.Line)) > 0 {
+				longest, last = len(order), first
 			}
 		}
 	}
-	var first *Operation
+	if last == nil {
+		return nil
+	}
+	return []*Operation{last}
+}
+
+// firstBehind is the operation that returns first of those that an order lacks.
+func firstBehind(ops []*Operation, order []porcupine.Operation) (first *Operation) {
+	in := make(map[*Operation]bool, len(order))
+	for _, o := range order {
+		in[o.Input.(*Operation)] = true
+	}
 	for _, o := range ops {
-		if !longest[o] && (first == nil || o.Return < first.Return) {
+		if !in[o] && (first == nil || o.Return < first.Return) {
 			first = o
 		}
 	}
-	if first == nil {
-		return nil
-	}
-	return []*Operation{first}
+	return first
 }
