@@ -129,12 +129,19 @@ func TestSlowDisk(t *testing.T) {
 	go w.run()
 	l := &Log{out: b, node: 1}
 	b.pending = append(b.pending, `{"format":3,"node":1}`+"\n"...)
+	held := make(chan int, 1) // in bytes, before closing frees them
 	go func() {
 		e := protocol.Event{At: leaf1}
 		for range records {
 			l.Action(&e, states(`{}`))
 		}
 		l.end()
+		if err := w.drain(); err != nil {
+			t.Error(err)
+		}
+		w.writing.Lock() // nobody drains, and nobody appends
+		held <- max(cap(b.pending), cap(b.spare))
+		w.writing.Unlock()
 		if err := w.close(); err != nil {
 			t.Error(err)
 		}
@@ -153,8 +160,7 @@ func TestSlowDisk(t *testing.T) {
 	if n != records {
 		t.Fatalf("%d records, want %d", n, records)
 	}
-	<-w.done
-	if held := max(cap(b.pending), cap(b.spare)); held > 4*limit {
+	if held := <-held; held < limit || held > 4*limit {
 		t.Fatalf("%d bytes were held, the limit is %d", held, limit)
 	}
 }
