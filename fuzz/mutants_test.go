@@ -26,7 +26,7 @@ var machines = map[string]struct {
 	property func(*rapid.T)
 	bugs     []protocol.Bug
 }{
-	"TestStrong":   {sim.Machine, protocol.Bugs()},
+	"TestStrong":   {sim.Machine, slices.Concat(protocol.Bugs(), protocol.SegmentBugs())},
 	"TestLocks":    {sim.LockMachine, protocol.LockBugs()},
 	"TestBarriers": {sim.BarrierMachine, protocol.BarrierBugs()},
 }
@@ -119,7 +119,7 @@ func TestFind(t *testing.T) {
 			return
 		}
 	}
-	t.Fatalf("-mutant %s: there are %v", *mutantFlag, slices.Concat(protocol.Bugs(), protocol.LockBugs(), protocol.BarrierBugs()))
+	t.Fatalf("-mutant %s: there are %v", *mutantFlag, slices.Concat(protocol.Bugs(), protocol.SegmentBugs(), protocol.LockBugs(), protocol.BarrierBugs()))
 }
 
 func find(t *testing.T, test string, b protocol.Bug, property func(*rapid.T)) {

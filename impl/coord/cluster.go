@@ -109,6 +109,17 @@ type Cluster struct {
 	Format int `json:"format"`
 }
 
+// complete fills in what has a default.
+func (c *Cluster) complete() {
+	if c.PageSize == 0 {
+		c.PageSize = addr.PageSize
+	}
+	if c.Base == 0 {
+		c.Base = addr.DefaultBase
+	}
+	c.Format = format
+}
+
 func (c Cluster) check() error {
 	var what string
 	switch {
@@ -163,13 +174,7 @@ func putCluster(ctx context.Context, store Store, c Cluster, anew bool) error {
 	if c.ID == "" {
 		c.ID = rand.Text()
 	}
-	if c.PageSize == 0 {
-		c.PageSize = addr.PageSize
-	}
-	if c.Base == 0 {
-		c.Base = addr.DefaultBase
-	}
-	c.Format = format
+	c.complete()
 	if err := c.check(); err != nil {
 		return err
 	}

@@ -90,49 +90,57 @@ var segmentName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$`)
 
 // Create allots the smallest free range that has that many pages, and of those the
 // lowest, to a new segment. It fails with ErrBadName, ErrBadSize, ErrBadAttrs, ErrExists and ErrNoSpace.
-func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs Attrs) (Segment, error) {
-	if !segmentName.MatchString(name) {
-		return Segment{}, fmt.Errorf("%w: a segment's name is not %s: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
-			ErrBadName, quote(name))
+func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs Attrs) (created Segment, err error) {
+	if attrs, err = c.View().checkSegment(name, pages, attrs); err != nil {
+		return Segment{}, err
 	}
-	base := c.View().Cluster.Base
-	space := uint64(base.Pages())
-	if pages == 0 || pages > space {
-		return Segment{}, fmt.Errorf("%w: segment %s of %d pages: give 1 to %d, which the space from %v on has",
-			ErrBadSize, name, pages, space, base)
-	}
-	attrs, err := attrs.normal()
-	if err != nil {
-		return Segment{}, fmt.Errorf("segment %s: %w", name, err)
-	}
-	var created Segment
-	err = c.update(ctx, "create segment "+name, func(v *View, h *head) ([]Op, error) {
-		if s, ok := v.Segment(name); ok {
-			return nil, fmt.Errorf("%w: %v: remove it or take another name", ErrExists, s)
-		}
-		first, ok := v.room(pages)
-		if !ok {
-			return nil, fmt.Errorf("%w: segment %s of %d pages: no free range of the global space is that long; remove segments",
-				ErrNoSpace, name, pages)
-		}
-		if h.Generation == math.MaxUint32 {
-			return nil, fmt.Errorf("%w: segment %s: all %d generation numbers are used up; found a new cluster",
-				ErrNoSpace, name, h.Generation)
-		}
-		h.Generation++
-		created = Segment{
-			Name:       name,
-			First:      first,
-			Pages:      pages,
-			Generation: h.Generation,
-			Attrs:      attrs,
-		}
-		return []Op{Put(prefixSegments+name, encode(created))}, nil
+	err = c.update(ctx, "create segment "+name, func(v *View, h *head) (ops []Op, err error) {
+		created, ops, err = v.create(h, name, pages, attrs)
+		return ops, err
 	})
 	if err != nil {
 		return Segment{}, err
 	}
 	return created, nil
+}
+
+// checkSegment says what is wrong with a segment that is to be created, and fills
+// in the defaults of its attributes.
+func (v *View) checkSegment(name string, pages uint64, attrs Attrs) (Attrs, error) {
+	if !segmentName.MatchString(name) {
+		return attrs, fmt.Errorf("%w: a segment's name is not %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+			ErrBadName, name)
+	}
+	base := v.Cluster.Base
+	space := uint64(base.Pages())
+	if pages == 0 || pages > space {
+		return attrs, fmt.Errorf("%w: segment %s of %d pages: give 1 to %d, which the space from %v on has",
+			ErrBadSize, name, pages, space, base)
+	}
+	attrs, err := attrs.normal()
+	if err != nil {
+		return attrs, fmt.Errorf("segment %s: %w", name, err)
+	}
+	return attrs, nil
+}
+
+// create plans the transaction that creates a segment, and changes the head.
+func (v *View) create(h *head, name string, pages uint64, attrs Attrs) (Segment, []Op, error) {
+	if s, ok := v.Segment(name); ok {
+		return Segment{}, nil, fmt.Errorf("%w: %v: remove it or take another name", ErrExists, s)
+	}
+	first, ok := v.room(pages)
+	if !ok {
+		return Segment{}, nil, fmt.Errorf("%w: segment %s of %d pages: no free range of the global space is that long; remove segments",
+			ErrNoSpace, name, pages)
+	}
+	if h.Generation == math.MaxUint32 {
+		return Segment{}, nil, fmt.Errorf("%w: segment %s: all %d generation numbers are used up; found a new cluster",
+			ErrNoSpace, name, h.Generation)
+	}
+	h.Generation++
+	s := Segment{Name: name, First: first, Pages: pages, Generation: h.Generation, Attrs: attrs}
+	return s, []Op{Put(prefixSegments+name, encode(s))}, nil
 }
 
 // Remove takes a segment out of the configuration; its pages may be allotted
@@ -145,11 +153,16 @@ func (c *Config) Remove(ctx context.Context, name string) error {
 // than this one (zero: whichever).
 func (c *Config) RemoveGeneration(ctx context.Context, name string, generation uint32) error {
 	return c.update(ctx, "remove segment "+name, func(v *View, _ *head) ([]Op, error) {
-		if s, ok := v.Segment(name); !ok || generation != 0 && s.Generation != generation {
-			return nil, fmt.Errorf("%w: segment %q: list the segments for their names", ErrNotFound, name)
-		}
-		return []Op{Delete(prefixSegments + name)}, nil
+		return v.remove(name, generation)
 	})
+}
+
+// remove plans the transaction that removes a segment.
+func (v *View) remove(name string, generation uint32) ([]Op, error) {
+	if s, ok := v.Segment(name); !ok || generation != 0 && s.Generation != generation {
+		return nil, fmt.Errorf("%w: segment %q: list the segments for their names", ErrNotFound, name)
+	}
+	return []Op{Delete(prefixSegments + name)}, nil
 }
 
 // Disown removes the segment of that name if it is the owner's. None of the owner's

@@ -117,11 +117,11 @@ func (t *table) all() iter.Seq[*Segment] {
 // keptChanges is how many changes of segments a view remembers, at least.
 const keptChanges = 1024
 
-// change is a segment that was made or removed by the transaction of a revision.
+// change is a name under which the transaction of a revision has made or removed a
+// segment.
 type change struct {
 	rev  int64
-	seg  *Segment
-	gone bool
+	name string
 }
 
 // changes are the changes of segments that are in a view, the last ones.

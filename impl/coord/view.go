@@ -117,40 +117,58 @@ func (v *View) SegmentsAfter(name string) iter.Seq[Segment] {
 // not, since an older view of the same cluster, or since there were none (nil). It
 // costs what has changed, if that is not very much.
 func (v *View) Since(old *View) (gone, made []Segment) {
-	if old == nil || old.Rev < v.changes.from {
-		return v.compare(old)
-	}
-	i, _ := slices.BinarySearchFunc(v.changes.list, old.Rev+1, func(c change, rev int64) int { return cmp.Compare(c.rev, rev) })
-	for _, c := range v.changes.list[i:] {
-		if !c.gone {
-			made = append(made, *c.seg)
-			continue
-		}
-		if i := slices.Index(made, *c.seg); i >= 0 { // it came and went
-			made = slices.Delete(made, i, i+1)
-			continue
-		}
-		gone = append(gone, *c.seg)
-	}
-	return gone, made
-}
-
-// compare is Since without any memory of the changes.
-func (v *View) compare(old *View) (gone, made []Segment) {
 	if old == nil {
 		old = new(View)
 	}
-	for s := range old.Segments() {
-		if now, ok := v.Segment(s.Name); !ok || now != s {
-			gone = append(gone, s)
+	var d differences
+	if old.Rev < v.changes.from {
+		for s := range old.Segments() {
+			d.add(s.Name, old, v)
+		}
+		for s := range v.Segments() {
+			if _, ok := old.Segment(s.Name); !ok {
+				d.add(s.Name, old, v)
+			}
+		}
+		return d.gone, d.made
+	}
+	i, _ := slices.BinarySearchFunc(v.changes.list, old.Rev+1, func(c change, rev int64) int { return cmp.Compare(c.rev, rev) })
+	changed := v.changes.list[i:]
+	seen := make(map[string]bool, len(changed))
+	for _, c := range changed {
+		if !seen[c.name] {
+			seen[c.name] = true
+			d.add(c.name, old, v)
 		}
 	}
-	for s := range v.Segments() {
-		if was, ok := old.Segment(s.Name); !ok || was != s {
-			made = append(made, s)
-		}
+	return d.gone, d.made
+}
+
+// differences are those between two views.
+type differences struct{ gone, made []Segment }
+
+// add looks at what has a name.
+func (d *differences) add(name string, old, now *View) {
+	was, had := old.Segment(name)
+	is, has := now.Segment(name)
+	if had && has && same(&was, &is) {
+		return
 	}
-	return gone, made
+	if had {
+		d.gone = append(d.gone, was)
+	}
+	if has {
+		d.made = append(d.made, is)
+	}
+}
+
+// same says whether two records are of one segment. That is a matter of its
+// generation: a name comes again, and so do pages.
+func same(a, b *Segment) bool {
+	if pagesCompared {
+		return a.First == b.First && a.Pages == b.Pages
+	}
+	return a.Generation == b.Generation
 }
 
 // room is the first of so many free pages.
@@ -270,7 +288,7 @@ func (v *View) setSegment(op Op) error {
 	name := strings.TrimPrefix(op.Key, prefixSegments)
 	if was, ok := v.segments.names.Get(name); ok {
 		v.segments.remove(was)
-		v.changes = v.changes.with(change{v.Rev, was, true})
+		v.changes = v.changes.with(change{v.Rev, name})
 	}
 	if op.Delete {
 		return nil
@@ -290,6 +308,6 @@ func (v *View) setSegment(op Op) error {
 		return fmt.Errorf("%w: %v overlaps %v", ErrBadConfig, s, above)
 	}
 	v.segments.insert(s)
-	v.changes = v.changes.with(change{v.Rev, s, false})
+	v.changes = v.changes.with(change{v.Rev, name})
 	return nil
 }

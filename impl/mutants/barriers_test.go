@@ -75,7 +75,7 @@ func (wd barrierWorld) record(dir string) (ended bool, err error) {
 
 // TestBarriers puts each mistake into the core of barriers.
 func TestBarriers(t *testing.T) {
-	(&layer[barrierWorld]{name: "barriers", bugs: protocol.BarrierBugs(), kind: validate.Barriers, worlds: barrierWorlds, seeds: 24,
+	(&layer[barrierWorld]{name: "barriers", bugs: mistakes(protocol.BarrierBugs()), kind: validate.Barriers, worlds: barrierWorlds, seeds: 24,
 		links: []link[barrierWorld]{
 			{name: "invariants", run: findByBarrierInvariants},
 			{name: "simulator", run: findByBarrierSimulator},

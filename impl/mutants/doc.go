@@ -24,19 +24,19 @@
 //	model       impl/memory's own test against a model of its operations
 //
 // The tests run each link by itself, with the others off, on every mutant, and
-// compare what it finds with committed tables, testdata/pages, locks, barriers,
-// memory and histories: a row for each mutant, in each column the first case that the link
-// finds it in, or "-". Any change of a table fails; so does a mutant that nobody
+// compare what it finds with committed tables, testdata/pages, segments, locks,
+// barriers, memory, histories and nodes: a row for each mutant, in each column the first
+// case that the link finds it in, or "-". Any change of a table fails; so does a mutant that nobody
 // finds, and anything that is found in the code without a mistake (the row
 // "none").
 //
 //	make mutants                                               all tables
-//	go test -tags mutants ./impl/mutants -rewrite              all but memory, as they are now
+//	go test -tags mutants ./impl/mutants -rewrite              all but memory and nodes, as they are now
 //	go test -tags mutants ./e2e -run TestBrokenMemory -rewrite memory
 //	go test -tags mutants ./impl/mutants -v -run TestPages -mutant GrantEarly
 //	                                                           what each link says of one mutant
 //
-// # Pages, locks and barriers
+// # Pages, segments, locks and barriers
 //
 // The runs are simulated: a few worlds of at most six nodes, each with seeds
 // from 0 on; a run is named world/seed. A link goes through seed 0 of every
@@ -45,6 +45,18 @@
 // time. TLC takes longer: it judges the first recorded run in which the replay
 // finds another action, and that one only. The explorer takes exploredModels in
 // their order; it knows pages only.
+//
+// Mistakes about segments are in the core, and PagesCompared in the views of
+// impl/coord. Their runs are those of worlds in which segments go and others have
+// their pages; TLC judges the pages, which are other objects with another segment.
+//
+// # Nodes
+//
+// Mistakes of impl/node when a segment goes: real nodes in one process, with
+// programs of their own, go from one segment to the next (TestSuccession). Each
+// mistake is looked for by the check that is about it.
+//
+//	go test -tags mutants ./impl/node -run TestBrokenSegments -rewrite
 //
 // # Memory
 //

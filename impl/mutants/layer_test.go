@@ -19,11 +19,30 @@ type run[W any] interface {
 	record(dir string) (ended bool, err error)
 }
 
+// mistake is one that can be put into the code, and mended.
+type mistake struct {
+	name string
+	put  func(on bool)
+	bug  protocol.Bug // of the core; zero: of another package
+}
+
+// mistakes are those of the core.
+func mistakes(bugs []protocol.Bug) (all []mistake) {
+	for _, b := range bugs {
+		all = append(all, mistake{b.String(), func(on bool) {
+			if protocol.Break(0); on {
+				protocol.Break(b)
+			}
+		}, b})
+	}
+	return all
+}
+
 // layer is a core that mistakes are put into: its worlds, and what links there
 // are beside those that judge logs.
 type layer[W run[W]] struct {
 	name    string
-	bugs    []protocol.Bug
+	bugs    []mistake
 	kind    validate.Kind
 	worlds  []W
 	seeds   uint64 // of each world: the bound of what a link may need for a mutant
@@ -51,10 +70,10 @@ func (y *layer[W]) first(look func(W) Finding) Finding {
 }
 
 // recorded lets a broken core run and write logs.
-func (y *layer[W]) recorded(t *testing.T, bug protocol.Bug, wd W) recording {
+func (y *layer[W]) recorded(t *testing.T, bug mistake, wd W) recording {
 	t.Helper()
-	protocol.Break(bug)
-	defer protocol.Break(0)
+	bug.put(true)
+	defer bug.put(false)
 	r := recording{finds: wd.finds, dir: t.TempDir()}
 	var err error
 	if r.ended, err = wd.record(r.dir); err != nil {
@@ -65,7 +84,6 @@ func (y *layer[W]) recorded(t *testing.T, bug protocol.Bug, wd W) recording {
 
 // test puts each mistake into the core.
 func (y *layer[W]) test(t *testing.T) {
-	defer protocol.Break(0)
 	tool := findTLC(t)
 	tb := Table{Name: y.name, Package: "./impl/mutants"}
 	for _, l := range y.links {
@@ -73,24 +91,25 @@ func (y *layer[W]) test(t *testing.T) {
 	}
 	tb.Links = append(tb.Links, replayed, "trace")
 	judges := newJudges()
-	for _, bug := range append([]protocol.Bug{0}, y.bugs...) {
-		if !Wanted(bug.String()) {
+	for _, bug := range append(mistakes([]protocol.Bug{0}), y.bugs...) {
+		if !Wanted(bug.name) {
 			continue
 		}
-		r := Row{Mutant: bug.String(), Found: make([]Finding, len(tb.Links))}
+		r := Row{Mutant: bug.name, Found: make([]Finding, len(tb.Links))}
 		tb.Rows = append(tb.Rows, r)
-		protocol.Break(bug)
+		bug.put(true)
 		var links sync.WaitGroup
 		for i, l := range y.links {
 			links.Go(func() {
 				if l.alone != nil {
-					r.Found[i] = l.alone(t, bug)
+					r.Found[i] = l.alone(t, bug.bug)
 				} else {
 					r.Found[i] = y.first(l.run)
 				}
 			})
 		}
 		links.Wait()
+		bug.put(false)
 		var again replays
 		y.first(func(wd W) Finding {
 			if y.logless != nil && y.logless(wd) {

@@ -85,7 +85,7 @@ func (wd lockWorld) record(dir string) (ended bool, err error) {
 
 // TestLocks puts each mistake into the core of locks.
 func TestLocks(t *testing.T) {
-	(&layer[lockWorld]{name: "locks", bugs: protocol.LockBugs(), kind: validate.Locks, worlds: lockWorlds, seeds: 24,
+	(&layer[lockWorld]{name: "locks", bugs: mistakes(protocol.LockBugs()), kind: validate.Locks, worlds: lockWorlds, seeds: 24,
 		links: []link[lockWorld]{
 			{name: "invariants", run: findByLockInvariants},
 			{name: "simulator", run: findByLockSimulator},

@@ -222,7 +222,7 @@ func programMain(socket string) error {
 				}
 				answer = fmt.Sprint(sum)
 			}
-		case "fill", "verify", "clean", "prefault", "gone":
+		case "fill", "verify", "zeros", "clean", "prefault", "gone":
 			answer, err = w.do(verb, in.Text())
 		case "deaf":
 			err = mapDeaf(socket)

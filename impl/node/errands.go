@@ -21,13 +21,14 @@ type inbox struct {
 // errand is one thing to do under the lock of a shard: a fault, or pages to be
 // fetched, or the end of a residence, or a process to be woken.
 type errand struct {
-	kind    errandKind
-	write   bool
-	trigger bool // the first page is not to be mapped
-	mapping *mapping
-	page    addr.PageNum
-	count   int64 // of pages, all of this shard
-	charged int64 // of them, pages that there is room for already
+	kind       errandKind
+	write      bool
+	trigger    bool // the first page is not to be mapped
+	mapping    *mapping
+	page       addr.PageNum
+	generation uint32 // of a residence: the page's
+	count      int64  // of pages, all of this shard
+	charged    int64  // of them, pages that there is room for already
 }
 
 type errandKind uint8
@@ -81,8 +82,8 @@ func (s *shard) run(e *errand) {
 	case errandFetch:
 		s.fetch(e)
 	case errandResidence:
-		// The segment may have been removed meanwhile.
-		if s.node.segment(e.page) != nil {
+		// The segment may have been removed meanwhile, and another one have the page.
+		if seg := s.node.segment(e.page); seg != nil && (seg.core.Generation == e.generation || broken(bugResidenceOfAnother)) {
 			s.give(protocol.Input{Kind: protocol.InResidenceOver, Page: e.page})
 		}
 	case errandWake:

@@ -61,7 +61,7 @@ func (n *Node) fault(m *mapping, f *memory.Fault) {
 
 // fault asks for the page, and answers at once if the node has it.
 func (s *shard) fault(e *errand) {
-	if e.mapping.seg.removed.Load() {
+	if e.mapping.seg.removed.Load() && !broken(bugRemovedServed) {
 		s.node.room.release(e.charged)
 		e.mapping.seg.doom(waitingAccess{e.mapping, e.page})
 		return

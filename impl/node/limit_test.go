@@ -68,6 +68,14 @@ func (w *writer) do(verb, line string) (answer string, err error) {
 				}
 			}
 		}
+	case "zeros":
+		for p := first; p < first+count; p++ {
+			for i := range 2 {
+				if got := binary.LittleEndian.Uint64(word(p, i)); got != 0 {
+					return "", fmt.Errorf("page %d of %q has %d in word %d, and was never stored to", p, name, got, i)
+				}
+			}
+		}
 	case "clean":
 		err = s.WriteBack(w.ctx, int64(first)*addr.PageSize, int64(count)*addr.PageSize)
 	case "prefault":

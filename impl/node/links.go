@@ -97,16 +97,13 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 			s.mu.Lock()
 		}
 		if page != nil {
-			if seg := n.segment(m.Page); seg != nil {
+			if seg := n.segment(m.Page); seg != nil && seg.core.Generation == m.Generation {
 				seg.stats.pagesIn.Add(1)
 			}
 		}
-		err := error(protocol.ErrEarly)
-		if len(s.early) == 0 || !s.waitsBehind(peer, m.Page) {
-			err = s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
-		}
+		err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
 		if errors.Is(err, protocol.ErrEarly) {
-			err = s.keepEarly(peer, m, page)
+			err = s.early.Keep(m, slices.Clone(page), maxEarly)
 		}
 		if err != nil {
 			n.refuse(peer, err)
@@ -148,51 +145,21 @@ func (n links) Down(peer addr.NodeID, err error) {
 }
 
 // maxEarly bounds the messages of one peer to one shard that are ahead of the
-// configuration. A peer has no more requests out than that, and about a segment
-// that this node has not heard of it has nothing else to say.
+// configuration. About a segment that this node has not heard of a peer has nothing
+// else to say than requests, one for each page and place: as many as it may have
+// asked for ahead, and one for each thread that faults.
 const maxEarly = 2 * maxFetching
-
-// keepEarly keeps a message until the configuration has its segment.
-// Preconditions: s.mu is held.
-func (s *shard) keepEarly(peer addr.NodeID, m *protocol.Message, page []byte) error {
-	kept := 0
-	for i := range s.early {
-		if s.early[i].peer == peer {
-			kept++
-		}
-	}
-	if kept == maxEarly {
-		return fmt.Errorf("%w: more than %d messages about segments that are not there", protocol.ErrForeign, maxEarly)
-	}
-	s.early = append(s.early, earlyMessage{peer, *m, slices.Clone(page)})
-	return nil
-}
-
-// waitsBehind says whether an earlier message of the peer about the page waits
-// for the configuration.
-func (s *shard) waitsBehind(peer addr.NodeID, p addr.PageNum) bool {
-	return slices.ContainsFunc(s.early, func(e earlyMessage) bool { return e.peer == peer && e.msg.Page == p })
-}
 
 // replayEarly gives the core the messages again that came ahead of the
 // configuration.
 // Preconditions: s.mu is held.
 func (s *shard) replayEarly() {
-	early := s.early
-	s.early = nil
-	for i := range early {
-		e := &early[i]
-		if s.waitsBehind(e.peer, e.msg.Page) {
-			s.early = append(s.early, *e)
-			continue
-		}
-		switch err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: &e.msg}, e.page); {
-		case err == nil:
-		case errors.Is(err, protocol.ErrEarly):
-			s.early = append(s.early, *e)
-		default:
-			links{s.node}.refuse(e.peer, err)
+	s.early.Replay(func(m *protocol.Message, page []byte) error {
+		err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
+		if err != nil && !errors.Is(err, protocol.ErrEarly) {
+			links{s.node}.refuse(m.From.Node, err)
 		}
 		s.carryOut()
-	}
+		return err
+	})
 }

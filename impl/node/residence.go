@@ -27,10 +27,11 @@ type residences struct {
 // due is something to do at a moment: end the residence of a page, or try again
 // to give a process access.
 type due struct {
-	at      time.Time
-	page    addr.PageNum
-	n       int64
-	mapping *mapping // nil: a residence
+	at         time.Time
+	page       addr.PageNum
+	generation uint32 // of a residence: the page's
+	n          int64
+	mapping    *mapping // nil: a residence
 }
 
 type dueQueue []due
@@ -54,8 +55,8 @@ func newResidences(n *Node) (*residences, error) {
 }
 
 // add ends the residence of the page after the time left.
-func (r *residences) add(p addr.PageNum, left time.Duration) {
-	r.push(due{at: time.Now().Add(left), page: p})
+func (r *residences) add(p addr.PageNum, generation uint32, left time.Duration) {
+	r.push(due{at: time.Now().Add(left), page: p, generation: generation})
 }
 
 // retry gives a mapping that was changing access to pages, a little later.
@@ -122,7 +123,7 @@ func (r *residences) serve() {
 
 func (r *residences) do(d due) {
 	if d.mapping == nil {
-		r.node.shardOf(d.page).post(errand{kind: errandResidence, page: d.page})
+		r.node.shardOf(d.page).post(errand{kind: errandResidence, page: d.page, generation: d.generation})
 		return
 	}
 	// The right may have gone meanwhile: the process asks again.

@@ -59,7 +59,7 @@ func (n *Node) tables() holdings {
 		h["pages managed"] += directories
 		h["waiters"] += len(s.waiters)
 		h["pages being written back"] += len(s.written)
-		h["early messages"] += len(s.early)
+		h["early messages"] += s.early.Len()
 		s.unlock()
 	}
 	n.syncs.mu.Lock()

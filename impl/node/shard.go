@@ -30,9 +30,9 @@ type shard struct {
 	now     uint32 // when the batch began: its inputs' stamp
 	waiters map[addr.PageNum][]waiter
 	written map[addr.PageNum][]func()
-	early   []earlyMessage
-	touched outbox   // appended to
-	fills   arrivals // content that the batch brings, to be put into frames
+	early   protocol.Early[[]byte] // with the pages that came with them
+	touched outbox                 // appended to
+	fills   arrivals               // content that the batch brings, to be put into frames
 	// payloads are the pages that came with the batch's inputs.
 	payloads payloads
 	orders   orders // of the pages
@@ -72,13 +72,6 @@ type waiter struct {
 	mapping *mapping
 	write   bool
 	fetched func() // of a prefetch: called once, when the page is here
-}
-
-// earlyMessage is about a segment that this node has not heard of yet.
-type earlyMessage struct {
-	peer addr.NodeID
-	msg  protocol.Message
-	page []byte
 }
 
 func (n *Node) shardOf(p addr.PageNum) *shard {
@@ -140,7 +133,7 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 			granted, p := e.Stamp, e.Page
 			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond
 			if left > 0 {
-				s.node.residences.add(p, left)
+				s.node.residences.add(p, s.node.segment(p).core.Generation, left)
 				continue
 			}
 			over := protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}

@@ -116,6 +116,19 @@ func (c *Configuration) Change(gone, made []Segment) *Configuration {
 	return &next
 }
 
+// Follow is the configuration that a later view makes of this one: Change, at the
+// view's epoch and with the number of the generation created last. Of a segment
+// that came and went between two views only that is left: it says that messages
+// about the segment are late, and not early.
+func (c *Configuration) Follow(gone, made []Segment, epoch uint64, generation uint32) *Configuration {
+	next := c.Change(gone, made)
+	next.Epoch = epoch
+	if !broken(bugNewestOfThese) {
+		next.Generation = max(next.Generation, generation)
+	}
+	return next
+}
+
 // Segment is the segment that has the page, or nil.
 func (c *Configuration) Segment(p addr.PageNum) *Segment {
 	if c.segments == nil {

@@ -29,7 +29,6 @@ const (
 	bugEvictOwned
 	bugKeepsWriteOnDowngrade
 	bugHitWithoutData
-	bugGenerationIgnored
 	bugNewestFirst
 	bugRequestsFirst
 	bugUpgradeWhileHeld
@@ -47,6 +46,18 @@ const (
 	bugProtectBehindSend
 	bugDropUnprotected
 	bugGrantBeforeZero
+
+	// Of segments that are gone, and messages about others.
+	bugSkippedKeepsRight
+	bugSkippedKeepsHome
+	bugSkippedKeepsRequest
+	bugEveryViewForgets
+	bugNewestOfThese
+	bugEarlyDropped
+	bugEarlyAccepted
+	bugEarlyStays
+	bugLateAccepted
+	bugGenerationIgnored
 
 	// Of locks.
 	bugDropFence
@@ -85,9 +96,11 @@ var bugNames = [...]string{"none", "SkipAckWait", "ForgetChild", "GrantEarly", "
 	"HavePassedDown", "ServeWhileRecalled", "RecallWhileServing", "RecallNotWhileUp", "AckBeforeCollect", "MissAsHit",
 	"UnmarkMissing", "HomeSendsWhileStale", "WritebackIgnoresData", "WritebackMootMissing", "VersionNotAdvanced",
 	"GrantBeforeData", "RecallOvertakesGrant", "EvictUnderUpgrade", "EvictOwned", "KeepsWriteOnDowngrade",
-	"HitWithoutData", "GenerationIgnored", "NewestFirst", "RequestsFirst",
+	"HitWithoutData", "NewestFirst", "RequestsFirst",
 	"UpgradeWhileHeld", "RecallsNarrow", "NoStamp", "StampOfFirstGrant", "ResidenceOfRecall", "HomeKept", "AskingKept",
 	"NoVersion", "NoTxn", "ClockStands", "NoTerm", "NoIncarnation", "ProtectBehindSend", "DropUnprotected", "GrantBeforeZero",
+	"SkippedKeepsRight", "SkippedKeepsHome", "SkippedKeepsRequest", "EveryViewForgets", "NewestOfThese",
+	"EarlyDropped", "EarlyAccepted", "EarlyStays", "LateAccepted", "GenerationIgnored",
 	"DropFence", "AnyFence", "GrantWhileHeld", "ForgetWaiter", "LastFirst", "NearForever", "TryWaits", "CancelStaysQueued",
 	"OwnerDiedLost", "OwnerDiedTwice", "DeathKeepsLock", "DeadKeepsGrant",
 	"OneTooFew", "ArrivalsStay", "ArriveAgain", "RoundAfterBroken", "DoneToOne", "BrokenUntold", "SeatTwice", "DeadSits",

@@ -5,6 +5,7 @@ package protocol
 var theBug Bug
 
 const (
+	firstSegmentBug = bugSkippedKeepsRight
 	firstLockBug    = bugDropFence
 	firstBarrierBug = bugOneTooFew
 )
@@ -15,7 +16,11 @@ func broken(b Bug) bool { return b == theBug }
 func Break(b Bug) { theBug = b }
 
 // Bugs are all mistakes about pages.
-func Bugs() []Bug { return bugs(noBug+1, firstLockBug) }
+func Bugs() []Bug { return bugs(noBug+1, firstSegmentBug) }
+
+// SegmentBugs are all mistakes about segments that are gone, and about messages of
+// others.
+func SegmentBugs() []Bug { return bugs(firstSegmentBug, firstLockBug) }
 
 // LockBugs are all mistakes about locks.
 func LockBugs() []Bug { return bugs(firstLockBug, firstBarrierBug) }

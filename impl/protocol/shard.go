@@ -118,6 +118,9 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 // forgotten: whoever waits for them gets no answer from the core. Those are the
 // Gone of the configuration before, which the caller knows without comparing all.
 func (s *Shard) Configure(conf *Configuration, segments []Segment) {
+	if broken(bugEveryViewForgets) {
+		segments = s.conf.Segments()
+	}
 	s.conf, s.lastSegment = conf, nil
 	s.generation = max(s.generation, conf.Generation)
 	if len(segments) == 0 {
@@ -128,14 +131,20 @@ func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 		list.Set(segments[i].First, &segments[i])
 	}
 	was := &Configuration{segments: &list}
-	gone := func(p addr.PageNum) bool { return was.Segment(p) != nil }
-	goneID := func(id addr.ManagerID) bool { return gone(id.Page()) }
+	goneUnless := func(b Bug) func(addr.PageNum) bool {
+		if broken(b) {
+			return func(p addr.PageNum) bool { return was.Segment(p) != nil && conf.Segment(p) == nil }
+		}
+		return func(p addr.PageNum) bool { return was.Segment(p) != nil }
+	}
+	goneOfHome := goneUnless(bugSkippedKeepsHome)
+	goneID := func(id addr.ManagerID) bool { return goneOfHome(id.Page()) }
 	s.directories.forget(goneID)
 	s.transactions.forget(goneID)
-	s.views.forget(gone)
-	s.asks.forget(gone)
+	s.views.forget(goneUnless(bugSkippedKeepsRight))
+	s.asks.forget(goneUnless(bugSkippedKeepsRequest))
 	s.prepared.forget(goneID)
-	s.orders.forget(gone)
+	s.orders.forget(goneUnless(bugSkippedKeepsRight))
 }
 
 // Counters is what was counted so far.
@@ -205,6 +214,8 @@ func (s *Shard) receive(m *Message) error {
 	seg := s.segment(m.Page)
 	switch {
 	case broken(bugGenerationIgnored) && seg != nil:
+	case broken(bugEarlyAccepted) && seg != nil && m.Generation > s.generation:
+	case broken(bugLateAccepted) && seg != nil && m.Generation < seg.Generation:
 	case m.Generation > s.generation:
 		return ErrEarly
 	case seg == nil || m.Generation != seg.Generation:

@@ -7,6 +7,7 @@
 //	Random     the scheduler                                  schedule.go
 //	Snapshot   the spec's state of one page                   snapshot.go
 //	Invariants StrongInvs as Go functions                     invariants.go
+//	Recreate   segments that go, and what has their pages then segments.go
 //	Record     the logs of a run, as real nodes write them    record.go
 //	History    what the processes have seen                   history.go
 //	Locks      locks: processes, what they ask for and see    locks.go
@@ -17,7 +18,8 @@
 //
 // Which action ran at which level and phase is counted by impl/coverage.
 //
-// Real is impl/protocol. Simulated are: the links (session.go states which
+// Real is impl/protocol, and of impl/coord what segments get and what changes
+// from view to view. Simulated are: the links (session.go states which
 // rules of impl/wire it repeats), page contents (one word for a page),
 // processes and their mappings, and time, which is the scheduler's choice.
 // Every load and store is checked at once against an atomic memory; where a

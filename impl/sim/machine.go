@@ -95,7 +95,7 @@ func Machine(t *rapid.T) {
 		"Recreate": func(t *rapid.T) {
 			// Rarely: what a page has come to ends with its segment.
 			if w.cfg.Recreate && rapid.IntRange(0, 7).Draw(t, "rarely") == 0 {
-				w.Recreate(page(t))
+				w.Recreate(page(t), Recreate(rapid.IntRange(0, int(numRecreate)-1).Draw(t, "how")))
 			}
 		},
 		"Configure": func(t *rapid.T) {
@@ -136,19 +136,17 @@ func (w *World) heads(which func(*protocol.Message) bool) []func() {
 	for i, pk := range w.lateral {
 		if which(&pk.msg) {
 			all = append(all, func() {
-				if w.take(pk) {
-					w.lateral = append(w.lateral[:i:i], w.lateral[i+1:]...)
-				}
+				w.lateral = append(w.lateral[:i:i], w.lateral[i+1:]...)
+				w.take(pk)
 			})
 		}
 	}
 	return all
 }
 
-// takeHead takes the first message of a link, unless it is too early for it.
+// takeHead takes the first message of a link.
 func (w *World) takeHead(s *session) {
-	if w.take(s.inbox[0]) {
-		s.inbox = s.inbox[1:]
-		w.note(s)
-	}
+	w.take(s.inbox[0])
+	s.inbox = s.inbox[1:]
+	w.note(s)
 }

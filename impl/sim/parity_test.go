@@ -36,6 +36,49 @@ func TestInvariantNames(t *testing.T) {
 	}
 }
 
+// segmentChecks are the properties of SegmentInvs.tla, and what checks each of them:
+// in this package by the name that a Failure has.
+var segmentChecks = map[string]string{
+	"TypeInv":          "", // types
+	"NothingInv":       "NothingInv",
+	"BytesInv":         "BytesInv, and DataValueInv of each access",
+	"HomeBytesInv":     "HomeFreshInv",
+	"SingleWriterInv":  "SingleWriterInv",
+	"RecordedInv":      "InclusionInv",
+	"EarlyInv":         "EarlyInv",
+	"NoLostRequestInv": "QuietInv",
+	"WaitsInv":         "NothingInv",
+	"NoEffectProp":     "NoEffectProp",
+	"StaysProp":        "StaysProp",
+	"ReadProp":         "DataValueInv",
+	"AccessServedProp": "FaultServedProp",
+	"EarlyTakenProp":   "RestInv",
+	"GenerationInv":    "linearizability: a name's generations",
+	"ViewProp":         "impl/node: TestSuccession",
+	"GoneProp":         "impl/node: TestSuccession",
+	"AnsweredProp":     "impl/node: TestSuccession",
+}
+
+// TestSegmentInvariantNames compares them with the module, both ways.
+func TestSegmentInvariantNames(t *testing.T) {
+	text, err := os.ReadFile("../../spec/segment/SegmentInvs.tla")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec []string
+	for _, m := range regexp.MustCompile(`(?m)^(\w+(Inv|Prop)) *==`).FindAllSubmatch(text, -1) {
+		spec = append(spec, string(m[1]))
+		if _, ok := segmentChecks[string(m[1])]; !ok {
+			t.Errorf("nothing checks %s", m[1])
+		}
+	}
+	for name := range segmentChecks {
+		if !slices.Contains(spec, name) {
+			t.Errorf("SegmentInvs.tla has no %s", name)
+		}
+	}
+}
+
 // shownFields are the records of Strong.tla's state: where the module makes one,
 // and the fields of a trace's state that show each field of it.
 var shownFields = []struct {

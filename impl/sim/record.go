@@ -15,7 +15,7 @@ import (
 //
 // Preconditions: nothing has happened yet.
 func (w *World) Record(dir string) error {
-	conf := w.confs[0]
+	conf := w.views[0].conf
 	slots, err := json.Marshal(conf)
 	if err != nil {
 		return fmt.Errorf("sim: %w", err)
@@ -65,12 +65,10 @@ func (w *World) recordConfiguration(n *node) {
 	if n.log == nil {
 		return
 	}
-	conf := w.confs[n.conf]
-	change := trace.Change{Epoch: conf.Epoch, Generation: conf.Generation}
-	for p := 0; p < w.cfg.Pages; p++ {
-		if s := conf.Segment(addr.PageNum(p)); s != nil {
-			change.Segments = append(change.Segments, *s)
-			p += int(s.Pages) - 1
+	change := trace.Change{Epoch: n.conf.Epoch, Generation: n.conf.Generation}
+	for _, s := range n.conf.Segments() {
+		if int(s.First) < w.cfg.Pages { // and not what is elsewhere
+			change.Segments = append(change.Segments, s)
 		}
 	}
 	line, err := json.Marshal(change)

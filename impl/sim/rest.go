@@ -23,7 +23,7 @@ func (w *World) checkRest() {
 			if n.shard.Right(p) != protocol.None {
 				views++
 			}
-			for _, at := range w.places(n, p) {
+			for _, at := range w.places(n, n.shard, p) {
 				m := n.shard.Manager(p, at)
 				if at.Tag != addr.Root && m.Right != protocol.None || at.Tag == addr.Root && (m.Marked != 0 || !m.Virgin || m.Version != 0) {
 					directories++
@@ -32,6 +32,9 @@ func (w *World) checkRest() {
 		}
 		if v, d := n.shard.Tables(); v != views || d != directories {
 			w.fail("RestInv", "node %d remembers %d pages as a leaf and %d as a manager, by its state %d and %d", n.id, v, d, views, directories)
+		}
+		if left := n.early.Len(); left != 0 {
+			w.fail("RestInv", "node %d keeps %d early messages, and has the newest view", n.id, left)
 		}
 		if left := n.shard.Pending(); left != 0 {
 			w.fail("RestInv", "node %d remembers %d transactions or requests, and nothing is under way", n.id, left)
@@ -45,8 +48,8 @@ func (w *World) checkRest() {
 }
 
 // places are where a node has managers of a page that are no leaves.
-func (w *World) places(n *node, p addr.PageNum) (all []addr.Place) {
-	tree := n.shard.Tree(p)
+func (w *World) places(n *node, s *protocol.Shard, p addr.PageNum) (all []addr.Place) {
+	tree := s.Tree(p)
 	for at := (addr.Place{Node: n.id, Tag: addr.Leaf}); at.Tag != addr.Root; {
 		at, _ = tree.Parent(at)
 		if at.Node != n.id {

@@ -104,7 +104,7 @@ func (w *World) printState(b *strings.Builder) {
 	s := w.snapshot(0)
 	for i, at := range s.Places {
 		state := string(w.nodes[at.Node].shard.AppendState(nil, 0, at))
-		fresh := protocol.NewShard(at.Node, 1, 0, w.confs[0], nil)
+		fresh := protocol.NewShard(at.Node, 1, 0, w.views[0].conf, nil)
 		if state != string(fresh.AppendState(nil, 0, at)) {
 			fmt.Fprintf(b, "%v %s\n", at, state)
 		}

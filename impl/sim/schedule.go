@@ -5,21 +5,16 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// take gives a packet to its node's core, and says whether that took it.
-func (w *World) take(pk *packet) bool {
+// take gives a packet to its node, which keeps what is early.
+func (w *World) take(pk *packet) {
 	n := w.nodes[pk.msg.To.Node]
 	if m := &pk.msg; m.Kind == protocol.Data && m.To.Tag == addr.Leaf && m.Generation == w.generation(n, m.Page) &&
 		n.shard.Right(m.Page) != protocol.None && n.frame[m.Page] != pk.word {
 		w.wrong("DataFreshInv", "node %d gets %d for %v and has %d", n.id, pk.word, m.Page, n.frame[m.Page])
 	}
-	// Under way until the core has it: but the invariants after the step must
-	// not see it twice.
-	w.landed(pk)
-	if w.step(n, protocol.Input{Kind: protocol.InMessage, Msg: &pk.msg}, pk.word) {
-		return true
+	if !w.receive(n, pk) {
+		w.keep(n, pk)
 	}
-	w.flight[pk.msg.Page] = append([]*packet{pk}, w.flight[pk.msg.Page]...)
-	return false
 }
 
 // Deliver takes a random link one step further: a frame to its receiver, or a
@@ -29,9 +24,8 @@ func (w *World) Deliver() bool {
 	if len(w.lateral) > 0 && (i == len(w.active) || len(w.active) == 0) {
 		k := w.rng.IntN(len(w.lateral))
 		pk := w.lateral[k]
-		if w.take(pk) {
-			w.lateral = append(w.lateral[:k:k], w.lateral[k+1:]...)
-		}
+		w.lateral = append(w.lateral[:k:k], w.lateral[k+1:]...)
+		w.take(pk)
 		return true
 	}
 	if len(w.active) == 0 {
@@ -48,16 +42,9 @@ func (w *World) advance(s *session) {
 		w.transfer(s, inFlight[w.rng.IntN(len(inFlight))])
 		return
 	}
-	conf := w.nodes[s.to].conf + 1
-	if len(s.inbox) == 0 || s.early == conf {
-		return
+	if len(s.inbox) > 0 {
+		w.takeHead(s)
 	}
-	if !w.take(s.inbox[0]) {
-		s.early = conf
-		return
-	}
-	s.inbox = s.inbox[1:]
-	w.note(s)
 }
 
 // raiseOne lets a node raise its faults again that were not answered in full.
@@ -129,7 +116,7 @@ func (w *World) Random() {
 		}
 	case r < 998:
 		if w.cfg.Recreate {
-			w.Recreate(p)
+			w.Recreate(p, Recreate(w.rng.IntN(int(numRecreate))))
 		}
 	}
 	if w.cfg.Greedy {

@@ -9,8 +9,9 @@ import (
 
 // packet is one message under way, with the word of its page.
 type packet struct {
-	msg  protocol.Message
-	word uint64
+	msg   protocol.Message
+	word  uint64
+	early bool // it has been: its node keeps it
 }
 
 // frame is what one step of the core sends to one peer.
@@ -31,7 +32,6 @@ type session struct {
 	conns    [][]frame // in flight, oldest connection first; the last one is in use
 	received uint64
 	inbox    []*packet // received, not yet taken by the core
-	early    int       // configuration that the head of inbox was too early for, plus one
 	active   int       // place in World.active, or -1
 }
 

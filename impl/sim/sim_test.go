@@ -77,7 +77,7 @@ func (wd world) each(n int, do func(seed uint64)) {
 // TestRandomSchedules runs the suite and reports what it covered.
 func TestRandomSchedules(t *testing.T) {
 	total := coverage.New(coverage.Strong)
-	steps, duplicates, broken, removed, early, crashed := 0, 0, 0, 0, 0, 0
+	steps, duplicates, broken, removed, skipped, early, late, crashed := 0, 0, 0, 0, 0, 0, 0, 0
 	ran := 0
 	for _, wd := range suite {
 		t.Run(wd.name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestRandomSchedules(t *testing.T) {
 				served += w.Served
 				longest = max(longest, w.Longest)
 				duplicates, broken, removed = duplicates+w.Duplicates, broken+w.Broken, removed+w.Removed
-				early, crashed = early+w.Early, crashed+w.Crashed
+				skipped, early, late, crashed = skipped+w.Skipped, early+w.Early, late+w.Late, crashed+w.Crashed
 			})
 			t.Logf("%d accesses waited and were served; at most %d grants of a page while a request waited", served, longest)
 		})
@@ -101,9 +101,9 @@ func TestRandomSchedules(t *testing.T) {
 	if t.Failed() || ran < len(suite) || *seed >= 0 || *seeds > 0 {
 		return
 	}
-	t.Logf("%d steps, %d connections broke, %d frames came twice, %d segments created again, "+
-		"%d messages waited for a configuration, %d processes crashed", steps, broken, duplicates, removed, early, crashed)
-	for what, n := range map[string]int{"duplicates": duplicates, "broken": broken, "removed": removed, "early": early, "crashed": crashed} {
+	t.Logf("%d steps, %d connections broke, %d frames came twice, %d segments removed and others created there, %d pages of which a node had heard of no moment between, "+
+		"%d messages waited for a view, %d were about a segment that was gone, %d processes crashed", steps, broken, duplicates, removed, skipped, early, late, crashed)
+	for what, n := range map[string]int{"duplicates": duplicates, "broken": broken, "removed": removed, "skipped": skipped, "early": early, "late": late, "crashed": crashed} {
 		if n == 0 {
 			t.Errorf("the suite covers no %s", what)
 		}

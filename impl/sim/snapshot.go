@@ -90,20 +90,21 @@ type Carried struct {
 func (w *World) snapshot(p addr.PageNum) *Snapshot {
 	g, newest := uint32(0), 0
 	for _, n := range w.nodes {
-		g, newest = max(g, w.generation(n, p)), max(newest, n.conf)
+		g, newest = max(g, w.generation(n, p)), max(newest, n.view)
 	}
-	if w.trees[p] == nil {
+	if g == 0 || generationIn(w.views[newest].conf, p) != g {
+		return nil // it is being removed
+	}
+	k := word{g, p}
+	if w.trees[k] == nil {
 		for _, n := range w.nodes {
-			if w.generation(n, p) != 0 {
-				w.trees[p] = newTopology(n.shard.Tree(p), w.cfg.Nodes)
+			if w.generation(n, p) == g {
+				w.trees[k] = newTopology(n.shard.Tree(p), w.cfg.Nodes)
 				break
 			}
 		}
 	}
-	if is := w.confs[newest].Segment(p); is == nil || is.Generation != g {
-		return nil // it is being removed
-	}
-	t := w.trees[p]
+	t := w.trees[k]
 	s := &Snapshot{Topology: t, page: p, Managers: make([]protocol.ManagerState, len(t.Places)),
 		Leaf: make([]protocol.LeafState, t.Leaves), Val: make([]uint64, t.Leaves), Filled: make([]bool, t.Leaves),
 		Up: make([][]*protocol.Message, len(t.Places)), Down: make([][]*protocol.Message, len(t.Places)),

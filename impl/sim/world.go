@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/coverage"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
@@ -21,7 +22,7 @@ type Config struct {
 	Processes int  // of each node; 0 is 1
 	Breaks    bool // connections break and are dialled again
 	Lateral   bool // Data goes over links of its own, in any order
-	Recreate  bool // segments are removed and created again, and processes crash
+	Recreate  bool // segments are removed and others created in their place, and processes crash
 	Greedy    bool // who was served faults again at once, to store
 	Residence int  // steps that a page stays with who was granted it; 0 is 100
 	Exact     bool // a recall is held back that long, and not a random part of it
@@ -44,7 +45,9 @@ type process struct {
 type node struct {
 	id     addr.NodeID
 	shard  *protocol.Shard
-	conf   int      // index in World.confs
+	view   int // index in World.views
+	conf   *protocol.Configuration
+	early  protocol.Early[*packet]
 	frame  []uint64 // one word per page
 	filled []bool   // the frame has content
 	home   []uint64
@@ -64,14 +67,16 @@ type World struct {
 	cfg      Config
 	rng      *rand.Rand
 	nodes    []*node
-	holders  []map[*node]struct{}      // by page: the nodes that have a right to it
-	confs    []*protocol.Configuration // all that were ever in force
+	holders  []map[*node]struct{} // by page: the nodes that have a right to it
+	drafts   *coord.Drafts
+	views    []view // all that the store has had
+	names    int    // of segments, that were given
 	sessions map[pair]*session
-	active   []*session  // with something under way
-	lateral  []*packet   // Data, where Config.Lateral
-	flight   [][]*packet // by page: all that is under way, in the order of sending
-	held     []residence // in the order of their deadlines
-	trees    []*Topology // by page
+	active   []*session         // with something under way
+	lateral  []*packet          // Data, where Config.Lateral
+	flight   [][]*packet        // by page: all that is under way, in the order of sending
+	held     []residence        // in the order of their deadlines
+	trees    map[word]*Topology // by page, and generation
 
 	memory map[word]uint64 // the atomic memory that strong pages refine
 	next   uint64          // the next value to store: all are different
@@ -91,7 +96,9 @@ type World struct {
 	Duplicates int // frames that the simulated session dropped
 	Broken     int // connections
 	Removed    int // segments
+	Skipped    int // pages that went from one segment to another in one step of a node's views
 	Early      int // messages that waited for a configuration
+	Late       int // messages about a segment that was gone
 	Crashed    int // processes
 	Longest    int // the most grants of a page while a request for it waited
 	batch      protocol.Batch
@@ -126,26 +133,16 @@ func New(cfg Config) *World {
 		cfg.Residence = 100
 	}
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
-		flight: make([][]*packet, cfg.Pages), trees: make([]*Topology, cfg.Pages), memory: make(map[word]uint64), next: 1,
+		flight: make([][]*packet, cfg.Pages), trees: make(map[word]*Topology), memory: make(map[word]uint64), next: 1,
 		turns: make(map[addr.ManagerID]*turns), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
 		requests: make(map[asker]protocol.Txn), residents: make(map[asker]*resident), Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
-	conf := &protocol.Configuration{Epoch: 1, Fanout: cfg.Fanout}
-	for i := range cfg.Nodes {
-		conf.Members = append(conf.Members, incarnation(addr.NodeID(i)))
-		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: term(i)})
-	}
-	var segments []protocol.Segment
-	for i := range cfg.Segments {
-		first, end := i*cfg.Pages/cfg.Segments, (i+1)*cfg.Pages/cfg.Segments
-		segments = append(segments, protocol.Segment{First: addr.PageNum(first), Pages: int64(end - first),
-			Generation: uint32(i + 1), Policy: protocol.Block})
-	}
-	w.confs = []*protocol.Configuration{conf.WithSegments(segments)}
+	w.found()
 	for range cfg.Pages {
 		w.holders = append(w.holders, make(map[*node]struct{}))
 	}
 	for i := range cfg.Nodes {
-		n := &node{id: addr.NodeID(i), shard: protocol.NewShard(addr.NodeID(i), incarnation(addr.NodeID(i)), 0, w.confs[0], w),
+		n := &node{id: addr.NodeID(i), conf: w.views[0].conf,
+			shard: protocol.NewShard(addr.NodeID(i), incarnation(addr.NodeID(i)), 0, w.views[0].conf, w),
 			frame: make([]uint64, cfg.Pages), filled: make([]bool, cfg.Pages), home: make([]uint64, cfg.Pages),
 			order: make([]protocol.Order, cfg.Pages)}
 		for range cfg.Processes {
@@ -170,14 +167,6 @@ func (w *World) wrong(property, format string, args ...any) {
 	if !w.cfg.Blind {
 		w.fail(property, format, args...)
 	}
-}
-
-// generation is that of the page at a node, zero where it has no segment.
-func (w *World) generation(n *node, p addr.PageNum) uint32 {
-	if s := w.confs[n.conf].Segment(p); s != nil {
-		return s.Generation
-	}
-	return 0
 }
 
 // Observe implements protocol.Observer.
@@ -217,9 +206,6 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 		switch {
 		case errors.Is(err, protocol.ErrForeign):
 			w.fail("ErrForeign", "node %d: %v", n.id, err)
-		case errors.Is(err, protocol.ErrEarly) && in.Kind == protocol.InMessage:
-			w.Early++
-			return false
 		case errors.Is(err, protocol.ErrEarly):
 			return false
 		}
@@ -496,62 +482,6 @@ func (w *World) Writeback(id addr.NodeID, p addr.PageNum) {
 func (w *World) Crash(id addr.NodeID, proc int) {
 	w.Crashed++
 	w.nodes[id].procs[proc] = newProcess(w.cfg.Pages)
-}
-
-// Recreate removes the segment of a page and creates it again: a new
-// configuration, which every node takes in its own time.
-func (w *World) Recreate(p addr.PageNum) {
-	w.Removed++
-	last := w.confs[len(w.confs)-1]
-	var without, with []protocol.Segment
-	for first := addr.PageNum(0); int(first) < w.cfg.Pages; {
-		s := *last.Segment(first)
-		first += addr.PageNum(s.Pages)
-		if !s.Contains(p) {
-			without = append(without, s)
-		} else {
-			s.Generation = last.Generation + 1
-		}
-		with = append(with, s)
-	}
-	gone := last.WithSegments(without)
-	w.confs = append(w.confs, gone, gone.WithSegments(with))
-}
-
-// Configure lets a node take a later configuration, and says whether there is
-// one. It may skip some.
-func (w *World) Configure(id addr.NodeID) bool {
-	n := w.nodes[id]
-	left := w.newer(n)
-	if left == 0 {
-		return false
-	}
-	w.configure(n, 1+w.rng.IntN(left))
-	return true
-}
-
-// newer is how many configurations a node has not taken yet.
-func (w *World) newer(n *node) int { return len(w.confs) - 1 - n.conf }
-
-// configure lets a node take the configuration so many behind its own.
-func (w *World) configure(n *node, next int) {
-	old := n.conf
-	n.conf += next
-	w.recordConfiguration(n)
-	n.shard.Configure(w.confs[n.conf], w.confs[old].Gone(w.confs[n.conf]))
-	for i := range w.cfg.Pages {
-		p := addr.PageNum(i)
-		was := w.confs[old].Segment(p)
-		if was == nil || was.Generation == w.generation(n, p) {
-			continue
-		}
-		n.frame[p], n.filled[p], n.home[p], n.order[p] = 0, false, 0, protocol.Order{}
-		w.forgetTurns(n, p)
-		w.noteHolder(n, p)
-		for _, pr := range n.procs {
-			pr.right[p], pr.wants[p] = protocol.None, protocol.None
-		}
-	}
 }
 
 // Trace is a digest of all that was sent and granted so far.

@@ -1,0 +1,32 @@
+//go:build mutants
+
+package mutants
+
+import (
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/coord"
+	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/sim"
+	"github.com/mome-dsm/mome/impl/trace/validate"
+)
+
+// segmentWorlds are where mutants about segments run: others take the pages of those
+// that go, and nodes hear of it late.
+var segmentWorlds = []world{
+	{"again3", sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Recreate: true}},
+	{"again4", sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Recreate: true, Lateral: true}},
+	{"split3", sim.Config{Nodes: 3, Fanout: 64, Pages: 3, Segments: 2, Processes: 2, Recreate: true, Breaks: true}},
+}
+
+// TestSegments puts each mistake about segments into the core, and one into the
+// views that nodes take.
+func TestSegments(t *testing.T) {
+	pagesCompared := mistake{name: "PagesCompared", put: coord.ComparePages}
+	(&layer[world]{name: "segments", bugs: append(mistakes(protocol.SegmentBugs()), pagesCompared), kind: validate.Pages, worlds: segmentWorlds, seeds: 20,
+		links: []link[world]{
+			{name: "invariants", run: findByInvariants},
+			{name: "simulator", run: findBySimulator},
+			{name: "history", run: findInHistory},
+		}}).test(t)
+}
