@@ -117,10 +117,13 @@ func (y *layer[W]) test(t *testing.T) {
 			}
 			return again.look(t, y.recorded(t, bug, wd))
 		})
+		r.Found[len(y.links)] = again.found
+		if again.judged.dir == "" && bug.name != None {
+			continue // its logs have the actions of the core without it, which TLC accepts
+		}
 		if again.judged.dir == "" {
 			again.judged = y.recorded(t, bug, y.worlds[0])
 		}
-		r.Found[len(y.links)] = again.found
 		judges.add(func() { r.Found[len(y.links)+1] = findInTrace(t, tool, y.kind, again.judged) })
 	}
 	judges.wait()

@@ -23,7 +23,7 @@ var segmentWorlds = []world{
 // views that nodes take.
 func TestSegments(t *testing.T) {
 	pagesCompared := mistake{name: "PagesCompared", put: coord.ComparePages}
-	(&layer[world]{name: "segments", bugs: append(mistakes(protocol.SegmentBugs()), pagesCompared), kind: validate.Pages, worlds: segmentWorlds, seeds: 20,
+	(&layer[world]{name: "segments", bugs: append(mistakes(protocol.SegmentBugs()), pagesCompared), kind: validate.Pages, worlds: segmentWorlds, seeds: 10,
 		links: []link[world]{
 			{name: "invariants", run: findByInvariants},
 			{name: "simulator", run: findBySimulator},
