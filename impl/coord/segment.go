@@ -108,8 +108,8 @@ func (c *Config) Create(ctx context.Context, name string, pages uint64, attrs At
 // in the defaults of its attributes.
 func (v *View) checkSegment(name string, pages uint64, attrs Attrs) (Attrs, error) {
 	if !segmentName.MatchString(name) {
-		return attrs, fmt.Errorf("%w: a segment's name is not %q: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
-			ErrBadName, name)
+		return attrs, fmt.Errorf("%w: a segment's name is not %s: give up to 128 letters, digits and . _ @ -, beginning with a letter, a digit or _",
+			ErrBadName, quote(name))
 	}
 	base := v.Cluster.Base
 	space := uint64(base.Pages())

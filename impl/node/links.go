@@ -88,6 +88,10 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 	var s *shard
 	for _, i := range r.order {
 		m, page := &f.Messages[i], f.Pages[i]
+		if m.From.Node != peer {
+			n.refuse(peer, fmt.Errorf("%w: it speaks for node %d", protocol.ErrForeign, m.From.Node))
+			break
+		}
 		if next := n.shardOf(m.Page); next != s {
 			if s != nil {
 				s.carryOut()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -36,6 +37,22 @@ func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 	defer n.applying.Unlock()
 	if n.conf.Generation != 3 {
 		t.Errorf("generation %d is in force, want 3", n.conf.Generation)
+	}
+}
+
+// A message that says it is from another node than the one that sent it ends the
+// run: it would count as the other's.
+func TestSpeaksForAnother(t *testing.T) {
+	nodes := startNodes(t, 3, func(*Config) {})
+	n, peer, other := nodes[0], nodes[1], nodes[2]
+	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Generation: 3, From: other.leaf(), To: n.root(),
+		FromIncarnation: other.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}
+	links{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{m}, Pages: [][]byte{nil}})
+	if err := n.Err(); !errors.Is(err, protocol.ErrForeign) {
+		t.Errorf("the node ends with %v, want %v", err, protocol.ErrForeign)
+	}
+	if got := n.tables()["early messages"]; got != 0 {
+		t.Errorf("%d messages are kept, want none", got)
 	}
 }
 
