@@ -290,6 +290,26 @@ func TestWaitEnds(t *testing.T) {
 	exactAtRest(t, nodes)
 }
 
+// TestRemovedWhileWrittenBack has a segment removed while its pages are on their
+// way home. What homes have promised for them is there for others: at the end
+// nothing is charged but what is here.
+func TestRemovedWhileWrittenBack(t *testing.T) {
+	const pages = 1000
+	nodes := startNodes(t, 2, atMost(8*mib, 8*mib))
+	for round := range 12 {
+		name := fmt.Sprint("s", round)
+		order := func(verb string) string { return fmt.Sprint(verb, " ", name, " ", pages, " 0 ", pages) }
+		writes, removes := startProgram(t, nodes[round%2]), startProgram(t, nodes[round/2%2])
+		writes.mayFail = true
+		writes.do(order("fill"))
+		removes.do(fmt.Sprint("fill x", round, " 1 0 1")) // connected
+		writes.begin(order("clean"))
+		removes.do(order("gone"))
+		_, _ = writes.out.ReadString('\n') // done, or that there is no such segment
+		exactAtRest(t, nodes)
+	}
+}
+
 // TestNoRoomAnywhere has a program store more than all nodes may keep. It waits,
 // which status says, the nodes live, and a request fails with a reason. When
 // another segment is removed the program goes on, and nothing is lost.

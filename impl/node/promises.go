@@ -183,6 +183,23 @@ func (s *shard) stayed(p addr.PageNum) {
 	h.mu.Unlock()
 }
 
+// unkept ends the promise for a page that a message brings home and the core does
+// not take: it is about a segment that this node has removed, and its sender had
+// not yet.
+// Preconditions: s.mu is held; effects are those of the step that had the message.
+func (s *shard) unkept(m *protocol.Message, effects []protocol.Effect) {
+	r := s.node.room
+	if r == nil || m == nil || m.Data != protocol.PageData || m.To.Tag != addr.Root {
+		return
+	}
+	for i := range effects {
+		if effects[i].Kind == protocol.HomeFill {
+			return // account has counted it
+		}
+	}
+	r.takeBack(m.From.Node, 1)
+}
+
 // beginCleaning and endCleaning are round about what writes back. The last one
 // gives back what homes have promised and nobody has used.
 func (n *Node) beginCleaning() { n.cleaning.Add(1) }

@@ -260,6 +260,11 @@ func (s *shard) forget(gone *segment) {
 		}
 		delete(s.waiters, p)
 	}
+	for p := range s.homeward {
+		if gone.core.Contains(p) {
+			s.stayed(p) // the home's promise holds for another page
+		}
+	}
 	for p, done := range s.written {
 		if !gone.core.Contains(p) {
 			continue

@@ -119,6 +119,7 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 		return err
 	}
 	s.inputs++
+	s.unkept(in.Msg, s.batch.Effects[from:])
 	for i := from; i < len(s.batch.Effects); i++ {
 		e := &s.batch.Effects[i]
 		s.account(e, &in)
