@@ -189,7 +189,7 @@ func TestReadErrors(t *testing.T) {
 	}{
 		{"cut", `{"end":12}` + "\n", "", trace.ErrTruncated, ":14:"},
 		{"gap", `"seq":5,`, `"seq":6,`, trace.ErrGap, ":6:"},
-		{"format", `"format":3`, `"format":1`, trace.ErrFormat, ":1:"},
+		{"format", `"format":4`, `"format":1`, trace.ErrFormat, ":1:"},
 		{"action", `"act":"Evict"`, `"act":"Vanish"`, trace.ErrMalformed, ":5:"},
 		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, trace.ErrMalformed, ":9:"},
 	} {

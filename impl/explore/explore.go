@@ -95,7 +95,8 @@ type explorer struct {
 	late        [][]byte     // those that were not expanded yet
 
 	found  found
-	at     state // where a move begins
+	from   state // where a move begins
+	at     state // where it leads
 	out    []byte
 	places *strings.Replacer
 }
@@ -107,7 +108,7 @@ type pending struct {
 
 func newExplorer(m *Model) *explorer {
 	e := &explorer{machine: newMachine(m), model: m, seen: make(map[key]int32), kept: make(map[key]bool)}
-	e.at = *newState(e.layout)
+	e.from, e.at = *newState(e.layout), *newState(e.layout)
 	var names [][2]string
 	for i, at := range e.Places {
 		names = append(names, [2]string{at.String(), e.names[i]})
@@ -227,9 +228,9 @@ func (e *explorer) expand(enc, late []byte) ([]successor, *violation) {
 			e.kept[hash(variants[i])] = true
 		}
 		e.found.begin()
-		e.at.decode(variants[i])
-		for _, mv := range e.moves(&e.at) {
-			e.at.decode(variants[i])
+		e.from.decode(variants[i])
+		for _, mv := range e.moves(&e.from) {
+			e.at.copy(&e.from)
 			acts, v := e.apply(&e.at, mv)
 			if v != nil {
 				v.text = e.describe(variants[i], mv) + ": " + v.text
@@ -387,9 +388,9 @@ func (e *explorer) nothingKept(enc []byte) []byte {
 // leads says whether an action leads from one state of the spec to another.
 func (e *explorer) leads(from []byte, a Action, to []byte) bool {
 	enc := append(bytes.Clone(from), make([]byte, e.Leaves)...)
-	e.at.decode(enc)
-	for _, mv := range slices.Clone(e.moves(&e.at)) {
-		e.at.decode(enc)
+	e.from.decode(enc)
+	for _, mv := range slices.Clone(e.moves(&e.from)) {
+		e.at.copy(&e.from)
 		acts, v := e.apply(&e.at, mv)
 		if v == nil && len(acts) == 1 && acts[0] == a {
 			got := e.at.encode(nil)

@@ -30,6 +30,7 @@ func TestMutantPath(t *testing.T) {
    8  LeafRecvRecall(a)
       here RecvAck(r, a) leads the core elsewhere:
         down.b[2].dst: "nobody", in the specification "leaf"
+        mgr.r.busy.dst: "nobody", in the specification "leaf"
 `
 	f := compare(m, g)
 	if f == nil {

@@ -26,15 +26,8 @@ func (l *layout) value(s *state) value {
 		}
 		data = append(data, record("to", text(to), "val", number(int(d.val))))
 	}
-	home := "valid"
-	switch r := &s.managers[l.Root]; {
-	case r.Stale:
-		home = "stale"
-	case r.Virgin:
-		home = "virgin"
-	}
 	return record("mgr", record(mgr...), "leaf", record(leaf...), "up", record(up...), "down", record(down...),
-		"home", record("state", text(home), "val", number(int(s.home))), "data", set(data...))
+		"home", record("state", text(s.managers[l.Root].Home.String()), "val", number(int(s.home))), "data", set(data...))
 }
 
 func (l *layout) leaf(n addr.NodeID) value {
@@ -54,7 +47,7 @@ func (l *layout) leafValue(s *protocol.LeafState, frame content) value {
 	if s.Arrived {
 		arrived = tuple(number(int(frame)))
 	}
-	return record("right", right(s.Right), "req", record("op", text(s.Req.String()), "have", right(s.Have)),
+	return record("right", right(s.Right), "req", record("op", text(s.Op.String()), "have", right(s.Have)),
 		"val", number(val), "arrived", arrived)
 }
 
@@ -66,9 +59,9 @@ func (l *layout) childName(m, c int) string {
 	return "nobody"
 }
 
-func (l *layout) children(m int, bits uint64) (names []value) {
+func (l *layout) children(m int, set protocol.Children) (names []value) {
 	for c := range l.Kids[m] {
-		if bits&(1<<c) != 0 {
+		if set&(1<<c) != 0 {
 			names = append(names, text(l.childName(m, c)))
 		}
 	}
@@ -83,32 +76,34 @@ func (l *layout) managerValue(x int, m *protocol.ManagerState) value {
 		}
 	}
 	busy := record("op", text("none"))
-	if m.Busy != protocol.OpNone {
-		phase, wait := "serve", l.children(x, m.Wait)
-		if m.Climbing {
+	if b := &m.Busy; b.Op != protocol.OpNone {
+		phase := "serve"
+		if b.Climbing {
 			phase = "up"
 		}
-		if m.WaitHome {
-			wait = append(wait, text("home"))
-		}
-		busy = record("op", text(m.Busy.String()), "child", text(l.childName(x, m.BusyChild)), "leaf", l.leaf(m.BusyLeaf),
-			"have", right(m.BusyHave), "phase", text(phase), "wait", set(wait...), "source", text(m.Source.String()))
+		busy = record(append(l.collection(x, &b.Collection), "op", text(b.Op.String()), "child", text(l.childName(x, int(b.Child))),
+			"have", right(b.Have), "phase", text(phase), "source", text(b.Source.String()))...)
 	}
 	recall := record("keep", right(protocol.Write))
-	if m.Recall {
-		recall = record("keep", right(m.RecallKeep), "dst", text(m.RecallDst.String()), "leaf", l.leaf(m.RecallLeaf),
-			"wait", set(l.children(x, m.RecallWait)...), "hit", truth(m.RecallHit))
+	if m.Recall.Active {
+		recall = record(l.collection(x, &m.Recall.Collection)...)
 	}
 	var queue []value
-	for _, w := range m.Queue {
-		if w.Recall {
+	for i := range m.Queue {
+		w := &m.Queue[i]
+		if w.IsRecall() {
 			queue = append(queue, record("kind", text("Recall"), "keep", right(w.Keep), "dst", text(w.Dst.String()), "leaf", l.leaf(w.Leaf)))
 		} else {
-			queue = append(queue, record("kind", text("Req"), "child", text(l.childName(x, w.Child)), "op", text(w.Op.String()),
+			queue = append(queue, record("kind", text("Req"), "child", text(l.childName(x, int(w.Child))), "op", text(w.Op.String()),
 				"leaf", l.leaf(w.Leaf), "have", right(w.Have)))
 		}
 	}
 	return record("right", right(m.Right), "recorded", record(recorded...), "busy", busy, "recall", recall, "queue", tuple(queue...))
+}
+
+func (l *layout) collection(x int, c *protocol.Collection) []any {
+	return []any{"wait", set(l.children(x, c.Wait)...), "homeDue", number(int(c.HomeDue)), "keep", right(c.Keep),
+		"dst", text(c.Dst.String()), "leaf", l.leaf(c.Leaf), "hit", truth(c.Hit)}
 }
 
 func (l *layout) channel(ch []message) value {

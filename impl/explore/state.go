@@ -1,6 +1,8 @@
 package explore
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -60,16 +62,28 @@ func newState(l *layout) *state {
 	for i := range s.frames {
 		s.frames[i] = hole
 	}
-	for i := range s.managers {
-		s.managers[i].Owner = -1
-	}
-	s.managers[l.Root].Right, s.managers[l.Root].Virgin = protocol.Write, true
+	s.managers[l.Root].Right = protocol.Write
 	return s
+}
+
+// copy makes s the same state as t, in its own memory. What a step puts in the
+// place of a manager or a leaf is new.
+func (s *state) copy(t *state) {
+	copy(s.managers, t.managers)
+	copy(s.leaves, t.leaves)
+	copy(s.frames, t.frames)
+	copy(s.taken, t.taken)
+	s.home, s.data = t.home, append(s.data[:0], t.data...)
+	for i := range t.up {
+		s.up[i], s.down[i] = append(s.up[i][:0], t.up[i]...), append(s.down[i][:0], t.down[i]...)
+	}
 }
 
 // The encoding of a state is the spec's state (two states have the same bytes
 // there if and only if the spec does not tell them apart) and, behind it, taken.
-// Each value takes one byte: a model has few children, nodes and contents.
+// Managers and leaves are as a trace has them, without their history, each a line;
+// of what the core has no states for each value takes one byte: a model has few
+// nodes and contents.
 
 func flags(bits ...bool) (b byte) {
 	for i, set := range bits {
@@ -82,22 +96,14 @@ func flags(bits ...bool) (b byte) {
 
 func (s *state) encode(b []byte) []byte {
 	for i := len(s.leaves); i < len(s.managers); i++ {
-		m := &s.managers[i]
-		b = append(b, byte(m.Right), byte(m.Marked), byte(m.Owner+1), byte(m.OwnerRight), flags(m.Stale, m.Virgin, m.Recall), byte(m.Busy))
-		if m.Busy != protocol.OpNone {
-			b = append(b, byte(m.BusyChild), byte(m.BusyLeaf), byte(m.BusyHave), flags(m.Climbing, m.WaitHome), byte(m.Wait), byte(m.Source))
-		}
-		if m.Recall {
-			b = append(b, byte(m.RecallKeep), byte(m.RecallDst), byte(m.RecallLeaf), flags(m.RecallHit), byte(m.RecallWait))
-		}
-		b = append(b, byte(len(m.Queue)))
-		for _, w := range m.Queue {
-			b = append(b, flags(w.Recall), byte(w.Child), byte(w.Op), byte(w.Have), byte(w.Keep), byte(w.Dst), byte(w.Leaf))
-		}
+		m := s.managers[i]
+		m.Version = 0
+		b = append(m.AppendJSON(b), '\n')
 	}
 	for i := range s.leaves {
-		l := &s.leaves[i]
-		b = append(b, byte(l.Right), byte(l.Req), byte(l.Have), flags(l.Arrived), byte(s.frames[i]))
+		l := s.leaves[i]
+		l.Version = 0
+		b = append(l.AppendJSON(b), '\n', byte(s.frames[i]))
 	}
 	b = append(b, byte(s.home))
 	for _, channels := range [...][][]message{s.up, s.down} {
@@ -124,31 +130,21 @@ func (s *state) decode(b []byte) {
 		b = b[1:]
 		return v
 	}
+	line := func(into any) {
+		text, rest, _ := bytes.Cut(b, []byte("\n"))
+		if err := json.Unmarshal(text, into); err != nil {
+			panic(fmt.Sprintf("explore: %s: %v", text, err))
+		}
+		b = rest
+	}
 	for i := len(s.leaves); i < len(s.managers); i++ {
-		m := &s.managers[i]
-		*m = protocol.ManagerState{Right: protocol.Right(b[0]), Marked: uint64(b[1]), Owner: int(b[2]) - 1, OwnerRight: protocol.Right(b[3]),
-			Stale: b[4]&1 != 0, Virgin: b[4]&2 != 0, Recall: b[4]&4 != 0, Busy: protocol.Op(b[5]), Queue: m.Queue[:0]}
-		b = b[6:]
-		if m.Busy != protocol.OpNone {
-			m.BusyChild, m.BusyLeaf, m.BusyHave = int(b[0]), addr.NodeID(b[1]), protocol.Right(b[2])
-			m.Climbing, m.WaitHome, m.Wait, m.Source = b[3]&1 != 0, b[3]&2 != 0, uint64(b[4]), protocol.Source(b[5])
-			b = b[6:]
-		}
-		if m.Recall {
-			m.RecallKeep, m.RecallDst, m.RecallLeaf = protocol.Right(b[0]), protocol.Dst(b[1]), addr.NodeID(b[2])
-			m.RecallHit, m.RecallWait = b[3] != 0, uint64(b[4])
-			b = b[5:]
-		}
-		for range next() {
-			m.Queue = append(m.Queue, protocol.Waiting{Recall: b[0] != 0, Child: int(b[1]), Op: protocol.Op(b[2]), Have: protocol.Right(b[3]),
-				Keep: protocol.Right(b[4]), Dst: protocol.Dst(b[5]), Leaf: addr.NodeID(b[6])})
-			b = b[7:]
-		}
+		s.managers[i] = protocol.ManagerState{}
+		line(&s.managers[i])
 	}
 	for i := range s.leaves {
-		s.leaves[i] = protocol.LeafState{Right: protocol.Right(b[0]), Req: protocol.Op(b[1]), Have: protocol.Right(b[2]), Arrived: b[3] != 0}
-		s.frames[i] = content(b[4])
-		b = b[5:]
+		s.leaves[i] = protocol.LeafState{}
+		line(&s.leaves[i])
+		s.frames[i] = content(next())
 	}
 	s.home = content(next())
 	for _, channels := range [...][][]message{s.up, s.down} {

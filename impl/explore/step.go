@@ -169,7 +169,7 @@ func (e *machine) apply(s *state, mv move) ([]Action, *violation) {
 	e.steps++
 	if e.history != nil {
 		msg.Version, msg.Lamport, msg.Cut, msg.Txn = e.history(), e.history(), e.history(), e.txn()
-		s.managers[at].Version, s.managers[at].BusyTxn, s.managers[at].RecallTxn = e.history(), e.txn(), e.txn()
+		s.managers[at].Version, s.managers[at].Busy.Txn, s.managers[at].Recall.Txn = e.history(), e.txn(), e.txn()
 		if at < e.Leaves {
 			s.leaves[at].Version, s.leaves[at].Stamp, s.leaves[at].Txn = e.history(), uint32(e.history()), e.txn()
 		}
@@ -220,7 +220,7 @@ func (e *machine) stepManager(s *state, at int, in protocol.Input, val content) 
 }
 
 // hasHome says whether a manager has a master copy.
-func hasHome(m *protocol.ManagerState, root bool) bool { return root && !m.Stale && !m.Virgin }
+func hasHome(m *protocol.ManagerState, root bool) bool { return root && m.Home == protocol.Valid }
 
 // stepLeaf also demands what the shell relies on: that effects are in order, and
 // that each recall that is held back is reported once.
@@ -232,9 +232,9 @@ func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *vi
 		m := protocol.Message{Kind: waiting[i].kind, Op: waiting[i].op, Keep: waiting[i].keep, Source: waiting[i].source,
 			Dst: waiting[i].dst, Leaf: waiting[i].leaf, Page: page, From: e.parent[at], To: e.Places[at]}
 		if m.Kind == protocol.Grant {
-			l.Grant = &m
+			l.Grant = m
 		} else {
-			l.Recall = &m
+			l.Recall = m
 		}
 	}
 	s.down[at] = slices.Delete(s.down[at], 0, len(waiting))
@@ -245,14 +245,14 @@ func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *vi
 	}
 	*l = sh.Leaf(page)
 	var slots []message
-	for _, m := range [...]*protocol.Message{l.Grant, l.Recall} {
-		if m != nil {
+	for _, m := range [...]*protocol.Message{&l.Grant, &l.Recall} {
+		if m.Kind != protocol.KindInvalid {
 			slots = append(slots, withoutHistory(m))
 		}
 	}
 	s.down[at] = slices.Insert(s.down[at], 0, slots...)
 	s.taken[at] = uint8(len(slots))
-	l.Grant, l.Recall = nil, nil
+	l.Grant, l.Recall, l.Over = protocol.Message{}, protocol.Message{}, false
 
 	for i := range e.batch.Effects {
 		f := &e.batch.Effects[i]

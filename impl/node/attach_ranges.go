@@ -248,7 +248,7 @@ func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bo
 	switch {
 	case seg.removed.Load():
 		done(nil)
-	case s.core.Right(p) < protocol.Owned:
+	case s.core.RightTo(p) < protocol.Owned:
 		if drop {
 			s.give(protocol.Input{Kind: protocol.InEvict, Page: p})
 		}

@@ -187,7 +187,7 @@ func (s *shard) victims(most int64, fits func(protocol.Right) bool) []addr.PageN
 	}
 	for p := range s.core.Holds {
 		seg := s.node.segment(p)
-		if seg == nil || seg.removed.Load() || s.core.Asking(p) || !fits(s.core.Right(p)) {
+		if seg == nil || seg.removed.Load() || s.core.Asking(p) || !fits(s.core.RightTo(p)) {
 			continue
 		}
 		if pages = append(pages, p); int64(len(pages)) == most {

@@ -209,7 +209,7 @@ func (n *Node) take(p addr.PageNum, generation uint32, urgent bool, out *outbox)
 	switch {
 	case seg == nil || seg.core.Generation != generation || seg.removed.Load():
 		return false, true // the nodes hear of segments at different times
-	case s.core.Asking(p) || s.core.Right(p) == protocol.Write:
+	case s.core.Asking(p) || s.core.RightTo(p) == protocol.Write:
 		return false, true // it is coming already
 	case seg.frame.Open() != nil: // no process of this node has used it, and there is no descriptor
 		return false, true

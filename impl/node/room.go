@@ -161,7 +161,7 @@ func (r *room) park(e *errand) {
 // brings says whether access to a page brings it into this node's memory.
 // Preconditions: s.mu is held.
 func (s *shard) brings(p addr.PageNum) bool {
-	return s.core.Right(p) == protocol.None && !s.core.Asking(p)
+	return s.core.RightTo(p) == protocol.None && !s.core.Asking(p)
 }
 
 // admit charges the page that an access brings, if there is room; else it is

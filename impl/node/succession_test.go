@@ -132,7 +132,7 @@ func skippedView(t testing.TB) (wrong string) {
 		for p := is.First; p < is.First+addr.PageNum(is.Pages); p++ {
 			s := late.shardOf(p)
 			s.mu.Lock()
-			right := s.core.Right(p)
+			right := s.core.RightTo(p)
 			s.unlock()
 			if right != protocol.None {
 				return fmt.Sprintf("NothingInv: the late node has %v of %v, of generation %d", right, p, was.Generation)
@@ -177,7 +177,7 @@ func residenceOfAnother(t testing.TB) string {
 	state := func() (protocol.Right, bool) {
 		s.mu.Lock()
 		defer s.unlock()
-		return s.core.Right(seg.First), s.core.Leaf(seg.First).Recall != nil
+		return s.core.RightTo(seg.First), s.core.Leaf(seg.First).Recall.Kind == protocol.Recall
 	}
 	await(t, "the recall is held back", func() bool {
 		_, held := state()

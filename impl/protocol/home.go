@@ -11,29 +11,29 @@ import (
 // Preconditions: no child is recorded owned or write, so the home is not stale;
 // an intermediate never comes here.
 func (m *manager) fromHome() {
-	if !m.root || m.dir.home == stale && !broken(bugHomeSendsWhileStale) {
+	if !m.root || m.dir.Home == Stale && !broken(bugHomeSendsWhileStale) {
 		panic(fmt.Sprintf("mome: %v has no home to supply %v from\n%s", m.at, m.page,
-			appendManager(nil, &m.dir, m.transaction, m.root)))
+			m.state()))
 	}
-	if m.dir.home == virgin {
-		m.busy.source = Zero
+	if m.dir.Home == Virgin {
+		m.Busy.Source = Zero
 		return
 	}
-	m.busy.source = Sent
-	m.sendData(m.at, addr.Place{Node: m.busy.leaf, Tag: addr.Leaf}, m.page,
-		Message{Version: m.dir.version, Txn: m.busy.txn})
+	m.Busy.Source = Sent
+	m.sendData(m.at, addr.Place{Node: m.Busy.Leaf, Tag: addr.Leaf}, m.page,
+		Message{Version: m.dir.Version, Txn: m.Busy.Txn})
 }
 
 // homeStale records that the root grants write: a new master version is about
 // to be made, elsewhere.
 func (m *manager) homeStale() {
-	if m.dir.home == valid && !broken(bugHomeKept) {
+	if m.dir.Home == Valid && !broken(bugHomeKept) {
 		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
 	}
-	m.dir.home = stale
+	m.dir.Home = Stale
 	m.prepare(m.at, m.page, 0)
 	if !broken(bugVersionNotAdvanced) {
-		m.dir.version++
+		m.dir.Version++
 	}
 }
 
@@ -44,7 +44,7 @@ func (m *manager) HomeRecvData(d *Message, local bool) {
 	if !local {
 		m.batch.add(Effect{Kind: HomeFill, Page: m.page})
 	}
-	m.dir.home = valid
-	m.busy.waitHome = false
+	m.dir.Home = Valid
+	m.Busy.HomeDue--
 	m.end()
 }

@@ -33,16 +33,16 @@ func (m *manager) violated(inv, why string) {
 
 // TypeInv: every variable has its shape, and every queue its bound.
 func (m *manager) TypeInv() {
-	if len(m.queue) > m.tree.Children(m.at)+1 {
+	if len(m.Queue) > m.tree.Children(m.at)+1 {
 		m.violated("TypeInv", "the queue is too long")
 	}
-	if m.dir.marked>>m.tree.Children(m.at) != 0 {
+	if m.dir.Marked>>m.tree.Children(m.at) != 0 {
 		m.violated("TypeInv", "a child is marked that does not exist")
 	}
-	if m.busy.climbing && (m.busy.wait != 0 || m.root) {
+	if m.Busy.Climbing && (!m.Busy.collected() || m.root) {
 		m.violated("TypeInv", "climbing, and waiting for children or without a parent")
 	}
-	if m.recall.active && m.recall.wait == 0 {
+	if m.Recall.Active && m.Recall.Wait == 0 {
 		m.violated("TypeInv", "a recall waits for nobody")
 	}
 }
@@ -50,12 +50,12 @@ func (m *manager) TypeInv() {
 // MarkedOnlyInv: a manager never records more for its children than it has
 // itself; a writer is the only one marked.
 func (m *manager) MarkedOnlyInv() {
-	for rest := m.dir.marked; rest != 0; rest &= rest - 1 {
-		c := bits.TrailingZeros64(rest)
-		if m.dir.recorded(c) > m.dir.right {
+	for rest := m.dir.Marked; rest != 0; rest &= rest - 1 {
+		c := bits.TrailingZeros64(uint64(rest))
+		if m.dir.Recorded(c) > m.dir.Right {
 			m.violated("MarkedOnlyInv", fmt.Sprintf("child %d has more than the manager", c))
 		}
-		if m.dir.recorded(c) == Write && m.dir.marked != 1<<c {
+		if m.dir.Recorded(c) == Write && m.dir.Marked != 1<<c {
 			m.violated("MarkedOnlyInv", fmt.Sprintf("child %d writes, and others are marked", c))
 		}
 	}
@@ -63,11 +63,11 @@ func (m *manager) MarkedOnlyInv() {
 
 // SupplierInv: an idle manager with the duty to supply has a child with it.
 func (m *manager) SupplierInv() {
-	if m.busy.op != OpNone || m.recall.active {
+	if m.Busy.Op != OpNone || m.Recall.Active {
 		return
 	}
-	owned := m.dir.owner != 0
-	if m.root && owned != (m.dir.home == stale) || !m.root && owned != (m.dir.right >= Owned) {
+	owned := m.dir.Owner != nobody
+	if m.root && owned != (m.dir.Home == Stale) || !m.root && owned != (m.dir.Right >= Owned) {
 		m.violated("SupplierInv", "the duty to supply is with nobody, or with two")
 	}
 }
@@ -76,17 +76,17 @@ func (m *manager) SupplierInv() {
 // it. While a recall is being collected the child may have given up more than
 // the manager.
 func (m *manager) LocalGrantInv() {
-	if !m.busy.climbing {
+	if !m.Busy.Climbing {
 		return
 	}
-	covered := false
-	switch m.busy.op {
+	covered := false // said once more: a wrong row must not be right by itself
+	switch m.Busy.Op {
 	case OpRead:
-		covered = m.dir.right >= Read
+		covered = m.dir.Right >= Read
 	case OpWrite:
-		covered = m.dir.right >= Write
+		covered = m.dir.Right >= Write
 	case OpWriteback:
-		covered = !m.recall.active && m.dir.right >= Owned && m.dir.recorded(int(m.busy.child)) < Owned
+		covered = !m.Recall.Active && m.dir.Right >= Owned && m.dir.Recorded(int(m.Busy.Child)) < Owned
 	}
 	if covered {
 		m.violated("LocalGrantInv", "the right of the subtree covers the request")
@@ -95,7 +95,7 @@ func (m *manager) LocalGrantInv() {
 
 // AskerInv: who asks to read is not asked for the page itself (rule 1).
 func (m *manager) AskerInv() {
-	if m.busy.op == OpRead && m.busy.wait&(1<<m.busy.child) != 0 {
+	if m.Busy.Op == OpRead && m.Busy.Wait&(1<<m.Busy.Child) != 0 {
 		m.violated("AskerInv", "the child that wants the page is asked for it")
 	}
 }
@@ -103,15 +103,10 @@ func (m *manager) AskerInv() {
 // SurplusInv: a leaf is never sent a page that it has. What is under way to it
 // is not the leaf's to know.
 func (l *leafManager) SurplusInv() {
-	if l.right >= Read && l.arrived {
+	if l.Right >= Read && l.Arrived {
 		panic(fmt.Sprintf("mome: SurplusInv violated at %v for %v: Data has arrived, and the leaf has the page\n%+v %+v",
-			l.at, l.page, l.view, *l.asking))
+			l.at, l.page, l.View, *l.Asking))
 	}
-}
-
-// state is the manager for the text of a violation.
-func (m *manager) state() string {
-	return string(appendManager(nil, &m.dir, m.transaction, m.root))
 }
 
 // orders is what the effects have made of each page that has something.
@@ -125,8 +120,8 @@ func (o *orders) forget(gone func(addr.PageNum) bool) {
 func (s *Shard) settled(p addr.PageNum) (right Right, arrived, home bool) {
 	root := s.tree(p).Root()
 	a := s.asks.get(p)
-	return s.views.get(p).right, a != nil && a.arrived,
-		root.Node == s.self && s.directories.get(addr.ID(p, root)).home == valid
+	return s.views.get(p).Right, a != nil && a.Arrived,
+		root.Node == s.self && s.directories.get(addr.ID(p, root)).Home == Valid
 }
 
 // placed says that the state of a page was put where it is.

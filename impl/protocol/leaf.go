@@ -6,43 +6,20 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
-// view is what a leaf remembers of an idle page. It has no pointers.
-type view struct {
-	version uint64
-	stamp   uint32 // the shell's, of the last grant
-	right   Right
-}
-
-// asking is what a leaf remembers of a page while a request is out or a message
-// from its parent waits.
-type asking struct {
-	op      Op
-	have    Right
-	arrived bool    // Data is here, its Grant is not
-	grant   Message // waits for its Data where Kind is Grant
-	recall  Message // waits behind grant, or for the end of the residence
-	over    bool    // the residence is over
-	txn     Txn
-}
-
-func (a *asking) idle() bool {
-	return a.op == OpNone && !a.arrived && a.grant.Kind == KindInvalid && a.recall.Kind == KindInvalid
-}
-
 // leafManager is the leaf of a page during one handler.
 type leafManager struct {
 	*Shard
 	at   addr.Place
 	page addr.PageNum
-	view
-	*asking
+	View
+	*Asking
 }
 
 func (s *Shard) beginLeaf(p addr.PageNum) *leafManager {
 	l := &s.leafTurn
-	*l = leafManager{Shard: s, at: addr.Place{Node: s.self, Tag: addr.Leaf}, page: p, view: s.views.get(p), asking: s.asks.get(p)}
-	if l.asking == nil {
-		l.asking = s.newAsking()
+	*l = leafManager{Shard: s, at: addr.Place{Node: s.self, Tag: addr.Leaf}, page: p, View: s.views.get(p), Asking: s.asks.get(p)}
+	if l.Asking == nil {
+		l.Asking = s.newAsking()
 	}
 	return l
 }
@@ -52,21 +29,21 @@ func (l *leafManager) endLeaf() {
 	if invariantsOn {
 		l.check()
 	}
-	if l.asking.idle() && !broken(bugAskingKept) {
+	if l.Asking.idle() && !broken(bugAskingKept) {
 		l.asks.set(l.page, nil)
-		l.freeAsking(l.asking)
+		l.freeAsking(l.Asking)
 	} else {
-		l.asks.set(l.page, l.asking)
+		l.asks.set(l.page, l.Asking)
 	}
 	l.storeView()
 }
 
 // storeView keeps nothing of a page without a right.
 func (l *leafManager) storeView() {
-	if l.right == None {
-		l.views.set(l.page, view{})
+	if l.Right == None {
+		l.views.set(l.page, View{})
 	} else {
-		l.views.set(l.page, l.view)
+		l.views.set(l.page, l.View)
 	}
 }
 
@@ -76,36 +53,24 @@ func (l *leafManager) show() {
 		return
 	}
 	l.storeView()
-	l.asks.set(l.page, l.asking)
-}
-
-func (a *asking) phase() Phase {
-	switch {
-	case a.recall.Kind != KindInvalid && a.op != OpNone:
-		return RecalledClimbing
-	case a.recall.Kind != KindInvalid:
-		return Recalled
-	case a.op != OpNone:
-		return Climbing
-	}
-	return Idle
+	l.asks.set(l.page, l.Asking)
 }
 
 // ask is the spec's Ask(l, op, have).
 // Preconditions: no request is out.
 func (l *leafManager) ask(op Op, have Right) {
 	l.txns++
-	l.txn = Txn{Leaf: l.self, Incarnation: l.incarnation, Counter: l.txns}
-	l.op, l.have = op, have
+	l.Txn = Txn{Leaf: l.self, Incarnation: l.incarnation, Counter: l.txns}
+	l.Op, l.Have = op, have
 	l.lamport++
 	parent, _ := l.tree(l.page).Parent(l.at)
 	l.send(l.at, parent, l.page,
-		Message{Kind: Req, Op: op, Leaf: l.self, Have: have, Version: l.version, Txn: l.txn})
+		Message{Kind: Req, Op: op, Leaf: l.self, Have: have, Version: l.Version, Txn: l.Txn})
 }
 
 // ReadFault is the spec's ReadFault(l).
 func (l *leafManager) ReadFault() bool {
-	if l.right != None || l.op != OpNone {
+	if l.Right != None || l.Op != OpNone {
 		return false
 	}
 	l.ask(OpRead, None)
@@ -114,29 +79,29 @@ func (l *leafManager) ReadFault() bool {
 
 // WriteFault is the spec's WriteFault(l).
 func (l *leafManager) WriteFault() bool {
-	if l.right >= Write || l.op != OpNone || l.recall.Kind != KindInvalid && broken(bugUpgradeWhileHeld) {
+	if l.Right >= Write || l.Op != OpNone || l.Recall.Kind != KindInvalid && broken(bugUpgradeWhileHeld) {
 		return false
 	}
-	l.ask(OpWrite, l.right)
+	l.ask(OpWrite, l.Right)
 	return true
 }
 
 // Writeback is the spec's Writeback(l): an owner asks to be cleaned.
 func (l *leafManager) Writeback() bool {
-	if l.right < Owned || l.op != OpNone {
+	if l.Right < Owned || l.Op != OpNone {
 		return false
 	}
-	l.ask(OpWriteback, l.right)
+	l.ask(OpWriteback, l.Right)
 	return true
 }
 
 // Evict is the spec's Evict(l): only a read copy leaves silently, and never
 // under one's own request.
 func (l *leafManager) Evict() bool {
-	if l.right != Read && !(l.right == Owned && broken(bugEvictOwned)) || l.op != OpNone && !broken(bugEvictUnderUpgrade) {
+	if l.Right != Read && !(l.Right == Owned && broken(bugEvictOwned)) || l.Op != OpNone && !broken(bugEvictUnderUpgrade) {
 		return false
 	}
-	l.right = None
+	l.Right = None
 	l.prepare(l.at, l.page, 0)
 	l.lamport++
 	l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
@@ -146,10 +111,10 @@ func (l *leafManager) Evict() bool {
 // RecvData is the spec's RecvData(l): the page arrives, before or after its
 // Grant.
 func (l *leafManager) RecvData(d *Message, local bool) {
-	l.arrived = true
+	l.Arrived = true
 	l.prepare(l.at, l.page, d.Prepared)
 	// A leaf may get a page that it did not need: it is the same page.
-	if !local && l.right == None {
+	if !local && l.Right == None {
 		l.batch.add(Effect{Kind: FrameFill, Page: l.page})
 	}
 }
@@ -157,30 +122,28 @@ func (l *leafManager) RecvData(d *Message, local bool) {
 // LeafRecvGrant is the spec's LeafRecvGrant(l).
 // Preconditions: the Data of a Grant(sent) has arrived.
 func (l *leafManager) LeafRecvGrant(g *Message) {
-	if g.Source == Zero && l.right == None && !broken(bugGrantBeforeZero) {
+	if g.Source == Zero && l.Right == None && !broken(bugGrantBeforeZero) {
 		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
 	}
-	had := l.right
-	switch g.Op {
-	case OpRead:
-		l.right = Read
-	case OpWrite:
-		l.right = Write
+	had := l.Right
+	row := g.Op.row()
+	l.Right = max(l.Right, row.grants)
+	if row.grants == Write {
 		l.prepare(l.at, l.page, l.cut)
 	}
 	if g.Source == Sent {
-		l.arrived = false
+		l.Arrived = false
 	}
-	l.op = OpNone
-	l.over = false // a residence begins
-	if g.Op == OpWriteback {
+	l.Op, l.Have = OpNone, None
+	l.Over = false // a residence begins
+	if !row.supplies {
 		l.batch.add(Effect{Kind: Written, Page: l.page})
 	} else {
-		l.version = g.Version
+		l.Version = g.Version
 		if !broken(bugNoStamp) && (had == None || !broken(bugStampOfFirstGrant)) {
-			l.stamp = l.now
+			l.Stamp = l.now
 		}
-		l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Right: l.right})
+		l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Right: l.Right})
 	}
 	if g.Source == Zero && had == None && broken(bugGrantBeforeZero) {
 		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
@@ -190,10 +153,10 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 // LeafRecvRecall is the spec's LeafRecvRecall(l): the frame answers in the same
 // step.
 func (l *leafManager) LeafRecvRecall(r *Message) {
-	keep := min(l.right, r.Keep)
-	hit := l.right != None && r.Dst != ToNobody
+	keep := min(l.Right, r.Keep)
+	hit := l.Right != None && r.Dst != ToNobody
 	late := hit && broken(bugProtectBehindSend)
-	if l.right == Write && !late && !(keep == None && broken(bugDropUnprotected)) {
+	if l.Right == Write && !late && !(keep == None && broken(bugDropUnprotected)) {
 		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
 	if hit && !broken(bugHitWithoutData) {
@@ -201,20 +164,20 @@ func (l *leafManager) LeafRecvRecall(r *Message) {
 		if r.Dst == ToHome {
 			to = l.tree(l.page).Root()
 		}
-		l.sendData(l.at, to, l.page, Message{Version: l.version, Txn: r.Txn})
+		l.sendData(l.at, to, l.page, Message{Version: l.Version, Txn: r.Txn})
 	}
-	if l.right == Write && late {
+	if l.Right == Write && late {
 		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
-	if l.right != None && keep == None {
+	if l.Right != None && keep == None {
 		l.prepare(l.at, l.page, 0)
 		l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	}
 	if !broken(bugKeepsWriteOnDowngrade) || keep != Owned {
-		l.right = keep
+		l.Right = keep
 	}
 	parent, _ := l.tree(l.page).Parent(l.at)
-	l.send(l.at, parent, l.page, Message{Kind: Ack, Keep: keep, Hit: hit, Version: l.version, Txn: r.Txn})
+	l.send(l.at, parent, l.page, Message{Kind: Ack, Keep: keep, Hit: hit, Version: l.Version, Txn: r.Txn})
 }
 
 // admitLeaf says what is wrong with a message before it changes anything.
@@ -224,24 +187,24 @@ func (l *leafManager) admitLeaf(from addr.Place, msg *Message) error {
 	case Grant, Recall:
 		if parent, _ := l.tree(l.page).Parent(l.at); parent != from {
 			why = "its sender is not the parent"
-		} else if msg.Kind == Grant && (l.op != msg.Op || l.self != msg.Leaf || l.grant.Kind != KindInvalid) {
+		} else if msg.Kind == Grant && (l.Op != msg.Op || l.self != msg.Leaf || l.Grant.Kind != KindInvalid) {
 			why = "nothing of the kind was asked for"
-		} else if msg.Kind == Grant && l.recall.Kind != KindInvalid {
+		} else if msg.Kind == Grant && l.Recall.Kind != KindInvalid {
 			// The parent grants nothing before the Recall is answered.
 			why = "a recall waits"
 		} else if msg.Kind == Recall && msg.Dst == ToLeaf && msg.Leaf == l.self {
 			why = "the page would go where it is"
-		} else if msg.Kind == Grant && msg.Source == Have && msg.Op == OpWrite && l.right == None {
+		} else if msg.Kind == Grant && msg.Source == Have && msg.Op.row().supplies && l.Right == None {
 			why = "the leaf has no copy to keep"
-		} else if msg.Kind == Grant && msg.Source != Sent && l.arrived {
+		} else if msg.Kind == Grant && msg.Source != Sent && l.Arrived {
 			why = "its Data has come"
-		} else if msg.Kind == Recall && l.recall.Kind != KindInvalid {
+		} else if msg.Kind == Recall && l.Recall.Kind != KindInvalid {
 			why = "a recall waits already"
 		}
 	case Data:
-		if l.arrived || (l.op != OpRead && l.op != OpWrite) || l.grant.Kind != KindInvalid && l.grant.Source != Sent {
+		if l.Arrived || !l.expects() || l.Grant.Kind != KindInvalid && l.Grant.Source != Sent {
 			why = "the leaf expects none"
-		} else if l.right != None {
+		} else if l.Right != None {
 			// Who sends the page knows that the leaf has none (SurplusInv).
 			why = "the leaf has the page"
 		} else if from.Tag != addr.Leaf && from != l.tree(l.page).Root() {

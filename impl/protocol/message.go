@@ -152,11 +152,9 @@ func (m *Message) wellFormed() error {
 	ok := false
 	switch m.Kind {
 	case Req:
-		ok = m.Op == OpRead && m.Have == None || m.Op == OpWrite && m.Have < Write ||
-			m.Op == OpWriteback && (m.Have == Owned || m.Have == Write)
+		ok = m.Op.known() && m.Have >= m.Op.row().least && m.Have <= m.Op.row().most
 	case Grant:
-		ok = m.Op >= OpRead && m.Op <= OpWriteback && m.Source >= Sent && m.Source <= Have &&
-			(m.Op != OpWriteback || m.Source == Have) && (m.Op != OpRead || m.Source != Have)
+		ok = m.Op.known() && m.Op.row().sources&(1<<m.Source) != 0
 	case Recall:
 		ok = m.Keep <= Owned && m.Dst <= ToHome && (m.Keep == None || m.Dst != ToNobody)
 	case Ack:

@@ -33,13 +33,13 @@ func namesOf[T interface {
 	return all
 }
 
-// TestMessageNames compares the messages of Strong.tla with the constants, both
+// TestMessageNames compares the messages of Manager.tla with the constants, both
 // ways: their kinds, and what each field may say. Data has no kind there: it is
 // lateral, in a variable of its own.
 func TestMessageNames(t *testing.T) {
-	types, strong := specText(t, "abstract/Types.tla"), specText(t, "strong/Strong.tla")
+	types, manager := specText(t, "abstract/Types.tla"), specText(t, "strong/Manager.tla")
 	var kinds []string
-	for _, m := range regexp.MustCompile(`(?m)^(\w+)Msg\(.*\) +== \[(?:kind \|-> "(\w+)")?`).FindAllStringSubmatch(strong, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)Msg\(.*\) +== \[(?:kind \|-> "(\w+)")?`).FindAllStringSubmatch(manager, -1) {
 		if m[2] != "" && m[2] != m[1] {
 			t.Errorf("%sMsg has the kind %s", m[1], m[2])
 		}

@@ -1,11 +1,9 @@
 package protocol
 
-import "math/bits"
-
 // waitingRecall is the place of the parent's recall in the queue, or -1.
 func (m *manager) waitingRecall() int {
-	for i := range m.queue {
-		if m.queue[i].recall {
+	for i := range m.Queue {
+		if m.Queue[i].IsRecall() {
 			return i
 		}
 	}
@@ -19,53 +17,49 @@ func (m *manager) mayTakeRecall() bool {
 	if i < 0 {
 		return false
 	}
-	if m.busy.op == OpNone {
-		return i == 0 && (len(m.queue) == 1 || !broken(bugRequestsFirst))
+	if m.Busy.Op == OpNone {
+		return i == 0 && (len(m.Queue) == 1 || !broken(bugRequestsFirst))
 	}
 	if broken(bugRecallWhileServing) {
 		return true
 	}
-	return m.busy.climbing && !broken(bugRecallNotWhileUp)
+	return m.Busy.Climbing && !broken(bugRecallNotWhileUp)
 }
 
 func (m *manager) takeRecall() {
 	i := m.waitingRecall()
-	r := m.queue[i]
-	m.queue = append(m.queue[:i], m.queue[i+1:]...)
+	r := m.Queue[i]
+	m.Queue = append(m.Queue[:i], m.Queue[i+1:]...)
 	if broken(bugNoTxn) {
-		r.txn = Txn{}
+		r.Txn = Txn{}
 	}
-	m.recall = recallState{active: true, keep: r.keep, dst: r.dst, leaf: r.leaf, txn: r.txn}
-	owner := m.dir.ownerChild()
+	m.Recall = Collecting{Active: true, Collection: Collection{Keep: r.Keep, Dst: r.Dst, Leaf: r.Leaf, Txn: r.Txn}}
+	c, owner := &m.Recall.Collection, m.dir.Owner.Child()
 	switch {
-	case r.keep == None:
-		m.recall.wait = m.dir.marked
-		m.recallAll(m.dir.marked, r.dst, r.leaf, r.txn)
+	case r.Keep == None:
+		m.ask(c, m.dir.Marked, r.Keep, r.Dst)
 	case owner != noChild:
-		m.recall.wait = 1 << owner
-		m.down(owner, Message{Kind: Recall, Keep: r.keep, Dst: r.dst, Leaf: r.leaf}, r.txn)
+		m.ask(c, 1<<owner, r.Keep, r.Dst)
 	}
 }
 
 func (m *manager) acknowledge(keep Right) {
-	r := m.recall
-	m.dir.right = min(m.dir.right, keep)
-	m.recall = recallState{}
-	m.toParent(Message{Kind: Ack, Keep: m.dir.right, Hit: r.hit}, r.txn)
+	r := m.Recall
+	m.dir.Right = min(m.dir.Right, keep)
+	m.Recall = Collecting{}
+	m.toParent(Message{Kind: Ack, Keep: m.dir.Right, Hit: r.Hit}, r.Txn)
 }
 
 // collect goes on when all that were asked have answered (rule 9).
 func (m *manager) collect() {
-	r := &m.recall
+	r := &m.Recall
 	switch {
-	case r.keep == None || r.hit:
-		m.acknowledge(r.keep)
-	case m.dir.marked == 0:
-		r.hit = broken(bugMissAsHit)
+	case r.Keep == None || r.Hit:
+		m.acknowledge(r.Keep)
+	case m.dir.Marked == 0:
+		r.Hit = broken(bugMissAsHit)
 		m.acknowledge(None)
 	default:
-		c := bits.TrailingZeros64(m.dir.marked)
-		r.wait = 1 << c
-		m.down(c, Message{Kind: Recall, Keep: r.keep, Dst: r.dst, Leaf: r.leaf}, r.txn)
+		m.ask(&r.Collection, m.dir.Marked&-m.dir.Marked, r.Keep, r.Dst)
 	}
 }

@@ -163,13 +163,13 @@ func TestIdlePagesHaveNoPointers(t *testing.T) {
 			t.Errorf("%v may have pointers", r)
 		}
 	}
-	for _, v := range []any{directory{}, view{}, addr.ManagerID(0), addr.PageNum(0), Message{}} {
+	for _, v := range []any{Directory{}, View{}, addr.ManagerID(0), addr.PageNum(0), Message{}} {
 		check(reflect.TypeOf(v))
 	}
-	if n := reflect.TypeOf(directory{}).Size(); n > 24 {
+	if n := reflect.TypeOf(Directory{}).Size(); n > 24 {
 		t.Errorf("a directory has %d bytes", n)
 	}
-	if n := reflect.TypeOf(view{}).Size(); n > 16 {
+	if n := reflect.TypeOf(View{}).Size(); n > 16 {
 		t.Errorf("a view has %d bytes", n)
 	}
 }

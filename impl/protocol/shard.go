@@ -69,10 +69,10 @@ type Shard struct {
 	incarnation addr.Incarnation
 	conf        *Configuration
 
-	directories  table[addr.ManagerID, directory]
-	transactions table[addr.ManagerID, *transaction]
-	views        table[addr.PageNum, view]
-	asks         table[addr.PageNum, *asking]
+	directories  table[addr.ManagerID, Directory]
+	transactions table[addr.ManagerID, *Transaction]
+	views        table[addr.PageNum, View]
+	asks         table[addr.PageNum, *Asking]
 	// prepared is the cut under which the content of a leaf or of the home was
 	// last prepared for a store, where that is not 0: empty while there are no cuts.
 	prepared table[addr.ManagerID, uint64]
@@ -91,8 +91,8 @@ type Shard struct {
 
 	turn              manager
 	leafTurn          leafManager
-	spareTransactions []*transaction
-	spareAsking       []*asking
+	spareTransactions []*Transaction
+	spareAsking       []*Asking
 	lastSegment       *Segment
 
 	observer Observer
@@ -106,10 +106,10 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 	return &Shard{
 		self: self, incarnation: incarnation, conf: conf, observer: o, generation: conf.Generation,
 		txns:         uint64(index) << 48,
-		directories:  newTable[addr.ManagerID, directory](32),
-		transactions: newTable[addr.ManagerID, *transaction](32),
-		views:        newTable[addr.PageNum, view](0),
-		asks:         newTable[addr.PageNum, *asking](0),
+		directories:  newTable[addr.ManagerID, Directory](32),
+		transactions: newTable[addr.ManagerID, *Transaction](32),
+		views:        newTable[addr.PageNum, View](0),
+		asks:         newTable[addr.PageNum, *Asking](0),
 		prepared:     newTable[addr.ManagerID, uint64](32),
 	}
 }
@@ -150,20 +150,20 @@ func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 // Counters is what was counted so far.
 func (s *Shard) Counters() Counters { return s.counters }
 
-// Right is this node's right to the page.
-func (s *Shard) Right(p addr.PageNum) Right { return s.views.get(p).right }
+// RightTo is this node's right to the page.
+func (s *Shard) RightTo(p addr.PageNum) Right { return s.views.get(p).Right }
 
 // Asking says whether a request of this node for the page is out.
 func (s *Shard) Asking(p addr.PageNum) bool {
 	a := s.asks.get(p)
-	return a != nil && a.op != OpNone
+	return a != nil && a.Op != OpNone
 }
 
 // Expects says whether a request of this node for the right to read or write the
 // page is out: the page comes with the Grant, if it is not here then.
 func (s *Shard) Expects(p addr.PageNum) bool {
 	a := s.asks.get(p)
-	return a != nil && (a.op == OpRead || a.op == OpWrite)
+	return a != nil && a.expects()
 }
 
 // Tables is how many pages the shard remembers: as leaf, and as root or
@@ -294,15 +294,15 @@ func (s *Shard) localStep(in Input) {
 	act, took := ActReadFault, false
 	switch in.Kind {
 	case InReadFault:
-		if l.right >= Read {
-			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.right})
+		if l.Right >= Read {
+			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.Right})
 		} else {
 			took = l.ReadFault()
 		}
 	case InWriteFault:
 		act = ActWriteFault
-		if l.right >= Write {
-			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.right})
+		if l.Right >= Write {
+			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.Right})
 		} else {
 			took = l.WriteFault()
 		}
@@ -313,7 +313,7 @@ func (s *Shard) localStep(in Input) {
 		act = ActEvict
 		took = l.Evict()
 	case InResidenceOver:
-		l.over = l.recall.Kind != KindInvalid && l.grant.Kind == KindInvalid
+		l.Over = l.Recall.Kind != KindInvalid && l.Grant.Kind == KindInvalid
 		s.drainLeaf(l)
 		return
 	}
@@ -342,8 +342,8 @@ func (s *Shard) dispatch(msg *Message, local bool) error {
 	}
 	m := s.begin(msg.Page, msg.To)
 	if err := m.admit(msg.From, msg); err != nil {
-		if m.transaction.idle() {
-			s.freeTransaction(m.transaction)
+		if m.Idle() {
+			s.freeTransaction(m.Transaction)
 		}
 		return err
 	}
@@ -398,17 +398,17 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 		l.show()
 		s.observe(ActRecvData, l.at, l.page, before, msg)
 	case Grant:
-		l.grant = *msg
+		l.Grant = *msg
 	case Recall:
-		l.recall = *msg
+		l.Recall = *msg
 		// The time of residence counts from a Grant: without a right there is
 		// nothing to reside.
-		l.over = l.right == None && l.grant.Kind == KindInvalid
-		if !l.over && l.grant.Kind == KindInvalid {
+		l.Over = l.Right == None && l.Grant.Kind == KindInvalid
+		if !l.Over && l.Grant.Kind == KindInvalid {
 			if broken(bugResidenceOfRecall) {
-				l.stamp = s.now
+				l.Stamp = s.now
 			}
-			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
+			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.Stamp})
 		}
 	}
 	s.drainLeaf(l)
@@ -417,20 +417,20 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 
 // drainLeaf handles what waits at the leaf, in order, as far as it can be.
 func (s *Shard) drainLeaf(l *leafManager) {
-	if l.grant.Kind != KindInvalid && (l.grant.Source != Sent || l.arrived || broken(bugGrantBeforeData)) {
+	if l.Grant.Kind != KindInvalid && (l.Grant.Source != Sent || l.Arrived || broken(bugGrantBeforeData)) {
 		before, g := l.phase(), &s.waited
-		*g, l.grant = l.grant, Message{}
+		*g, l.Grant = l.Grant, Message{}
 		s.lamport++
 		l.LeafRecvGrant(g)
 		l.show()
 		s.observe(ActLeafRecvGrant, l.at, l.page, before, g)
-		if l.recall.Kind != KindInvalid {
-			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.stamp})
+		if l.Recall.Kind != KindInvalid {
+			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.Stamp})
 		}
 	}
-	if l.recall.Kind != KindInvalid && (l.over && l.grant.Kind == KindInvalid || broken(bugRecallOvertakesGrant)) {
+	if l.Recall.Kind != KindInvalid && (l.Over && l.Grant.Kind == KindInvalid || broken(bugRecallOvertakesGrant)) {
 		before, r := l.phase(), &s.waited
-		*r, l.recall, l.over = l.recall, Message{}, false
+		*r, l.Recall, l.Over = l.Recall, Message{}, false
 		s.lamport++
 		l.LeafRecvRecall(r)
 		l.show()
@@ -510,30 +510,30 @@ func (s *Shard) observe(a Action, at addr.Place, p addr.PageNum, before Phase, m
 		Before: before, Message: msg, Lamport: s.lamport})
 }
 
-func (s *Shard) newTransaction() *transaction {
+func (s *Shard) newTransaction() *Transaction {
 	if n := len(s.spareTransactions); n > 0 {
 		t := s.spareTransactions[n-1]
 		s.spareTransactions = s.spareTransactions[:n-1]
 		return t
 	}
-	return &transaction{}
+	return &Transaction{}
 }
 
-func (s *Shard) freeTransaction(t *transaction) {
-	*t = transaction{queue: t.queue[:0]}
+func (s *Shard) freeTransaction(t *Transaction) {
+	*t = Transaction{Queue: t.Queue[:0]}
 	s.spareTransactions = append(s.spareTransactions, t)
 }
 
-func (s *Shard) newAsking() *asking {
+func (s *Shard) newAsking() *Asking {
 	if n := len(s.spareAsking); n > 0 {
 		a := s.spareAsking[n-1]
 		s.spareAsking = s.spareAsking[:n-1]
 		return a
 	}
-	return &asking{}
+	return &Asking{}
 }
 
-func (s *Shard) freeAsking(a *asking) {
-	*a = asking{}
+func (s *Shard) freeAsking(a *Asking) {
+	*a = Asking{}
 	s.spareAsking = append(s.spareAsking, a)
 }

@@ -88,7 +88,7 @@ func OneOwnerInv(s *Snapshot) string {
 		}
 		owner = i
 	}
-	if owner >= 0 && !s.Managers[s.Root].Stale {
+	if owner >= 0 && s.Managers[s.Root].Home != protocol.Stale {
 		return fmt.Sprintf("%v owns it, and the home is not stale", s.Places[owner])
 	}
 	return ""
@@ -115,7 +115,7 @@ func DataFreshInv(s *Snapshot) string {
 
 // HomeFreshInv: a home that is not stale holds what every readable copy holds.
 func HomeFreshInv(s *Snapshot) string {
-	if r := s.reader(); r >= 0 && !s.Managers[s.Root].Stale && s.Val[r] != s.homeVal() {
+	if r := s.reader(); r >= 0 && s.Managers[s.Root].Home != protocol.Stale && s.Val[r] != s.homeVal() {
 		return fmt.Sprintf("the home holds %d, %v reads %d", s.homeVal(), s.Places[r], s.Val[r])
 	}
 	return ""
@@ -123,7 +123,7 @@ func HomeFreshInv(s *Snapshot) string {
 
 // homeVal is the content of a home that is not stale.
 func (s *Snapshot) homeVal() uint64 {
-	if s.Managers[s.Root].Virgin {
+	if s.Managers[s.Root].Home == protocol.Virgin {
 		return 0
 	}
 	return s.Home
@@ -166,7 +166,7 @@ func ProcessInv(s *Snapshot) string {
 func VersionInv(s *Snapshot) string {
 	root, granted := s.Managers[s.Root].Version, false
 	for i := range s.Leaf {
-		granted = granted || s.Leaf[i].Req == protocol.OpWrite
+		granted = granted || s.Leaf[i].Op == protocol.OpWrite
 	}
 	for i := range s.Leaf {
 		l := &s.Leaf[i]
@@ -190,8 +190,9 @@ func TypeInv(s *Snapshot) string {
 	for i := s.Leaves; i < len(s.Places); i++ {
 		m := &s.Managers[i]
 		recalls, requests := 0, uint64(0)
-		for _, w := range m.Queue {
-			if w.Recall {
+		for k := range m.Queue {
+			w := &m.Queue[k]
+			if w.IsRecall() {
 				recalls++
 			} else {
 				requests |= 1 << w.Child
@@ -200,11 +201,11 @@ func TypeInv(s *Snapshot) string {
 		switch {
 		case recalls > 1 || len(m.Queue) != recalls+bits.OnesCount64(requests):
 			return fmt.Sprintf("%v queues %d, %d of them recalls", s.Places[i], len(m.Queue), recalls)
-		case m.Climbing && (m.Wait != 0 || m.WaitHome || i == s.Root):
+		case m.Busy.Climbing && (m.Busy.Wait != 0 || m.Busy.HomeDue != 0 || i == s.Root):
 			return fmt.Sprintf("%v climbs, and waits for others", s.Places[i])
-		case m.Recall && (m.RecallWait == 0 || m.RecallKeep > protocol.Owned):
+		case m.Recall.Active && (m.Recall.Wait == 0 || m.Recall.Keep > protocol.Owned || m.Recall.HomeDue != 0):
 			return fmt.Sprintf("%v collects a recall from nobody", s.Places[i])
-		case (m.Marked|m.Wait|m.RecallWait)>>len(s.Kids[i]) != 0:
+		case (m.Marked|m.Busy.Wait|m.Recall.Wait)>>len(s.Kids[i]) != 0:
 			return fmt.Sprintf("%v knows a child that does not exist", s.Places[i])
 		}
 	}
@@ -227,7 +228,7 @@ func MarkedOnlyInv(s *Snapshot) string {
 	for i := s.Leaves; i < len(s.Places); i++ {
 		m := &s.Managers[i]
 		for rest := m.Marked; rest != 0; rest &= rest - 1 {
-			c := bits.TrailingZeros64(rest)
+			c := bits.TrailingZeros64(uint64(rest))
 			if m.Recorded(c) > m.Right {
 				return fmt.Sprintf("%v has %v and recorded %v for child %d", s.Places[i], m.Right, m.Recorded(c), c)
 			}
@@ -244,15 +245,15 @@ func MarkedOnlyInv(s *Snapshot) string {
 func SupplierInv(s *Snapshot) string {
 	for i := s.Leaves; i < len(s.Places); i++ {
 		m := &s.Managers[i]
-		if m.Busy != protocol.OpNone || m.Recall {
+		if m.Busy.Op != protocol.OpNone || m.Recall.Active {
 			continue
 		}
 		duty := m.Right >= protocol.Owned
 		if i == s.Root {
-			duty = m.Stale
+			duty = m.Home == protocol.Stale
 		}
-		if owned := m.Owner >= 0; owned != duty {
-			return fmt.Sprintf("%v: right %v, stale %v, owner %d", s.Places[i], m.Right, m.Stale, m.Owner)
+		if owned := m.Owner.Child() >= 0; owned != duty {
+			return fmt.Sprintf("%v: right %v, home %v, owner %d", s.Places[i], m.Right, m.Home, m.Owner.Child())
 		}
 	}
 	return ""
@@ -277,7 +278,7 @@ func OneDownInv(s *Snapshot) string {
 func AckOnlyInv(s *Snapshot) string {
 	for i, up := range s.Parent {
 		for _, m := range s.Up[i] {
-			if m.Kind == protocol.Ack && (s.Managers[up].Wait|s.Managers[up].RecallWait)&(1<<s.Child[i]) == 0 {
+			if m.Kind == protocol.Ack && (s.Managers[up].Busy.Wait|s.Managers[up].Recall.Wait)&(1<<s.Child[i]) == 0 {
 				return fmt.Sprintf("%v acknowledges, and %v does not wait for it", s.Places[i], s.Places[up])
 			}
 		}
@@ -308,12 +309,12 @@ func OneDataInv(s *Snapshot) string {
 func LocalGrantInv(s *Snapshot) string {
 	for i := s.Leaves; i < len(s.Places); i++ {
 		m := &s.Managers[i]
-		if !m.Climbing {
+		if !m.Busy.Climbing {
 			continue
 		}
-		if m.Busy == protocol.OpRead && m.Right >= protocol.Read || m.Busy == protocol.OpWrite && m.Right >= protocol.Write ||
-			m.Busy == protocol.OpWriteback && !m.Recall && m.Right >= protocol.Owned && m.Recorded(m.BusyChild) < protocol.Owned {
-			return fmt.Sprintf("%v has %v and climbs to %v", s.Places[i], m.Right, m.Busy)
+		if m.Busy.Op == protocol.OpRead && m.Right >= protocol.Read || m.Busy.Op == protocol.OpWrite && m.Right >= protocol.Write ||
+			m.Busy.Op == protocol.OpWriteback && !m.Recall.Active && m.Right >= protocol.Owned && m.Recorded(int(m.Busy.Child)) < protocol.Owned {
+			return fmt.Sprintf("%v has %v and climbs to %v", s.Places[i], m.Right, m.Busy.Op)
 		}
 	}
 	return ""
@@ -349,8 +350,8 @@ func SurplusInv(s *Snapshot) string {
 // AskerInv: who asks to read is not asked for the page itself (rule 1).
 func AskerInv(s *Snapshot) string {
 	for i := s.Leaves; i < len(s.Places); i++ {
-		if m := &s.Managers[i]; m.Busy == protocol.OpRead && m.Wait&(1<<m.BusyChild) != 0 {
-			return fmt.Sprintf("%v asks child %d for the page that it wants", s.Places[i], m.BusyChild)
+		if m := &s.Managers[i]; m.Busy.Op == protocol.OpRead && m.Busy.Wait&(1<<m.Busy.Child) != 0 {
+			return fmt.Sprintf("%v asks child %d for the page that it wants", s.Places[i], m.Busy.Child)
 		}
 	}
 	return ""
@@ -375,7 +376,7 @@ func QuietInv(s *Snapshot) string {
 		case head.Kind == protocol.Recall:
 			return ""
 		case i >= s.Leaves:
-			if s.Managers[i].Climbing {
+			if s.Managers[i].Busy.Climbing {
 				return ""
 			}
 		case head.Source != protocol.Sent || s.Leaf[i].Arrived:
@@ -386,8 +387,8 @@ func QuietInv(s *Snapshot) string {
 		if len(s.Down[i]) > 0 {
 			return fmt.Sprintf("a %v waits at %v", s.Down[i][0].Kind, s.Places[i])
 		}
-		if i < s.Leaves && s.Leaf[i].Req != protocol.OpNone {
-			return fmt.Sprintf("%v waits for its %v", s.Places[i], s.Leaf[i].Req)
+		if i < s.Leaves && s.Leaf[i].Op != protocol.OpNone {
+			return fmt.Sprintf("%v waits for its %v", s.Places[i], s.Leaf[i].Op)
 		}
 		if i >= s.Leaves && !s.Managers[i].Idle() {
 			return fmt.Sprintf("%v is not idle", s.Places[i])

@@ -99,7 +99,7 @@ func (w *World) resides(n *node, e *protocol.Event) {
 			w.wrong("ResidenceProp", "a recall of %v is held back at node %d for %d steps more than the residence", e.Page, n.id, late)
 		}
 		has.held = 0
-		if n.shard.Right(e.Page) == protocol.None {
+		if n.shard.RightTo(e.Page) == protocol.None {
 			delete(w.residents, k)
 		}
 	}

@@ -20,12 +20,12 @@ func (w *World) checkRest() {
 			if w.generation(n, p) == 0 {
 				continue
 			}
-			if n.shard.Right(p) != protocol.None {
+			if n.shard.RightTo(p) != protocol.None {
 				views++
 			}
 			for _, at := range w.places(n, n.shard, p) {
 				m := n.shard.Manager(p, at)
-				if at.Tag != addr.Root && m.Right != protocol.None || at.Tag == addr.Root && (m.Marked != 0 || !m.Virgin || m.Version != 0) {
+				if at.Tag != addr.Root && m.Right != protocol.None || at.Tag == addr.Root && (m.Marked != 0 || m.Home != protocol.Virgin || m.Version != 0) {
 					directories++
 				}
 			}

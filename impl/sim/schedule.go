@@ -9,7 +9,7 @@ import (
 func (w *World) take(pk *packet) {
 	n := w.nodes[pk.msg.To.Node]
 	if m := &pk.msg; m.Kind == protocol.Data && m.To.Tag == addr.Leaf && m.Generation == w.generation(n, m.Page) &&
-		n.shard.Right(m.Page) != protocol.None && n.frame[m.Page] != pk.word {
+		n.shard.RightTo(m.Page) != protocol.None && n.frame[m.Page] != pk.word {
 		w.wrong("DataFreshInv", "node %d gets %d for %v and has %d", n.id, pk.word, m.Page, n.frame[m.Page])
 	}
 	if !w.receive(n, pk) {

@@ -230,7 +230,7 @@ func (w *World) checkView(n *node, old *protocol.Configuration, had [][]byte) {
 			}
 			continue
 		}
-		if right, asks := n.shard.Right(p), n.shard.Asking(p); right != protocol.None || asks {
+		if right, asks := n.shard.RightTo(p), n.shard.Asking(p); right != protocol.None || asks {
 			w.fail("NothingInv", "node %d has %v of %v and asks: %v, which it has for generation %d, and there is %d now", n.id, right, p, asks, was, is)
 		}
 		if n.filled[p] || n.frame[p] != 0 || n.home[p] != 0 {

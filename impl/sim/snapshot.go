@@ -116,16 +116,13 @@ func (w *World) snapshot(p addr.PageNum) *Snapshot {
 		case at.Tag == addr.Leaf && here:
 			s.Leaf[i], s.Val[i], s.Filled[i] = n.shard.Leaf(p), n.frame[p], n.filled[p]
 			s.procs[i] = n.procs
-			if m := s.Leaf[i].Grant; m != nil {
-				s.Down[i] = append(s.Down[i], m)
-			}
-			if m := s.Leaf[i].Recall; m != nil {
-				s.Down[i] = append(s.Down[i], m)
+			for _, m := range [...]*protocol.Message{&s.Leaf[i].Grant, &s.Leaf[i].Recall} {
+				if m.Kind != protocol.KindInvalid {
+					s.Down[i] = append(s.Down[i], m)
+				}
 			}
 		case at.Tag != addr.Leaf && here:
 			s.Managers[i] = n.shard.Manager(p, at)
-		case at.Tag != addr.Leaf:
-			s.Managers[i] = protocol.ManagerState{Owner: -1, Virgin: true}
 		}
 		if at.Tag == addr.Root {
 			s.Home, s.Managers[i].Right = n.home[p], protocol.Write

@@ -10,9 +10,9 @@ import (
 // turns is who waits at a manager, and who was granted a request meanwhile.
 // Children are bits.
 type turns struct {
-	waiting  uint64
-	passed   [protocol.MaxFanout]uint64 // by the child that waits
-	recalled uint64                     // granted while the Recall waits that does now
+	waiting  protocol.Children
+	passed   [protocol.MaxFanout]protocol.Children // by the child that waits
+	recalled protocol.Children                     // granted while the Recall waits that does now
 }
 
 // ask is a request of the child's that has come.
@@ -23,11 +23,11 @@ func (t *turns) ask(child int) {
 
 // grant says that of those who waited only these still wait. It returns a child
 // that has waited while another was granted two requests, or -1.
-func (t *turns) grant(waiting uint64) int {
+func (t *turns) grant(waiting protocol.Children) int {
 	granted := t.waiting &^ waiting
 	t.waiting = waiting
 	for left := waiting; left != 0; left &= left - 1 {
-		child := bits.TrailingZeros64(left)
+		child := bits.TrailingZeros64(uint64(left))
 		if t.passed[child]&granted != 0 {
 			return child
 		}
@@ -38,13 +38,13 @@ func (t *turns) grant(waiting uint64) int {
 
 // recall says whether a Recall waits now, after these were granted. It returns a
 // child that was granted two requests while it waited, or -1.
-func (t *turns) recall(waits bool, granted uint64) int {
+func (t *turns) recall(waits bool, granted protocol.Children) int {
 	if !waits {
 		t.recalled = 0
 		return -1
 	}
 	if twice := t.recalled & granted; twice != 0 {
-		return bits.TrailingZeros64(twice)
+		return bits.TrailingZeros64(uint64(twice))
 	}
 	t.recalled |= granted
 	return -1

@@ -1,11 +1,15 @@
 package sim
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/mome-dsm/mome/impl/protocol"
+)
 
 func TestTurns(t *testing.T) {
 	type step struct {
-		ask     int    // a child, or -1
-		waiting uint64 // after it
+		ask     int               // a child, or -1
+		waiting protocol.Children // after it
 	}
 	for _, c := range []struct {
 		name  string
@@ -40,7 +44,7 @@ func TestTurns(t *testing.T) {
 func TestTurnsOfRecall(t *testing.T) {
 	type step struct {
 		waits   bool
-		granted uint64
+		granted protocol.Children
 	}
 	for _, c := range []struct {
 		name  string

@@ -172,7 +172,7 @@ func (w *World) wrong(property, format string, args ...any) {
 // Observe implements protocol.Observer.
 func (w *World) Observe(e *protocol.Event) {
 	n := w.nodes[e.At.Node]
-	w.Coverage.Event(e, n.shard.Right(e.Page))
+	w.Coverage.Event(e, n.shard.RightTo(e.Page))
 	n.log.Action(e, n.shard)
 	mine := word{uint32(e.At.Node), e.Page}
 	switch e.Action {
@@ -239,7 +239,7 @@ func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 
 // noteHolder keeps World.holders up to date.
 func (w *World) noteHolder(n *node, p addr.PageNum) {
-	if n.shard.Right(p) == protocol.None {
+	if n.shard.RightTo(p) == protocol.None {
 		delete(w.holders[p], n)
 	} else {
 		w.holders[p][n] = struct{}{}
@@ -307,7 +307,7 @@ func (w *World) checkOrder(n *node, p addr.PageNum) {
 	root, home := n.shard.Tree(p).Root(), false
 	if root.Node == n.id {
 		m := n.shard.Manager(p, root)
-		home = !m.Stale && !m.Virgin
+		home = m.Home == protocol.Valid
 	}
 	l := n.shard.Leaf(p)
 	if err := n.order[p].Fits(l.Right, l.Arrived, home); err != nil {
@@ -417,7 +417,7 @@ func (w *World) store(n *node, i int, p addr.PageNum, waited bool) {
 	g := w.generation(n, p)
 	for o := range w.holders[p] {
 		if o != n && w.generation(o, p) == g {
-			w.wrong("SingleWriterInv", "node %d stores to %v, node %d has %v", n.id, p, o.id, o.shard.Right(p))
+			w.wrong("SingleWriterInv", "node %d stores to %v, node %d has %v", n.id, p, o.id, o.shard.RightTo(p))
 		}
 	}
 	last := w.fresh(n, i, p)

@@ -177,7 +177,7 @@ func TestIncompleteRuns(t *testing.T) {
 			}
 		}, err: ErrMalformed, text: log + compressed},
 		"a record gone": {damage: edit(log, withoutLine(3)), err: ErrGap, text: log + ":3"},
-		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":3`, `"format":1`, 1) }),
+		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":4`, `"format":1`, 1) }),
 			err: ErrFormat, text: log + ":1"},
 		"no trace": {damage: edit(log, func(string) string { return "GIF89a\n" }), err: ErrMalformed, text: log + ":1"},
 		"other slots": {change: func(node int, h *Header) {

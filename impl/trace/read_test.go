@@ -14,7 +14,7 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-const goodHeader = `{"format":3,"spec":"strong","node":1,"shard":0,"slots":null}`
+const goodHeader = `{"format":4,"spec":"strong","node":1,"shard":0,"slots":null}`
 
 const (
 	n      = `"n":{"node":1,"tag":1},"s":0`
@@ -34,7 +34,7 @@ func TestReadErrors(t *testing.T) {
 		{"no_header", []string{action}, ErrMalformed, 1},
 		{"not_json", []string{"hello"}, ErrMalformed, 1},
 		{"other_format", []string{`{"format":1,"new":1}`}, ErrFormat, 1},
-		{"unknown_in_header", []string{`{"format":3,"new":1}`}, ErrMalformed, 1},
+		{"unknown_in_header", []string{`{"format":4,"new":1}`}, ErrMalformed, 1},
 		{"header_only", []string{goodHeader}, ErrTruncated, 2},
 		{"no_end", []string{goodHeader, action}, ErrTruncated, 3},
 		{"gap", []string{goodHeader, strings.Replace(action, `"seq":1`, `"seq":2`, 1), `{"end":2}`}, ErrGap, 2},

@@ -15,7 +15,7 @@ import (
 )
 
 // Format is the version of the files that this package writes and reads.
-const Format = 3
+const Format = 4
 
 var errClosed = errors.New("mome: trace closed")
 

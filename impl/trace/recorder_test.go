@@ -128,7 +128,7 @@ func TestSlowDisk(t *testing.T) {
 	w.buffers = []*buffer{b}
 	go w.run()
 	l := &Log{out: b, node: 1}
-	b.pending = append(b.pending, `{"format":3,"node":1}`+"\n"...)
+	b.pending = append(b.pending, `{"format":4,"node":1}`+"\n"...)
 	held := make(chan int, 1) // in bytes, before closing frees them
 	go func() {
 		e := protocol.Event{At: leaf1}

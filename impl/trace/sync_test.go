@@ -104,7 +104,7 @@ func TestSyncMalformed(t *testing.T) {
 		head + `"conf":{},"p":1,"t":1}`,
 		`{"lc":1,"n":{"node":1,"tag":0},"s":0,"seq":2,"out":"0000000000000012","p":1,"t":1}`,
 	} {
-		h := `{"format":3,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
+		h := `{"format":4,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
 		_, records, err := ReadLog("a.ndjson", strings.NewReader(h+"\n"+line+"\n"))
 		if err != nil {
 			t.Fatal(err)

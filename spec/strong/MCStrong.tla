@@ -83,10 +83,10 @@ ReachZeroWrite ==
 ReachHomeGrants ==
     ~ (home.state = "valid" /\ \E l \in Leaves : DataFor(l) # {})
 \* Rule 8: the acknowledgement of a writeback is there before its Data.
-ReachAckBeforeData == ~ (Busy(Root) /\ mgr[Root].busy.wait = {Home})
+ReachAckBeforeData == ~ (Busy(Root) /\ mgr[Root].busy.wait = {} /\ mgr[Root].busy.homeDue > 0)
 \* ... and the other way round.
 ReachDataBeforeAck ==
-    ~ (Busy(Root) /\ mgr[Root].busy.op = "writeback" /\ mgr[Root].busy.wait # {} /\ Home \notin mgr[Root].busy.wait)
+    ~ (Busy(Root) /\ mgr[Root].busy.op = "writeback" /\ mgr[Root].busy.wait # {} /\ mgr[Root].busy.homeDue = 0)
 
 \* Intermediates.
 

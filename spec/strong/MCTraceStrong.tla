@@ -13,6 +13,11 @@ MCManagers == {"root"}
 MCParent   == [l0 |-> "root", l1 |-> "root"]
 MCIndex    == [l0 |-> 0, l1 |-> 1]
 
+\* A manager that serves a leaf, and waits for others.
+Busy(op, l, have, wait, due, keep, dst) ==
+    [op |-> op, child |-> l, have |-> have, phase |-> "serve", source |-> "none",
+     wait |-> wait, homeDue |-> due, keep |-> keep, dst |-> dst, leaf |-> l, hit |-> FALSE]
+
 Good == <<
     <<1, 0>>, <<2, 0>>, <<3, 0>>, <<4, 0>>, <<5, 0>>, <<6, 2>>, <<7, 2>>, <<8, 0>>, <<9, 0>>, <<10, 0>>,
     <<11, 0>>, <<12, 0>>, <<13, 0>>, <<14, 0>>, <<15, 0>>, <<16, 0>>, <<17, 3>>, <<18, 0>>, <<19, 3>>, <<20, 0>>,
@@ -27,7 +32,7 @@ GoodShapes == <<
     [act |-> "ReadFault", at |-> "l0", from |-> Nobody, msg |-> [kind |-> "Req", op |-> "read", leaf |-> "l0", have |-> 0],
      post |-> [right |-> 0, req |-> [op |-> "read", have |-> 0], arrived |-> FALSE]],
     [act |-> "RecvReq", at |-> "root", from |-> "l0", msg |-> [kind |-> "Req", op |-> "read", leaf |-> "l0", have |-> 0],
-     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 3], busy |-> [op |-> "read", child |-> "l0", leaf |-> "l0", have |-> 0, phase |-> "serve", source |-> "none", wait |-> {"l1"}], recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
+     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 3], busy |-> Busy("read", "l0", 0, {"l1"}, 0, 2, "leaf"), recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
     [act |-> "LeafRecvGrant", at |-> "l1", from |-> "root", msg |-> [kind |-> "Grant", op |-> "write", source |-> "zero", leaf |-> "l1"],
      post |-> [right |-> 3, req |-> [op |-> "none", have |-> 0], arrived |-> FALSE]],
     [act |-> "LeafRecvRecall", at |-> "l1", from |-> "root", msg |-> [kind |-> "Recall", keep |-> 2, dst |-> "leaf", leaf |-> "l0"],
@@ -41,7 +46,7 @@ GoodShapes == <<
     [act |-> "WriteFault", at |-> "l0", from |-> Nobody, msg |-> [kind |-> "Req", op |-> "write", leaf |-> "l0", have |-> 1],
      post |-> [right |-> 1, req |-> [op |-> "write", have |-> 1], arrived |-> FALSE]],
     [act |-> "RecvReq", at |-> "root", from |-> "l0", msg |-> [kind |-> "Req", op |-> "write", leaf |-> "l0", have |-> 1],
-     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 1, l1 |-> 2], busy |-> [op |-> "write", child |-> "l0", leaf |-> "l0", have |-> 1, phase |-> "serve", source |-> "none", wait |-> {"l1"}], recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
+     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 1, l1 |-> 2], busy |-> Busy("write", "l0", 1, {"l1"}, 0, 0, "nobody"), recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
     [act |-> "LeafRecvRecall", at |-> "l1", from |-> "root", msg |-> [kind |-> "Recall", keep |-> 0, dst |-> "nobody", leaf |-> "l0"],
      post |-> [right |-> 0, req |-> [op |-> "none", have |-> 0], arrived |-> FALSE]],
     [act |-> "RecvAck", at |-> "root", from |-> "l1", msg |-> [kind |-> "Ack", keep |-> 0, hit |-> FALSE],
@@ -51,7 +56,7 @@ GoodShapes == <<
     [act |-> "LeafRecvGrant", at |-> "l0", from |-> "root", msg |-> [kind |-> "Grant", op |-> "write", source |-> "have", leaf |-> "l0"],
      post |-> [right |-> 3, req |-> [op |-> "none", have |-> 0], arrived |-> FALSE]],
     [act |-> "RecvReq", at |-> "root", from |-> "l1", msg |-> [kind |-> "Req", op |-> "read", leaf |-> "l1", have |-> 0],
-     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 3, l1 |-> 0], busy |-> [op |-> "read", child |-> "l1", leaf |-> "l1", have |-> 0, phase |-> "serve", source |-> "none", wait |-> {"l0"}], recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
+     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 3, l1 |-> 0], busy |-> Busy("read", "l1", 0, {"l0"}, 0, 2, "leaf"), recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
     [act |-> "LeafRecvRecall", at |-> "l0", from |-> "root", msg |-> [kind |-> "Recall", keep |-> 2, dst |-> "leaf", leaf |-> "l1"],
      post |-> [right |-> 2, req |-> [op |-> "none", have |-> 0], arrived |-> FALSE]],
     [act |-> "RecvAck", at |-> "root", from |-> "l0", msg |-> [kind |-> "Ack", keep |-> 2, hit |-> TRUE],
@@ -63,7 +68,7 @@ GoodShapes == <<
     [act |-> "WriteFault", at |-> "l1", from |-> Nobody, msg |-> [kind |-> "Req", op |-> "write", leaf |-> "l1", have |-> 1],
      post |-> [right |-> 1, req |-> [op |-> "write", have |-> 1], arrived |-> FALSE]],
     [act |-> "RecvReq", at |-> "root", from |-> "l1", msg |-> [kind |-> "Req", op |-> "write", leaf |-> "l1", have |-> 1],
-     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 2, l1 |-> 1], busy |-> [op |-> "write", child |-> "l1", leaf |-> "l1", have |-> 1, phase |-> "serve", source |-> "none", wait |-> {"l0"}], recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
+     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 2, l1 |-> 1], busy |-> Busy("write", "l1", 1, {"l0"}, 0, 0, "nobody"), recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
     [act |-> "LeafRecvRecall", at |-> "l0", from |-> "root", msg |-> [kind |-> "Recall", keep |-> 0, dst |-> "nobody", leaf |-> "l1"],
      post |-> [right |-> 0, req |-> [op |-> "none", have |-> 0], arrived |-> FALSE]],
     [act |-> "RecvAck", at |-> "root", from |-> "l0", msg |-> [kind |-> "Ack", keep |-> 0, hit |-> FALSE],
@@ -73,11 +78,11 @@ GoodShapes == <<
     [act |-> "Writeback", at |-> "l1", from |-> Nobody, msg |-> [kind |-> "Req", op |-> "writeback", leaf |-> "l1", have |-> 3],
      post |-> [right |-> 3, req |-> [op |-> "writeback", have |-> 3], arrived |-> FALSE]],
     [act |-> "RecvReq", at |-> "root", from |-> "l1", msg |-> [kind |-> "Req", op |-> "writeback", leaf |-> "l1", have |-> 3],
-     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 3], busy |-> [op |-> "writeback", child |-> "l1", leaf |-> "l1", have |-> 3, phase |-> "serve", source |-> "none", wait |-> {"l1", "home"}], recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
+     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 3], busy |-> Busy("writeback", "l1", 3, {"l1"}, 1, 1, "home"), recall |-> NoRecall, queue |-> <<>>], home |-> "stale"]],
     [act |-> "LeafRecvRecall", at |-> "l1", from |-> "root", msg |-> [kind |-> "Recall", keep |-> 1, dst |-> "home", leaf |-> "l1"],
      post |-> [right |-> 1, req |-> [op |-> "writeback", have |-> 3], arrived |-> FALSE]],
     [act |-> "HomeRecvData", at |-> "root", from |-> "l1", msg |-> [to |-> "home"],
-     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 3], busy |-> [op |-> "writeback", child |-> "l1", leaf |-> "l1", have |-> 3, phase |-> "serve", source |-> "none", wait |-> {"l1"}], recall |-> NoRecall, queue |-> <<>>], home |-> "valid"]],
+     post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 3], busy |-> Busy("writeback", "l1", 3, {"l1"}, 0, 1, "home"), recall |-> NoRecall, queue |-> <<>>], home |-> "valid"]],
     [act |-> "RecvAck", at |-> "root", from |-> "l1", msg |-> [kind |-> "Ack", keep |-> 1, hit |-> TRUE],
      post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 0, l1 |-> 1], busy |-> NoBusy, recall |-> NoRecall, queue |-> <<>>], home |-> "valid"]],
     [act |-> "RecvReq", at |-> "root", from |-> "l0", msg |-> [kind |-> "Req", op |-> "read", leaf |-> "l0", have |-> 0],

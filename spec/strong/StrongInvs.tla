@@ -26,12 +26,14 @@ TypeInv ==
         /\ mgr[m].busy # NoBusy =>
             /\ mgr[m].busy.op \in Ops /\ mgr[m].busy.child \in Children(m)
             /\ mgr[m].busy.phase \in {"serve", "up"}
-            /\ mgr[m].busy.wait \subseteq Children(m) \cup {Home}
+            /\ mgr[m].busy.wait \subseteq Children(m) /\ mgr[m].busy.homeDue \in 0..1
+            /\ mgr[m].busy.keep \in {None, Read, Owned} /\ mgr[m].busy.dst \in Dsts
             /\ mgr[m].busy.source \in Sources \cup {"none"}
-            /\ mgr[m].busy.phase = "up" => mgr[m].busy.wait = {} /\ m # Root
+            /\ mgr[m].busy.phase = "up" => Collected(mgr[m].busy) /\ m # Root
         /\ mgr[m].recall # NoRecall =>
             /\ mgr[m].recall.keep \in {None, Read, Owned} /\ mgr[m].recall.dst \in Dsts
             /\ mgr[m].recall.wait \subseteq Children(m) /\ mgr[m].recall.wait # {}
+            /\ mgr[m].recall.homeDue = 0
         \* one request per child and one recall
         /\ Len(mgr[m].queue) <= Cardinality(Children(m)) + 1
         /\ \A i, j \in 1..Len(mgr[m].queue) : i # j =>
@@ -118,6 +120,7 @@ OneDataInv ==
     /\ Cardinality({d \in data : d.to = Home}) <= 1
 
 \* A request climbs only where the right of the subtree does not cover it (rule 2).
+\* What covers what is said here once more: a wrong row must not be right by itself.
 LocalGrantInv ==
     \A m \in Managers \ {Root} :
         mgr[m].busy # NoBusy /\ mgr[m].busy.phase = "up" =>

@@ -65,7 +65,7 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 			if f.Locks {
 				shown.Words, shown.State = syncWords(&e.Record), lockWords(e.Post)
 			} else {
-				shown.Words, shown.State = recordWords(&e.Record), stateWords(e.Post, childrenOf(conf, e.Page, e.At))
+				shown.Words, shown.State = recordWords(&e.Record), stateWords(e.Post, e.At, childrenOf(conf, e.Page, e.At))
 			}
 			if !yield(shown, nil) {
 				return

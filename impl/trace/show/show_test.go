@@ -388,20 +388,24 @@ func TestEscapes(t *testing.T) {
 // States in short, for what the runs of these tests may not reach.
 func TestStateWords(t *testing.T) {
 	child := children(func(c int) string { return fmt.Sprint("c", c) })
-	for _, c := range []struct{ state, want string }{
-		{`{"right":"none","version":7}`, "none"},
-		{`{"right":"owned","version":7}`, "owned v7"},
-		{`{"right":"read","version":2,"req":"write","have":"read","arrived":true}`, "read v2; asks write; page is here"},
-		{`{"right":"none","version":0,"req":"none","have":"none","arrived":true}`, "none; page is here"},
-		{`{"right":"write","marked":[],"owner":-1,"ownerRight":"none","home":"virgin","version":0}`, "write; home virgin"},
-		{`{"right":"owned","marked":[0,2],"owner":2,"ownerRight":"owned","version":9,` +
-			`"busy":{"op":"write","child":1,"leaf":5,"have":"none","source":"sent","up":true,"wait":5,"waitHome":true},` +
-			`"recall":{"keep":"read","dst":"leaf","leaf":3,"wait":4,"hit":true},"queue":[{"child":0,"op":"read","have":"none","leaf":1}]}`,
+	leaf, root, mid := addr.Place{Tag: addr.Leaf}, addr.Place{Tag: addr.Root}, addr.Place{Node: 1, Tag: addr.Leaf + 1}
+	for _, c := range []struct {
+		at          addr.Place
+		state, want string
+	}{
+		{leaf, `{"right":"none","version":7}`, "none"},
+		{leaf, `{"right":"owned","version":7}`, "owned v7"},
+		{leaf, `{"right":"read","version":2,"req":"write","have":"read","arrived":true}`, "read v2; asks write; page is here"},
+		{leaf, `{"right":"none","version":0,"req":"none","have":"none","arrived":true}`, "none; page is here"},
+		{root, `{"right":"write","marked":[],"owner":-1,"ownerRight":"none","version":0}`, "write; home virgin"},
+		{mid, `{"right":"owned","marked":[0,2],"owner":2,"ownerRight":"owned","version":9,` +
+			`"busy":{"op":"write","child":1,"have":"none","source":"sent","up":true,"wait":[0,2],"homeDue":1,"keep":"none","dst":"leaf","leaf":5,"hit":false},` +
+			`"recall":{"active":true,"wait":[2],"homeDue":0,"keep":"read","dst":"leaf","leaf":3,"hit":true},"queue":[{"op":"read","child":0,"have":"none","leaf":1}]}`,
 			"owned v9; copies c0 c2:owned; serves write for leaf@5, waits for its parent c0 c2 the home; recall to read, waits for c2; 1 queued"},
-		{`{"holder":3}`, `{"holder":3}`},
-		{``, ``},
+		{mid, `{"right":3}`, `{"right":3}`},
+		{leaf, ``, ``},
 	} {
-		if got := stateWords([]byte(c.state), child); got != c.want {
+		if got := stateWords([]byte(c.state), c.at, child); got != c.want {
 			t.Errorf("%s is %q, want %q", c.state, got, c.want)
 		}
 	}

@@ -127,54 +127,6 @@ func name(r *trace.Record) string {
 	return fmt.Sprintf("record %d", r.Kind)
 }
 
-// The state of a manager of a page as its record has it.
-type state struct {
-	Right   string `json:"right"`
-	Version uint64 `json:"version"`
-
-	// A leaf's.
-	Req     string `json:"req"`
-	Have    string `json:"have"`
-	Arrived bool   `json:"arrived"`
-
-	// That of a root or an intermediate.
-	Marked     []int    `json:"marked"` // nil at a leaf
-	Owner      int      `json:"owner"`
-	OwnerRight string   `json:"ownerRight"`
-	Home       string   `json:"home"`
-	Busy       *busy    `json:"busy"`
-	Recall     *recall  `json:"recall"`
-	Queue      []waiter `json:"queue"`
-}
-
-type busy struct {
-	Op       string `json:"op"`
-	Child    int    `json:"child"`
-	Leaf     int    `json:"leaf"`
-	Have     string `json:"have"`
-	Source   string `json:"source"`
-	Up       bool   `json:"up"`
-	Wait     uint64 `json:"wait"` // bits of children
-	WaitHome bool   `json:"waitHome"`
-}
-
-type recall struct {
-	Keep string `json:"keep"`
-	Dst  string `json:"dst"`
-	Leaf int    `json:"leaf"`
-	Wait uint64 `json:"wait"`
-	Hit  bool   `json:"hit"`
-}
-
-type waiter struct {
-	Child int    `json:"child"`
-	Op    string `json:"op"` // empty: a recall
-	Have  string `json:"have"`
-	Keep  string `json:"keep"`
-	Dst   string `json:"dst"`
-	Leaf  int    `json:"leaf"`
-}
-
 // children names the children of a manager.
 type children func(child int) string
 
@@ -195,50 +147,75 @@ func childrenOf(conf *protocol.Configuration, p addr.PageNum, at addr.Place) chi
 	return func(c int) string { return fmt.Sprint("child ", c) }
 }
 
-func (name children) set(wait uint64) string {
+func (name children) set(wait protocol.Children) string {
 	var names []string
 	for ; wait != 0; wait &= wait - 1 {
-		names = append(names, name(bits.TrailingZeros64(wait)))
+		names = append(names, name(bits.TrailingZeros64(uint64(wait))))
 	}
 	return strings.Join(names, " ")
 }
 
 // stateWords is a state in short; a state that is none of a page's managers
 // stays as it is.
-func stateWords(text []byte, name children) string {
+func stateWords(text []byte, at addr.Place, name children) string {
 	if len(text) == 0 {
 		return ""
 	}
-	var s state
-	if json.Unmarshal(text, &s) != nil || s.Right == "" {
-		return string(text)
+	var words []string
+	if at.Tag == addr.Leaf {
+		var s protocol.LeafState
+		if json.Unmarshal(text, &s) != nil {
+			return string(text)
+		}
+		words = append(rightWords(s.Right, s.Version), leafWords(&s)...)
+	} else {
+		var s protocol.ManagerState
+		if json.Unmarshal(text, &s) != nil {
+			return string(text)
+		}
+		words = append(rightWords(s.Right, s.Version), managerWords(&s, at, name)...)
 	}
-	words := []string{s.Right}
-	if s.Version > 0 && s.Right != "none" {
-		words[0] += fmt.Sprintf(" v%d", s.Version)
+	return strings.Join(words, "; ")
+}
+
+func rightWords(r protocol.Right, version uint64) []string {
+	if version > 0 && r != protocol.None {
+		return []string{fmt.Sprintf("%v v%d", r, version)}
 	}
-	if s.Marked == nil {
-		return strings.Join(append(words, s.leafWords()...), "; ")
+	return []string{r.String()}
+}
+
+func leafWords(s *protocol.LeafState) (words []string) {
+	if s.Op != protocol.OpNone {
+		words = append(words, "asks "+s.Op.String())
 	}
+	if s.Arrived {
+		words = append(words, "page is here")
+	}
+	return words
+}
+
+func managerWords(s *protocol.ManagerState, at addr.Place, name children) (words []string) {
 	var copies []string
-	for _, c := range s.Marked {
+	for rest := s.Marked; rest != 0; rest &= rest - 1 {
+		c := bits.TrailingZeros64(uint64(rest))
 		copy := name(c)
-		if c == s.Owner {
-			copy += ":" + s.OwnerRight
+		if c == s.Owner.Child() {
+			copy += ":" + s.OwnerRight.String()
 		}
 		copies = append(copies, copy)
 	}
 	if len(copies) > 0 {
 		words = append(words, "copies "+strings.Join(copies, " "))
 	}
-	if s.Home != "" {
-		words = append(words, "home "+s.Home)
+	if at.Tag == addr.Root {
+		words = append(words, "home "+s.Home.String())
 	}
-	if b := s.Busy; b != nil {
-		words = append(words, b.words(name))
+	if b := &s.Busy; b.Op != protocol.OpNone {
+		words = append(words, busyWords(b, name))
 	}
-	if r := s.Recall; r != nil {
-		text := "recall to " + r.Keep
+	if r := &s.Recall; r.Active {
+		text := "recall to " + r.Keep.String()
 		if r.Wait != 0 {
 			text += ", waits for " + name.set(r.Wait)
 		}
@@ -247,29 +224,19 @@ func stateWords(text []byte, name children) string {
 	if len(s.Queue) > 0 {
 		words = append(words, fmt.Sprintf("%d queued", len(s.Queue)))
 	}
-	return strings.Join(words, "; ")
-}
-
-func (s *state) leafWords() (words []string) {
-	if s.Req != "" && s.Req != "none" {
-		words = append(words, "asks "+s.Req)
-	}
-	if s.Arrived {
-		words = append(words, "page is here")
-	}
 	return words
 }
 
-func (b *busy) words(name children) string {
-	text := fmt.Sprintf("serves %s for leaf@%d", b.Op, b.Leaf)
+func busyWords(b *protocol.Busy, name children) string {
+	text := fmt.Sprintf("serves %v for leaf@%d", b.Op, b.Leaf)
 	var waits []string
-	if b.Up {
+	if b.Climbing {
 		waits = append(waits, "its parent")
 	}
 	if b.Wait != 0 {
 		waits = append(waits, name.set(b.Wait))
 	}
-	if b.WaitHome {
+	if b.HomeDue != 0 {
 		waits = append(waits, "the home")
 	}
 	if len(waits) > 0 {

@@ -80,6 +80,7 @@ func (t *names) constants() []Constant {
 		{Name: "Parent", Value: list("[", parents, "]")},
 		{Name: "Index", Value: list("[", index, "]")},
 		{Name: "Zero", Value: strconv.Itoa(zero)},
+		{Name: "Services", Operator: "StrongServices"},
 		{Name: "Values", Value: "{}"},
 		{Name: "OneOf", Operator: "Lowest"},
 		{Name: "Children", Operator: "KnownChildren"},

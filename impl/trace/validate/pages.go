@@ -27,7 +27,7 @@ type page struct {
 	generation uint32
 	names      *names
 	events     []Event
-	rights     map[addr.NodeID]string // of the leaves, after the last event
+	rights     map[addr.NodeID]protocol.Right // of the leaves, after the last event
 	contents   map[trace.Digest]int
 }
 
@@ -109,7 +109,7 @@ func (p *pages) action(ev *trace.Event) error {
 	o := p.objects[key]
 	if o == nil {
 		o = &page{number: ev.Page, generation: seg.Generation, names: p.names[seg.Slot(ev.Page, len(conf.Slots))],
-			rights: make(map[addr.NodeID]string), contents: map[trace.Digest]int{zeroDigest: zero}}
+			rights: make(map[addr.NodeID]protocol.Right), contents: map[trace.Digest]int{zeroDigest: zero}}
 		p.objects[key] = o
 	}
 	if !o.names.tree.Has(ev.At) {
@@ -154,21 +154,21 @@ func shape(ev *trace.Event, o *page) (string, trace.Moment, error) {
 	w.WriteString(",post|->")
 	var moment trace.Moment
 	if ev.At.Tag == addr.Leaf {
-		var s leafState
+		var s protocol.LeafState
 		if err := decodeState(ev.Post, &s); err != nil {
 			return "", 0, err
 		}
 		w.leaf(&s)
 		local := ev.From != nil && ev.From.Node == ev.At.Node
 		switch had := o.rights[ev.At.Node]; {
-		case ev.Act == "LeafRecvRecall" && had == "write":
+		case ev.Act == "LeafRecvRecall" && had == protocol.Write:
 			moment = trace.Give
-		case ev.Act == "RecvData" && (local || had == "" || had == "none"):
+		case ev.Act == "RecvData" && (local || had == protocol.None):
 			moment = trace.Take
 		}
 		o.rights[ev.At.Node] = s.Right
 	} else {
-		var s managerState
+		var s protocol.ManagerState
 		if err := decodeState(ev.Post, &s); err != nil {
 			return "", 0, err
 		}

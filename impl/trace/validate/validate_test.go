@@ -150,7 +150,7 @@ func TestMalformed(t *testing.T) {
 	for name, c := range map[string]struct{ pattern, with, want string }{
 		"no such node":     {`("busy":{.*"leaf":)0`, `${1}99`, "there is no node 99"},
 		"no such child":    {`("busy":{.*"child":)0`, `${1}9`, "has no child 9"},
-		"no such right":    {`("act":.*"post":{"right":)"read"`, `$1"all"`, `"all" is no right`},
+		"no such right":    {`("act":.*"post":{"right":)"read"`, `$1"all"`, `"all" is none of [none read owned write]`},
 		"no such state":    {`("act":.*"post":{)`, `$1"phase":1,`, "post: "},
 		"no such manager":  {`("n":{"node":1,"tag":)1(.*"act":)`, `${1}0$2`, "there is no manager root@1 in the tree"},
 		"no such sender":   {`("act":.*"f":{"node":1,"tag":)1(.*"from":{"node":1,"tag":)1`, `${1}7${2}7`, "a message from mid7@1"},
