@@ -53,12 +53,31 @@ type state struct {
 	// taken is how many messages at the head of down a leaf has taken in, and
 	// keeps for later. The spec's leaf leaves them in the channel.
 	taken []uint8
+
+	managerTexts texts[protocol.ManagerState]
+	leafTexts    texts[protocol.LeafState]
+}
+
+// texts is what encoded managers or leaves say. A model has few of either, in many
+// states: each is read once.
+type texts[T any] map[string]T
+
+func (t texts[T]) read(text []byte) T {
+	v, ok := t[string(text)]
+	if !ok {
+		if err := json.Unmarshal(text, &v); err != nil {
+			panic(fmt.Sprintf("explore: %s: %v", text, err))
+		}
+		t[string(text)] = v
+	}
+	return v
 }
 
 func newState(l *layout) *state {
 	n := len(l.Places)
 	s := &state{managers: make([]protocol.ManagerState, n), leaves: make([]protocol.LeafState, l.Leaves),
 		frames: make([]content, l.Leaves), up: make([][]message, n), down: make([][]message, n), taken: make([]uint8, l.Leaves)}
+	s.managerTexts, s.leafTexts = make(texts[protocol.ManagerState]), make(texts[protocol.LeafState])
 	for i := range s.frames {
 		s.frames[i] = hole
 	}
@@ -130,20 +149,16 @@ func (s *state) decode(b []byte) {
 		b = b[1:]
 		return v
 	}
-	line := func(into any) {
+	line := func() []byte {
 		text, rest, _ := bytes.Cut(b, []byte("\n"))
-		if err := json.Unmarshal(text, into); err != nil {
-			panic(fmt.Sprintf("explore: %s: %v", text, err))
-		}
 		b = rest
+		return text
 	}
 	for i := len(s.leaves); i < len(s.managers); i++ {
-		s.managers[i] = protocol.ManagerState{}
-		line(&s.managers[i])
+		s.managers[i] = s.managerTexts.read(line())
 	}
 	for i := range s.leaves {
-		s.leaves[i] = protocol.LeafState{}
-		line(&s.leaves[i])
+		s.leaves[i] = s.leafTexts.read(line())
 		s.frames[i] = content(next())
 	}
 	s.home = content(next())
