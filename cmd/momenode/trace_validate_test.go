@@ -32,7 +32,7 @@ func TestTraceValidate(t *testing.T) {
 	const broken = "../../traces/dropped-invalidation"
 	status, stdout, stderr = run(t, "trace", "validate", broken)
 	want := regexp.MustCompile(`(?s)^rejected: \d+ events of 1 page .*\n` +
-		broken + `/node00000-i1-s000.ndjson.gz:\d+: RecvReq at root@0 is no step of the specification: event 17 of page 0 .*\n` +
+		broken + `/node00000-i2-s000.ndjson.gz:\d+: RecvReq at root@0 is no step of the specification: event 17 of page 0 .*\n` +
 		`  busy: .*wait \|-> {leaf@0, leaf@2}.* by the specification, .*wait \|-> {leaf@2}.* in the log\n` +
 		`the state before it .*\n  /\\ .*leaf@1 \|->`)
 	if status != statusFailure || stderr != "" || !want.MatchString(stdout) {
@@ -49,7 +49,7 @@ func TestTraceValidateUndecided(t *testing.T) {
 			if err := os.CopyFS(dir, os.DirFS("../../traces/recreate")); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join(dir, "node00001-i1-s000.ndjson")
+			path := filepath.Join(dir, "node00001-i3-s000.ndjson")
 			text := gunzip(t, path+".gz")
 			if err := os.Remove(path + ".gz"); err != nil {
 				t.Fatal(err)
@@ -61,7 +61,7 @@ func TestTraceValidateUndecided(t *testing.T) {
 			return dir
 		}
 	}
-	const log = "node00001-i1-s000.ndjson"
+	const log = "node00001-i3-s000.ndjson"
 	for name, c := range map[string]struct {
 		dir  func(*testing.T) string
 		text string
@@ -82,7 +82,7 @@ func TestTraceValidateUndecided(t *testing.T) {
 		"other version": {dir: edit(func(l []string) []string {
 			l[0] = strings.Replace(l[0], `"format":4`, `"format":7`, 1)
 			return l
-		}), text: log + ":1: format 7, this build reads 3"},
+		}), text: log + ":1: format 7, this build reads 4"},
 		"no trace": {dir: edit(func([]string) []string { return []string{"PK\x03\x04\n"} }), text: log + ":1: this is no header"},
 		"another run": {dir: edit(func(l []string) []string {
 			l[0] = strings.Replace(l[0], `"seed":2`, `"seed":3`, 1)
