@@ -100,19 +100,19 @@ func (c *Config) Wait(ctx context.Context, predicate func(*View) bool) (*View, e
 // the store has not answered for as long as patience, with ErrUnavailable, and
 // when another cluster is in the place of this one, with ErrReplaced.
 func (c *Config) Await(ctx context.Context, patience time.Duration, predicate func(*View) bool) (*View, error) {
-	waiting, give := context.WithCancelCause(ctx)
+	waiting, cancel := context.WithCancelCause(ctx)
 	probed := make(chan struct{})
 	go func() {
 		defer close(probed)
 		if err := c.probe(waiting, patience); err != nil {
-			give(err)
+			cancel(err)
 		}
 	}()
 	v, err := c.Wait(waiting, predicate)
 	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
 		err = context.Cause(waiting)
 	}
-	give(nil)
+	cancel(nil)
 	<-probed
 	return v, err
 }

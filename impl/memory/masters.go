@@ -72,8 +72,8 @@ func (p *Pool) page(at place) []byte {
 	return p.chunks[at/chunkPages][off : off+addr.PageSize : off+addr.PageSize]
 }
 
-// give takes a place back, and its memory away.
-func (p *Pool) give(at place) error {
+// release returns a place to the pool, and its memory to the kernel.
+func (p *Pool) release(at place) error {
 	if errno := madvise(addressOf(p.page(at)), addr.PageSize, unix.MADV_DONTNEED); errno != 0 {
 		return errno
 	}
@@ -151,7 +151,7 @@ func (m *Masters) Drop(pool *Pool, p addr.PageNum) error {
 	if !ok {
 		return nil
 	}
-	if err := pool.give(at); err != nil {
+	if err := pool.release(at); err != nil {
 		return &PageError{"drop the master copy of", p, err}
 	}
 	delete(m.at, p)

@@ -14,7 +14,7 @@ func (l *Link) supervise() {
 	defer l.mesh.wg.Done()
 	defer close(l.done)
 	l.waitFormer()
-	l.conclude(l.keep())
+	l.conclude(l.run())
 }
 
 // waitFormer waits until the link with a former incarnation is over.
@@ -24,8 +24,9 @@ func (l *Link) waitFormer() {
 	}
 }
 
-// keep returns why the link is over.
-func (l *Link) keep() error {
+// run makes connections for the link as long as it lasts, and returns why it is
+// over.
+func (l *Link) run() error {
 	l.hear() // patience begins
 	d := newDialing(l)
 	defer d.timer.Stop()
