@@ -30,10 +30,10 @@ type Barrier struct {
 // party is taken, and says by which process, or if others joined with another
 // number of parties.
 //
-// A name may be used again and again, by the same program or by another: who has
-// left, or comes to a barrier that a party is missing at, joins the next barrier of
-// that name, though others have not left the one before. So parties that each join,
-// wait and leave, over and over, are together each time.
+// A name may be used again and again, by the same program or by another. Who
+// has left, or comes to a barrier at which a party is missing, joins the next
+// barrier of that name, though others have not left the one before. So parties
+// that each join, wait and leave, over and over, are together each time.
 func (n *Node) Barrier(ctx context.Context, name string, party, parties int) (*Barrier, error) {
 	b := &Barrier{node: n, name: name, party: party, parties: parties}
 	err := n.takeSeat(b)

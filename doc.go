@@ -65,9 +65,9 @@
 //
 // A process that forks without exec loses its segments in the child.
 //
-// Leave the mapping and the file behind it alone: no munmap, mremap or mmap over a
-// part of a segment, no mprotect, and nothing that makes holes in it
-// (MADV_REMOVE, fallocate), which takes the data away from every process of the
+// Leave the mapping and the file behind it alone: no munmap, mremap or mmap
+// over a part of a segment, and no mprotect. Nothing may make holes in it
+// (MADV_REMOVE, fallocate): that takes the data away from every process of the
 // node and, where the node was the only one to have it, from everybody.
 // MADV_DONTNEED is harmless: the next access asks again.
 //
@@ -80,10 +80,10 @@
 //
 // # Failures
 //
-// If the node or the cluster fails, the program ends: with status 1 and a line
-// on standard error that says why, or, where nothing of the program can run any
-// more because it waits for a page that will never come, by SIGKILL. See
-// [WithFailureHandler].
+// If the node or the cluster fails, the program ends, with status 1 and a line
+// on standard error that says why. Where nothing of the program can run any
+// more, because it waits for a page that will never come, it ends by SIGKILL.
+// See [WithFailureHandler].
 //
 // An access to a page whose data was lost, or to a removed segment, raises
 // SIGBUS. In Go that is a fatal error: the program ends with status 2 and the

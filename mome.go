@@ -194,10 +194,10 @@ func (n *Node) ID() int { return int(n.client.Welcome().Node) }
 // Nodes is how many nodes the cluster has.
 func (n *Node) Nodes() int { return int(n.client.Welcome().Nodes) }
 
-// Rank is the number of this process among those of the program, from 0 to Size -
-// 1: MOME_RANK, which "momenode cluster" sets; else what a launcher says of it, the
-// first of OMPI_COMM_WORLD_RANK (Open MPI), PMIX_RANK and SLURM_PROCID (Slurm) that
-// is set; else the node's number.
+// Rank is the number of this process among those of the program, from 0 to Size
+// - 1. It is MOME_RANK, which "momenode cluster" sets; else what a launcher
+// says, the first of OMPI_COMM_WORLD_RANK (Open MPI), PMIX_RANK and
+// SLURM_PROCID (Slurm) that is set; else the node's number.
 func (n *Node) Rank() int { return n.place.rank }
 
 // Size is how many processes the program has: MOME_SIZE, or OMPI_COMM_WORLD_SIZE,

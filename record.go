@@ -34,9 +34,10 @@ import (
 //
 // The checker takes what is recorded for all that happens: a word, a name or a
 // barrier that is used in any other way as well, by whatever process, is judged
-// wrongly. It expects that words are 0, and names free, before the first operation,
-// and it judges histories of any length if no value comes back to a word that had it
-// before (up to 2,000 operations of a word otherwise, and of a name or a barrier).
+// wrongly. It expects that words are 0, and names free, before the first
+// operation. It judges histories of any length if no value comes back to a word
+// that had it before. Of other words, and of a name or a barrier, it judges up
+// to 2,000 operations.
 type Recorder struct {
 	node    *Node
 	history *trace.History

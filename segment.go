@@ -330,10 +330,11 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 	}
 }
 
-// Remove takes a segment away from the cluster, whoever has it mapped, and returns
-// when the name is free. Accesses to the segment raise SIGBUS on each node as soon
-// as it has heard of that, on other nodes a little later than on this one; until
-// then they find the pages that the node has, and what is stored to these is lost.
+// Remove takes a segment away from the cluster, whoever has it mapped, and
+// returns when the name is free. Accesses to the segment raise SIGBUS on each
+// node as soon as it has heard of that, on other nodes a little later than on
+// this one. Until then they find the pages that the node has, and what is
+// stored to these is lost.
 func (n *Node) Remove(ctx context.Context, name string) error {
 	if err := client.ValidName(name); err != nil {
 		return wrap(err, "mome: remove segment")

@@ -18,7 +18,7 @@ func init() {
 const watchPages = 12 // per rank
 
 // watch stores growing versions to the pages of its rank, from the first word
-// to the last, and reads those of all ranks from the last word to the first: so
+// to the last, and reads those of all ranks from the last word to the first. So
 // the versions that it sees never go back within a page, nor by more than one
 // from one reading to the next. It does so until it is ended.
 func watch(p *program) {

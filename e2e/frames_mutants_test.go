@@ -21,9 +21,10 @@ import (
 )
 
 // TestBrokenMemory runs nodes whose memory layer has a mistake, and puts down
-// which link finds it: impl/memory's test against a model, or in the run of a
-// cluster what the processes saw, the contents of pages as the nodes recorded
-// them, the single steps on frames. The table is impl/mutants/testdata/memory.
+// which link finds it. One link is impl/memory's test against a model. The
+// others judge the run of a cluster: what the processes saw, the contents of
+// pages as the nodes recorded them, the single steps on frames. The table is
+// impl/mutants/testdata/memory.
 func TestBrokenMemory(t *testing.T) {
 	requireUserfaultfd(t)
 	tb := mutants.Table{Name: "memory", Package: "./e2e", Links: []string{"model", "history", "pages", "frames"}}

@@ -161,13 +161,14 @@ func (a *arrangement) inSequence() *conflict {
 // last operation of those before it was called, and when the one behind it begins.
 // Each refused operation must come before its state begins or after it ends.
 //
-// Let s(i) be when state i of the block begins. Without the refused ones, every s
-// is free between a lower and an upper bound. A refused operation of state i that
-// returns before s(i+1) can only come before s(i), so it raises the lower bound
-// of s(i) to its call, which is before s(i+1) and so within the bounds of all that
-// come behind: only those who saw state i may have returned before. That is all it
-// says, and it says the less, the earlier s(i+1) is. So the lowest solution, which
-// one pass from the last state to the first finds, is one if there is any. O(n).
+// Let s(i) be when state i of the block begins. Without the refused ones, every
+// s is free between a lower and an upper bound. A refused operation of state i
+// that returns before s(i+1) can only come before s(i), so it raises the lower
+// bound of s(i) to its call. That is before s(i+1), and so within the bounds of
+// all that come behind: only those who saw state i may have returned before.
+// That is all it says, and it says the less, the earlier s(i+1) is. So the
+// lowest solution, which one pass from the last state to the first finds, is
+// one if there is any. O(n).
 func (b *block) earliest(low, next int64) (begin int64, c *conflict) {
 	lows := make([]int64, len(b.chain))
 	for i, s := range b.chain {

@@ -7,10 +7,10 @@
 //	momenode cluster --nodes 4                 # four nodes, programs by hand
 //
 // Each node is a process of its own, "momenode start", and each copy of the
-// program attaches to one of them: MOME_SOCKET names its socket, MOME_RANK and
-// MOME_SIZE say which copy it is of how many, MOME_LOCAL how many of them run on
-// this machine. Rank i is attached to node i, with --procs-per-node K to node i/K.
-// The lines that the copies print carry their rank:
+// program attaches to one of them. MOME_SOCKET names its socket, MOME_RANK and
+// MOME_SIZE say which copy it is of how many, MOME_LOCAL how many of them run
+// on this machine. Rank i is attached to node i, with --procs-per-node K to
+// node i/K. The lines that the copies print carry their rank:
 //
 //	0| answer         verified
 //
@@ -109,11 +109,12 @@
 // error that says why.
 //
 // Programs find their node by MOME_SOCKET, and so do status and segment, whose
-// default is /run/mome/mome.sock. Root and the node's user may attach. A program is
-// started on every machine; its rank is the number of its node, of as many as there
-// are nodes, unless MOME_RANK and MOME_SIZE say something else, or a launcher does:
-// the first of OMPI_COMM_WORLD_RANK, PMIX_RANK and SLURM_PROCID that is set is the
-// rank, and OMPI_COMM_WORLD_SIZE, PMIX_SIZE or SLURM_NTASKS beside it the size.
+// default is /run/mome/mome.sock. Root and the node's user may attach. A
+// program is started on every machine. Its rank is the number of its node, and
+// its size how many nodes there are, unless MOME_RANK and MOME_SIZE say
+// something else, or a launcher does: the first of OMPI_COMM_WORLD_RANK,
+// PMIX_RANK and SLURM_PROCID that is set is the rank. The size is then that of
+// the same launcher: OMPI_COMM_WORLD_SIZE, PMIX_SIZE or SLURM_NTASKS.
 //
 //	a$ MOME_SOCKET=/run/mome/mome.sock ./app
 //
@@ -130,8 +131,9 @@
 // A node that gets SIGTERM or SIGINT leaves in order: if no program is running,
 // the other nodes end with it, with status 0. A node that is lost, or that is
 // stopped while programs run, ends the run on all nodes: programs are told, and
-// killed if they do not end; each of the other nodes says why in one line and ends
-// with status 1, and the one that was stopped, as it was asked to, with status 0.
+// killed if they do not end. Each of the other nodes says why in one line and
+// ends with status 1. The one that was stopped ends with status 0, since it was
+// asked to.
 //
 // A node of which nothing was heard for --repair counts as lost. Outages of up to
 // five sixths of that are survived, however often there is one: programs wait, and
@@ -151,10 +153,10 @@
 // of nodes) what a subtree serves itself is not among the root's. Of the nodes:
 // the pages held and the daemon's heap.
 //
-// A program that does not go on waits for somebody: "momenode status --locks
-// --barriers" says who has each lock, since when, and who waits for it, and which
-// parties of each barrier have come, have not come, or have not even joined, with
-// their nodes and processes.
+// A program that does not go on waits for somebody, and "momenode status
+// --locks --barriers" says for whom. Of each lock it says who has it, since
+// when, and who waits for it. Of each barrier it says which parties have come,
+// have not come, or have not even joined, with their nodes and processes.
 //
 // --json of every command prints the same for programs: numbers are numbers,
 // and fields that are zero are there.

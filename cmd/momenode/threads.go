@@ -34,9 +34,9 @@ const (
 )
 
 // turn is how long a thread of the daemon may run at a stretch. A thread that
-// wakes up and asks for short turns runs before one that has a long turn: of
-// 1,600 pages that SOR had asked for ahead of their use, with both processors
-// busy, 184 to 216 came too late without this, and 79 to 115 with it.
+// wakes up and asks for short turns runs before one that has a long turn. With
+// both processors busy, of 1,600 pages that SOR had asked for ahead of their
+// use, 184 to 216 came too late without this, and 79 to 115 with it.
 const turn = 100 * time.Microsecond
 
 // monitorSlack is how late the Go runtime's monitor may wake up. It looks for

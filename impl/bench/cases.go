@@ -302,7 +302,7 @@ var barrierCase = Case{
 
 var casCase = Case{
 	Name: "cas", Unit: Operations, Floor: "1 uffd + 1 tcp for each success",
-	Help: "two nodes increment one word by compare-and-swap, freely: whoever has the page increments the word in its own memory until the other asks for it, while the floor moves the page for each increment; so the ratio, in the thousands, is how many increments one movement serves, and cas-alternate is what a movement costs",
+	Help: "two nodes increment one word by compare-and-swap, freely: whoever has the page increments the word in its own memory until the other asks for it. The floor moves the page for each increment. So the ratio, in the thousands, is how many increments one movement serves; cas-alternate is what a movement costs",
 	cluster: func(ctx context.Context, b *bed, p *plan) ([]float64, uint64, error) {
 		return increments(ctx, b, p, false)
 	},

@@ -124,7 +124,9 @@ floor's p50: of a latency how many times the floor (less is better), of a rate w
 Spread is the range of the middle 80 %% of the blocks' medians over p50. p99 is what 99 %% of the samples reach or do
 better: of a latency the longer ones, of a rate the lower ones, so that p99 of a rate lies below its p50. Cpu is the
 microseconds of processor time that all daemons together take for one operation (of scan, for a page), floor cpu what
-the floor's processes take in their place.
+the floor's processes take in their place. Of a floor, uffd is a page fault that the kernel hands to another process by
+userfaultfd, its interface for that; tcp and unix are round trips over such sockets. The home of a page is the node that
+keeps what was last written back.
 
 | | |
 |---|---|

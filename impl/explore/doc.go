@@ -1,8 +1,8 @@
 // Package explore model-checks the code itself. It drives the real core,
 // protocol.Shard, through every interleaving at the bounds of the small models
 // of spec/strong, and compares the states and transitions with those that TLC
-// found: the counts in spec/manifest.json, and, where TLC writes its graph down,
-// every state and every action from it.
+// found. It compares the counts with spec/manifest.json and, where TLC writes
+// its graph down, every state and every action from it.
 //
 //	Model, Models   the models, read from spec/                      model.go
 //	Run             every interleaving, the invariants, the counts   explore.go

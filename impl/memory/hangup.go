@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KillOnHangup makes the kernel kill this process, with SIGKILL, when the
-// other end of a UNIX stream socket is closed. It is how an application fails
-// loudly when its node is gone: its pages have nobody to answer for them, and
-// no code of its own is certain to run (a goroutine that waits in copy for a
-// page holds up the garbage collector, and with it every other goroutine).
+// KillOnHangup makes the kernel kill this process, with SIGKILL, when the other
+// end of a UNIX stream socket is closed. It is how an application fails loudly
+// when its node is gone: its pages have nobody to answer for them, and no code
+// of its own is certain to run. A goroutine that waits in copy for a page holds
+// up the garbage collector, and with it every other goroutine.
 //
 // The socket must be silent: anything that arrives on it kills as well, and a
 // read that waits on it keeps the signal from being sent. It stays the

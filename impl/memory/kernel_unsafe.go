@@ -103,12 +103,13 @@ type copyArg struct {
 	done int64
 }
 
-// ioctl passes the thread to the kernel by way of the Go scheduler, although
-// a page operation takes well under a microsecond: it takes the application's
-// mmap_lock, which the application may hold for milliseconds (fork, munmap of
-// a large range), and it allocates pages and page tables, which may reclaim.
-// A raw call would hold the P, and with it any stop-the-world of the daemon,
-// for as long. The price is 0.05 to 0.1 us of a round trip of 3 to 10.
+// ioctl passes the thread to the kernel by way of the Go scheduler, although a
+// page operation takes well under a microsecond. The operation takes the
+// application's mmap_lock, which the application may hold for milliseconds
+// (fork, munmap of a large range). It also allocates pages and page tables,
+// which may reclaim. A raw call would hold the P, and with it any
+// stop-the-world of the daemon, for as long. The price is 0.05 to 0.1 us of a
+// round trip of 3 to 10.
 func ioctl(fd int, request uintptr, arg unsafe.Pointer) unix.Errno {
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
 	return errno

@@ -156,11 +156,11 @@ func CanOpen(pages int64) error {
 }
 
 // adviseMapping sets what every mapping of a segment needs before anything can
-// touch it: a child must not inherit it (a child's mapping is registered with
+// touch it. A child must not inherit it: a child's mapping is registered with
 // no userfaultfd, and where it touches a hole it puts a page of zeros into the
-// segment for everybody), no huge pages (the unit of coherence is the small
-// page), and no place in a core dump (reading it would fetch the whole
-// segment).
+// segment for everybody. It has no huge pages, since the unit of coherence is
+// the small page. It has no place in a core dump, since reading it would fetch
+// the whole segment.
 func adviseMapping(start uintptr, size int64) error {
 	if errno := madvise(start, size, unix.MADV_DONTFORK); errno != 0 {
 		return fmt.Errorf("madvise(DONTFORK): %w", errno)

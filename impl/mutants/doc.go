@@ -1,8 +1,8 @@
 // Package mutants measures the checks by what they find. A mutant is the code
-// with one deliberate mistake, compiled in under the build tag mutants: of the
-// core about pages, locks or barriers (impl/protocol), of the memory layer or of the
-// order in which a node uses it (impl/memory, impl/node), or of what records
-// (impl/trace).
+// with one deliberate mistake, compiled in under the build tag mutants. It is a
+// mistake of the core about pages, locks or barriers (impl/protocol), of the
+// memory layer or of the order in which a node uses it (impl/memory,
+// impl/node), or of what records (impl/trace).
 //
 // Several links join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:
@@ -25,10 +25,10 @@
 //
 // The tests run each link by itself, with the others off, on every mutant, and
 // compare what it finds with committed tables, testdata/pages, segments, locks,
-// barriers, memory, histories and nodes: a row for each mutant, in each column the first
-// case that the link finds it in, or "-". Any change of a table fails; so does a mutant that nobody
-// finds, and anything that is found in the code without a mistake (the row
-// "none").
+// barriers, memory, histories and nodes. A table has a row for each mutant, and
+// in each column the first case that the link finds it in, or "-". Any change
+// of a table fails; so does a mutant that nobody finds, and anything that is
+// found in the code without a mistake (the row "none").
 //
 //	make mutants                                               all tables
 //	go test -tags mutants ./impl/mutants -rewrite              all but memory and nodes, as they are now

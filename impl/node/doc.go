@@ -121,10 +121,10 @@
 //
 // # Death
 //
-// In this version the members of a cluster are fixed. A peer that is lost, a
-// peer that breaks the protocol, or memory that cannot be changed for another
-// reason than a shortage ends the run on this node: no page is granted by guess, and from then on nothing is granted,
-// sent or taken at all. Applications are told, and killed
-// by the kernel if they do not end, because nobody answers for their memory any
-// more.
+// In this version the members of a cluster are fixed. Three things end the run
+// on this node: a peer that is lost, a peer that breaks the protocol, and
+// memory that cannot be changed for another reason than a shortage. No page is
+// granted by guess, and from then on nothing is granted, sent or taken at all.
+// Applications are told, and killed by the kernel if they do not end, because
+// nobody answers for their memory any more.
 package node

@@ -18,10 +18,10 @@ import (
 // page and its ownership, from this node's frame or from its master copy, and
 // nothing of it is decided here.
 //
-// A node takes what is offered in good time only while it has room and to spare,
-// so that pages do not go to and fro; and what is offered because accesses wait
-// as long as it has any room at all, its own copies of other pages counted as
-// room. One at which accesses wait themselves takes nothing.
+// A node takes what is offered in good time only while it has room and to
+// spare, so that pages do not go to and fro. What is offered because accesses
+// wait it takes as long as it has any room at all, its own copies of other
+// pages counted as room. One at which accesses wait themselves takes nothing.
 
 const (
 	// offerAtOnce is how many pages one call offers.

@@ -15,13 +15,13 @@ type carried struct {
 	version uint64
 }
 
-// TestCarried follows five faults on a tree with an intermediate, and demands
-// of each message that leaves a node: the transaction, made at the fault and
-// copied onto everything that it causes; the version, which each write grant of
-// the root advances; epoch, term, cut and generation; and the Lamport clock.
-// Data carries the cut under which its content was last prepared for a store: that
-// of the node's write grant, wherever the content has gone since. Node 3 is below
-// mid2@2; the home is node 0.
+// TestCarried follows five faults on a tree with an intermediate, and looks at
+// what each message that leaves a node carries. That is the transaction, made
+// at the fault and copied onto everything that it causes; the version, which
+// each write grant of the root advances; epoch, term, cut and generation; and
+// the Lamport clock. Data carries the cut under which its content was last
+// prepared for a store: that of the node's write grant, wherever the content
+// has gone since. Node 3 is below mid2@2; the home is node 0.
 func TestCarried(t *testing.T) {
 	conf := testConfiguration(4, 2)
 	k := newCluster(conf)

@@ -7,9 +7,9 @@ import (
 )
 
 // Order is what the effects so far have made of one page at one node. Within a
-// step the specification's frame changes at once; the shell's does not, so the
-// order of the effects decides what others see of it: a page is protected before
-// it is sent, sent before it is dropped, and there before it is granted.
+// step the specification's frame changes at once. The shell's does not, so the
+// order of the effects decides what others see of it: a page is protected
+// before it is sent, sent before it is dropped, and there before it is granted.
 //
 // Simulator, explorer and shell each keep one for a page, and apply every effect
 // when they carry it out; under -tags invariants the core does so after each step.

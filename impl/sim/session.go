@@ -21,10 +21,10 @@ type frame struct {
 }
 
 // session is one direction of a link: a simulation of the session rules of
-// impl/wire, not its code. Frames are numbered; the sender keeps them until the
-// cumulative acknowledgement; a connection carries them in order and loses what
-// it holds when it breaks; a new connection begins with all that is kept; the
-// receiver drops what it has.
+// impl/wire, not its code. Frames are numbered, and the sender keeps them until
+// the cumulative acknowledgement. A connection carries them in order, and loses
+// what it holds when it breaks. A new connection begins with all that is kept,
+// and the receiver drops what it has.
 type session struct {
 	from, to addr.NodeID
 	sent     uint64    // number of the last frame

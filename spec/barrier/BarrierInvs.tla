@@ -105,9 +105,9 @@ JoinedProp ==
                [] a.code = "Mismatch" -> \A g \in DOMAIN m : ~has(g)
                [] OTHER -> TRUE]_vars
 
-\* A name that is free can be used: a seat is refused only where somebody has it in a
-\* generation that is not broken, or who asks has it, or where one that is not broken
-\* and that he has not left is of another size.
+\* A name that is free can be used. A seat is refused only in three cases: somebody has
+\* it in a generation that is not broken; who asks has it; or a generation that is not
+\* broken and that he has not left is of another size.
 RefusedProp ==
     [][\A n \in Nodes : \A j \in (Len(down[n]) + 1)..Len(down'[n]) :
          LET m == down'[n][j]

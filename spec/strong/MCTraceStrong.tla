@@ -1,10 +1,11 @@
 ----------------------------- MODULE MCTraceStrong ----------------------------
 (***************************************************************************)
 (* A validator that accepts everything is worse than none.  This is a run  *)
-(* that is a behaviour of Strong, as impl/trace/validate writes it (two    *)
-(* leaves below a root; every action that there is without intermediates), *)
-(* and runs that differ from it in one thing each, and must not get beyond *)
-(* the event where they do.  A mutant of TraceStrong lets one of them pass.*)
+(* that is a behaviour of Strong, as impl/trace/validate writes it: two    *)
+(* leaves below a root, every action that there is without intermediates.  *)
+(* With it are runs that differ from it in one thing each, and must not    *)
+(* get beyond the event where they do.  A mutant of TraceStrong lets one   *)
+(* of them pass.                                                           *)
 (***************************************************************************)
 EXTENDS TraceStrong
 

@@ -15,10 +15,10 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
-// A story is what a log tells of one page, a line each: what the leaf does (ask,
-// grant, recall, evict), contents by a letter of their own (take, give; Z are
-// zeros), and the steps on the frame, with the process, r or w, the content, and
-// the kernel's answer if it refuses.
+// A story is what a log tells of one page, a line each: what the leaf does
+// (ask, grant, recall, evict), contents by a letter of their own (take, give; Z
+// are zeros), and the steps on the frame. A step has the process, r or w, the
+// content, and the kernel's answer if it refuses.
 type story string
 
 const storyPages = 16
