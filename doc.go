@@ -25,11 +25,11 @@
 //
 // # Strong memory
 //
-// Under the [Strong] model, the default, the processes of a cluster behave as
-// the threads of one machine: a load returns what the last store to that word
-// stored, wherever it was made, and sync/atomic works across machines on values
-// in a segment. As between threads, a program without data races needs locks
-// ([Node.Lock]), barriers ([Node.Barrier]) or atomics to order its accesses.
+// The processes of a cluster behave as the threads of one machine: a load returns
+// what the last store to that word stored, wherever it was made, and sync/atomic
+// works across machines on values in a segment. As between threads, a program
+// without data races needs locks ([Node.Lock]), barriers ([Node.Barrier]) or
+// atomics to order its accesses.
 //
 // A page (4 KiB) is at one writer or many readers. Two nodes that store to one
 // page in turn move it each time, even if they use different words of it: lay

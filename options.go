@@ -44,28 +44,6 @@ func WithWaitingHandler(handler func(waits string)) Option {
 	return func(o *options) { o.onWaiting = handler }
 }
 
-// Model is a promise about what a node sees of what others store.
-type Model uint8
-
-const (
-	// Strong: the cluster's processes behave as threads of one machine.
-	Strong Model = 1
-)
-
-func (m Model) String() string {
-	switch m {
-	case 0, Strong:
-		return "strong"
-	case Model(attachpb.Model_MODEL_WEAK):
-		return "weak"
-	case Model(attachpb.Model_MODEL_RELEASE):
-		return "release"
-	case Model(attachpb.Model_MODEL_REDUCTION):
-		return "reduction"
-	}
-	return fmt.Sprintf("Model(%d)", uint8(m))
-}
-
 // Home is where the pages of a segment have their home, the node that keeps
 // track of a page.
 type Home uint8
@@ -81,19 +59,12 @@ func (h Home) String() string {
 		return "spread"
 	case Block:
 		return "block"
-	case Home(attachpb.Home_HOME_FIRST_TOUCH):
-		return "first touch"
 	}
 	return fmt.Sprintf("Home(%d)", uint8(h))
 }
 
 // SegmentOption is an attribute of a segment to be created.
 type SegmentOption func(*attachpb.Attributes)
-
-// WithModel is the segment's model on every node; the default is Strong.
-func WithModel(m Model) SegmentOption {
-	return func(a *attachpb.Attributes) { a.Model = attachpb.Model(m) }
-}
 
 // WithHome is where the segment's pages have their homes; the default is Spread.
 func WithHome(h Home) SegmentOption {
@@ -113,12 +84,9 @@ func Temporary() SegmentOption {
 }
 
 func attributes(opts []SegmentOption) (*attachpb.Attributes, error) {
-	a := &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: attachpb.Home_HOME_SPREAD}
+	a := &attachpb.Attributes{Home: attachpb.Home_HOME_SPREAD}
 	for _, o := range opts {
 		o(a)
-	}
-	if a.Model != attachpb.Model_MODEL_STRONG {
-		return nil, fmt.Errorf("%w: WithModel(%v): a segment is Strong", ErrInvalid, Model(a.Model))
 	}
 	if a.Home != attachpb.Home_HOME_SPREAD && a.Home != attachpb.Home_HOME_BLOCK {
 		return nil, fmt.Errorf("%w: WithHome(%v): a segment is Spread or Block", ErrInvalid, Home(a.Home))

@@ -64,7 +64,7 @@ func Record(n *Node) (*Recorder, error) {
 		build = info.Main.Version
 	}
 	h, err := trace.NewHistory(filepath.Join(dir, fmt.Sprintf("history-rank%03d-%s.ndjson", n.Rank(), process)), trace.HistoryHeader{
-		Model: Strong.String(), Build: build, Run: n.Cluster(), Process: process,
+		Model: "strong", Build: build, Run: n.Cluster(), Process: process,
 		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Size(), Clock: clock,
 	})
 	if err != nil {

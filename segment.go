@@ -48,7 +48,6 @@ type SegmentInfo struct {
 	Size       int64   // bytes
 	Addr       uintptr // in every process
 	Generation uint64  // tells the lives of one name apart
-	Model      Model
 	Home       Home
 	Temporary  bool // it ends with the process that has created it
 }
@@ -319,7 +318,6 @@ func (n *Node) Segments(ctx context.Context) ([]SegmentInfo, error) {
 				Size:       int64(s.GetSize()),
 				Addr:       n.base.Addr(addr.PageNum(s.GetFirstPage())),
 				Generation: s.GetRef().GetGeneration(),
-				Model:      Model(s.GetAttributes().GetModel()),
 				Home:       Home(s.GetAttributes().GetHome()),
 				Temporary:  s.GetAttributes().GetTemporary(),
 			})

@@ -92,7 +92,7 @@ func TestSegmentErrors(t *testing.T) {
 	_, tooBig := n.Create(ctx, "b", addr.Space+1)
 	_, noSpace := n.Create(ctx, "b", addr.Space)
 	_, otherSize := n.OpenOrCreate(ctx, "a", 8192)
-	_, model := n.Create(ctx, "b", 1, WithModel(3))
+	_, home := n.Create(ctx, "b", 1, WithHome(3))
 	_, name := n.Create(ctx, "", 1)
 	for _, c := range []struct {
 		got, want error
@@ -100,7 +100,7 @@ func TestSegmentErrors(t *testing.T) {
 	}{
 		{exists, ErrExists, `"a"`}, {notFound, ErrNotFound, `"b"`}, {badSize, ErrBadSize, "0 bytes"},
 		{tooBig, ErrBadSize, `"b"`}, {noSpace, ErrNoSpace, `"b"`}, {otherSize, ErrBadSize, "4096 bytes, not 8192"},
-		{model, ErrInvalid, "release"}, {name, ErrInvalid, "empty"}, {n.Remove(ctx, "b"), ErrNotFound, `"b"`},
+		{home, ErrInvalid, "WithHome"}, {name, ErrInvalid, "empty"}, {n.Remove(ctx, "b"), ErrNotFound, `"b"`},
 	} {
 		if !errors.Is(c.got, c.want) || !strings.Contains(c.got.Error(), c.about) {
 			t.Errorf("%v; want %v about %s", c.got, c.want, c.about)

@@ -80,10 +80,8 @@ func TestAttributes(t *testing.T) {
 		want string // of the error; empty: none
 	}{
 		{nil, ""},
-		{[]SegmentOption{WithModel(Strong), WithHome(Block)}, ""},
+		{[]SegmentOption{WithHome(Block)}, ""},
 		{[]SegmentOption{WithHome(Spread)}, ""},
-		{[]SegmentOption{WithModel(2)}, "WithModel(weak)"},
-		{[]SegmentOption{WithModel(99)}, "WithModel(Model(99))"},
 		{[]SegmentOption{WithHome(0)}, "WithHome"},
 		{[]SegmentOption{WithHome(17)}, "WithHome(Home(17))"},
 	} {

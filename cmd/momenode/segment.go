@@ -37,9 +37,7 @@ type segmentInfo struct {
 	FirstPage  uint32 `json:"first_page"`
 	Address    uint64 `json:"address"` // in every process
 	Generation uint64 `json:"generation"`
-	Model      string `json:"model"`
 	Home       string `json:"home"`
-	Replicas   uint32 `json:"replicas"`
 }
 
 func segmentCommand() *cobra.Command {
@@ -160,7 +158,7 @@ func (f *segmentFlags) create(name, size string) (*attachpb.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	attrs := &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG}
+	attrs := &attachpb.Attributes{}
 	switch f.home {
 	case "spread":
 		attrs.Home = attachpb.Home_HOME_SPREAD
@@ -221,9 +219,7 @@ func newSegmentInfo(base addr.Base, s *attachpb.Segment) segmentInfo {
 	return segmentInfo{
 		Name: s.GetRef().GetName(), Size: s.GetSize(), Pages: s.GetPages(), FirstPage: s.GetFirstPage(),
 		Address: uint64(base.Addr(addr.PageNum(s.GetFirstPage()))), Generation: s.GetRef().GetGeneration(),
-		Model:    enumName(a.GetModel().String(), "MODEL_"),
-		Home:     enumName(a.GetHome().String(), "HOME_"),
-		Replicas: max(a.GetReplicas(), 1),
+		Home: enumName(a.GetHome().String(), "HOME_"),
 	}
 }
 
@@ -284,8 +280,8 @@ func (f *segmentFlags) print(w io.Writer, list []segmentInfo, one bool) error {
 	out := &errorWriter{w: w}
 	var rows [][]any
 	for _, s := range list {
-		rows = append(rows, []any{s.Name, sizeText(s.Size), count(s.Pages), fmt.Sprintf("%#x", s.Address), s.Generation, s.Model, s.Home})
+		rows = append(rows, []any{s.Name, sizeText(s.Size), count(s.Pages), fmt.Sprintf("%#x", s.Address), s.Generation, s.Home})
 	}
-	table.Print(out, "", []string{"segment ", "size", "pages", "address ", "generation", "model ", "home "}, rows)
+	table.Print(out, "", []string{"segment ", "size", "pages", "address ", "generation", "home "}, rows)
 	return out.err
 }

@@ -21,7 +21,7 @@ func everyRequest() map[*attachpb.Request]int {
 	return map[*attachpb.Request]int{
 		{Id: 1, Body: &attachpb.Request_Hello{Hello: &attachpb.Hello{Version: 1, Program: "sor", Pid: 42, Rank: &rank}}}: 0,
 		{Id: 2, Body: &attachpb.Request_Create{Create: &attachpb.Create{
-			Name: "grid", Size: 1 << 44, Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: attachpb.Home_HOME_BLOCK, Replicas: 2},
+			Name: "grid", Size: 1 << 44, Attributes: &attachpb.Attributes{Home: attachpb.Home_HOME_BLOCK},
 		}}}: 0,
 		{Id: 3, Body: &attachpb.Request_Open{Open: &attachpb.Open{Name: "grid"}}}:                                                          0,
 		{Id: 4, Body: &attachpb.Request_List{List: &attachpb.List{After: "a"}}}:                                                            0,

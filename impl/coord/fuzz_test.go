@@ -16,7 +16,7 @@ import (
 func founded() []Op {
 	c := Cluster{ID: "c", Nodes: 3, Fanout: 2, Slots: 8, Transport: "tcp", Base: addr.DefaultBase, Repair: time.Second, PageSize: addr.PageSize, Format: format}
 	m := Member{Address: "a:1", Incarnation: 1, Joined: 2, State: Alive, Instance: "i"}
-	s := Segment{Name: "s", First: 16, Pages: 16, Generation: 1, Attrs: Attrs{Model: "strong", Home: "block", Replicas: 1}}
+	s := Segment{Name: "s", First: 16, Pages: 16, Generation: 1, Attrs: Attrs{Home: "block"}}
 	return []Op{
 		Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 2, Generation: 1})),
 		Put(m.key(), encode(m)), Put(prefixSegments+s.Name, encode(s)),

@@ -25,17 +25,12 @@ var (
 	ErrBadAttrs = errors.New("mome: bad segment attributes")
 )
 
-// Attrs are the attributes of a segment. The zero value is a strong segment
-// whose pages spread over all homes, with one copy.
+// Attrs are the attributes of a segment. The zero value is a segment whose pages
+// spread over all homes.
 type Attrs struct {
-	// Model is the consistency model that views begin with: strong, weak,
-	// release or reduction. Empty: strong.
-	Model string `json:"model"`
-	// Home is the policy that places the homes of the pages: spread, block or
-	// first-touch. Empty: spread.
+	// Home is the policy that places the homes of the pages: spread or block.
+	// Empty: spread.
 	Home string `json:"home"`
-	// Replicas is on how many nodes the master copies are kept, 1 or 2. Zero: 1.
-	Replicas int `json:"replicas"`
 	// Owner is the attachment of a program that the segment ends with. Empty: it
 	// outlives programs.
 	Owner string `json:"owner,omitempty"`
@@ -43,26 +38,12 @@ type Attrs struct {
 
 // normal fills in the defaults.
 func (a Attrs) normal() (Attrs, error) {
-	switch a.Model {
-	case "":
-		a.Model = "strong"
-	case "strong", "weak", "release", "reduction":
-	default:
-		return a, fmt.Errorf("%w: model %q: give strong, weak, release or reduction", ErrBadAttrs, a.Model)
-	}
 	switch a.Home {
 	case "":
 		a.Home = "spread"
-	case "spread", "block", "first-touch":
+	case "spread", "block":
 	default:
-		return a, fmt.Errorf("%w: home policy %q: give spread, block or first-touch", ErrBadAttrs, a.Home)
-	}
-	switch a.Replicas {
-	case 0:
-		a.Replicas = 1
-	case 1, 2:
-	default:
-		return a, fmt.Errorf("%w: %d replicas: give 1 or 2", ErrBadAttrs, a.Replicas)
+		return a, fmt.Errorf("%w: home policy %q: give spread or block", ErrBadAttrs, a.Home)
 	}
 	return a, nil
 }

@@ -23,29 +23,29 @@ func testSegments(t *testing.T, b backend) {
 		_, err := c.Create(ctx, "a", pages, Attrs{})
 		wantErr(t, err, ErrBadSize)
 	}
-	for _, attrs := range []Attrs{{Model: "sequential"}, {Home: "nowhere"}, {Replicas: 3}, {Replicas: -1}} {
+	for _, attrs := range []Attrs{{Home: "nowhere"}, {Home: "first-touch"}} {
 		_, err := c.Create(ctx, "a", 1, attrs)
 		wantErr(t, err, ErrBadAttrs)
 	}
 	wantErr(t, c.Remove(ctx, "a"), ErrNotFound)
 
-	diff(t, "first", mustCreate(t, c, "a", 10), Segment{"a", 0, 10, 1, Attrs{"strong", "spread", 1, ""}})
-	weak := Attrs{"weak", "first-touch", 2, ""}
-	s, err := c.Create(ctx, "b", 5, weak)
+	diff(t, "first", mustCreate(t, c, "a", 10), Segment{"a", 0, 10, 1, Attrs{"spread", ""}})
+	block := Attrs{"block", ""}
+	s, err := c.Create(ctx, "b", 5, block)
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "second", s, Segment{"b", 10, 5, 2, weak})
+	diff(t, "second", s, Segment{"b", 10, 5, 2, block})
 	_, err = c.Create(ctx, "b", 1, Attrs{})
 	wantErr(t, err, ErrExists)
 	mustCreate(t, c, "c", 1)
 	mustRemove(t, c, "b")
 	// The first free range that is long enough, with a new generation.
 	for _, want := range []Segment{
-		{"d", 16, 6, 4, Attrs{"strong", "spread", 1, ""}},
-		{"e", 10, 4, 5, Attrs{"strong", "spread", 1, ""}},
-		{"f", 14, 1, 6, Attrs{"strong", "spread", 1, ""}},
-		{"g", 22, uint64(addr.Pages) - 22, 7, Attrs{"strong", "spread", 1, ""}},
+		{"d", 16, 6, 4, Attrs{"spread", ""}},
+		{"e", 10, 4, 5, Attrs{"spread", ""}},
+		{"f", 14, 1, 6, Attrs{"spread", ""}},
+		{"g", 22, uint64(addr.Pages) - 22, 7, Attrs{"spread", ""}},
 	} {
 		diff(t, "reuse", mustCreate(t, c, want.Name, want.Pages), want)
 	}
@@ -202,7 +202,7 @@ func TestSegmentsModel(t *testing.T) {
 					wantErr(t, err, ErrNoSpace)
 				} else {
 					generation++
-					want := Segment{name, addr.PageNum(first), pages, generation, Attrs{"strong", "spread", 1, ""}}
+					want := Segment{name, addr.PageNum(first), pages, generation, Attrs{"spread", ""}}
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -31,19 +31,13 @@ func (a *application) reply(id uint64, f func() (*attachpb.Segment, error)) {
 const requestTime = 10 * time.Second
 
 func (a *application) create(c *attachpb.Create) (*attachpb.Segment, error) {
-	attrs := coord.Attrs{Model: "strong", Home: "spread", Replicas: int(c.Attributes.GetReplicas())}
-	if m := c.Attributes.GetModel(); m != attachpb.Model_MODEL_UNSPECIFIED && m != attachpb.Model_MODEL_STRONG {
-		return nil, fmt.Errorf("%w: segment %q: this version has the strong model only", client.ErrInvalid, c.Name)
-	}
+	attrs := coord.Attrs{Home: "spread"}
 	switch c.Attributes.GetHome() {
 	case attachpb.Home_HOME_UNSPECIFIED, attachpb.Home_HOME_SPREAD:
 	case attachpb.Home_HOME_BLOCK:
 		attrs.Home = "block"
 	default:
 		return nil, fmt.Errorf("%w: segment %q: this version has the home policies spread and block", client.ErrInvalid, c.Name)
-	}
-	if attrs.Replicas > 1 {
-		return nil, fmt.Errorf("%w: segment %q: this version keeps one copy, not %d", client.ErrInvalid, c.Name, attrs.Replicas)
 	}
 	base := a.node.config.View().Cluster.Base
 	if most := uint64(base.Pages()) << addr.PageShift; c.Size == 0 || c.Size > most {
@@ -299,5 +293,5 @@ func describe(s coord.Segment) *attachpb.Segment {
 	}
 	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: uint64(s.Generation)},
 		FirstPage: uint32(s.First), Pages: s.Pages, Size: s.Pages << addr.PageShift,
-		Attributes: &attachpb.Attributes{Model: attachpb.Model_MODEL_STRONG, Home: home, Replicas: 1, Temporary: s.Owner != ""}}
+		Attributes: &attachpb.Attributes{Home: home, Temporary: s.Owner != ""}}
 }

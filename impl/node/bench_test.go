@@ -42,7 +42,7 @@ func newStep(t testing.TB, edit func(*Config)) func() {
 	t.Helper()
 	n := startNodes(t, 1, edit)[0]
 	ctx := context.Background()
-	info, err := n.config.Create(ctx, "step", 1, coord.Attrs{Model: "strong", Home: "spread"})
+	info, err := n.config.Create(ctx, "step", 1, coord.Attrs{Home: "spread"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,11 +85,9 @@ type DataKind uint8
 const (
 	NoData   DataKind = iota
 	PageData          // addr.PageSize bytes follow
-	ZeroData          // a page of zeros: no bytes follow
-	DiffData          // changed bytes and their mask (release and weak models)
 )
 
-var dataNames = [...]string{"none", "page", "zero", "diff"}
+var dataNames = [...]string{"none", "page"}
 
 func (d DataKind) String() string { return name(dataNames[:], uint8(d)) }
 
@@ -118,7 +116,7 @@ type Txn struct {
 //	Grant   Op, Source, Leaf
 //	Recall  Keep, Dst, Leaf (where Dst is ToLeaf)
 //	Ack     Keep, Hit
-//	Data    Data (PageData or ZeroData), Version
+//	Data    Data (PageData), Version
 type Message struct {
 	Kind   Kind
 	Op     Op

@@ -37,7 +37,7 @@ func aMessage() protocol.Message {
 	var m protocol.Message
 	fill(reflect.ValueOf(&m).Elem())
 	m.Kind, m.Op, m.Have, m.Keep = protocol.Recall, protocol.OpWriteback, protocol.Owned, protocol.Write
-	m.Source, m.Dst, m.Data = protocol.Have, protocol.ToHome, protocol.DiffData
+	m.Source, m.Dst, m.Data = protocol.Have, protocol.ToHome, protocol.PageData
 	m.From, m.To = addr.Place{Node: 2, Tag: 3}, leaf1
 	return m
 }

@@ -369,7 +369,7 @@ func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
 		case 6 << 3:
 			m.Dst, limit = protocol.Dst(v), uint64(protocol.ToHome)
 		case 7 << 3:
-			m.Data, limit = protocol.DataKind(v), uint64(protocol.DiffData)
+			m.Data, limit = protocol.DataKind(v), uint64(protocol.PageData)
 		case 8 << 3:
 			m.Hit, limit = v != 0, 1
 		case 9 << 3:

@@ -80,5 +80,5 @@ func valid(m *protocol.Message) bool {
 		m.Op <= protocol.OpWriteback &&
 		m.Have <= protocol.Write && m.Keep <= protocol.Write &&
 		m.Source <= protocol.Have && m.Dst <= protocol.ToHome &&
-		m.Data <= protocol.DiffData
+		m.Data <= protocol.PageData
 }

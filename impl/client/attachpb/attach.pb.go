@@ -131,68 +131,12 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_impl_client_attach_proto_rawDescGZIP(), []int{0}
 }
 
-type Model int32
-
-const (
-	Model_MODEL_UNSPECIFIED Model = 0 // strong
-	Model_MODEL_STRONG      Model = 1
-	Model_MODEL_WEAK        Model = 2
-	Model_MODEL_RELEASE     Model = 3
-	Model_MODEL_REDUCTION   Model = 4
-)
-
-// Enum value maps for Model.
-var (
-	Model_name = map[int32]string{
-		0: "MODEL_UNSPECIFIED",
-		1: "MODEL_STRONG",
-		2: "MODEL_WEAK",
-		3: "MODEL_RELEASE",
-		4: "MODEL_REDUCTION",
-	}
-	Model_value = map[string]int32{
-		"MODEL_UNSPECIFIED": 0,
-		"MODEL_STRONG":      1,
-		"MODEL_WEAK":        2,
-		"MODEL_RELEASE":     3,
-		"MODEL_REDUCTION":   4,
-	}
-)
-
-func (x Model) Enum() *Model {
-	p := new(Model)
-	*p = x
-	return p
-}
-
-func (x Model) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Model) Descriptor() protoreflect.EnumDescriptor {
-	return file_impl_client_attach_proto_enumTypes[1].Descriptor()
-}
-
-func (Model) Type() protoreflect.EnumType {
-	return &file_impl_client_attach_proto_enumTypes[1]
-}
-
-func (x Model) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Model.Descriptor instead.
-func (Model) EnumDescriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{1}
-}
-
 type Home int32
 
 const (
 	Home_HOME_UNSPECIFIED Home = 0 // spread
 	Home_HOME_SPREAD      Home = 1 // pages go round the nodes
 	Home_HOME_BLOCK       Home = 2 // each node is the home of one run of pages
-	Home_HOME_FIRST_TOUCH Home = 3 // the first node that touches a page
 )
 
 // Enum value maps for Home.
@@ -201,13 +145,11 @@ var (
 		0: "HOME_UNSPECIFIED",
 		1: "HOME_SPREAD",
 		2: "HOME_BLOCK",
-		3: "HOME_FIRST_TOUCH",
 	}
 	Home_value = map[string]int32{
 		"HOME_UNSPECIFIED": 0,
 		"HOME_SPREAD":      1,
 		"HOME_BLOCK":       2,
-		"HOME_FIRST_TOUCH": 3,
 	}
 )
 
@@ -222,11 +164,11 @@ func (x Home) String() string {
 }
 
 func (Home) Descriptor() protoreflect.EnumDescriptor {
-	return file_impl_client_attach_proto_enumTypes[2].Descriptor()
+	return file_impl_client_attach_proto_enumTypes[1].Descriptor()
 }
 
 func (Home) Type() protoreflect.EnumType {
-	return &file_impl_client_attach_proto_enumTypes[2]
+	return &file_impl_client_attach_proto_enumTypes[1]
 }
 
 func (x Home) Number() protoreflect.EnumNumber {
@@ -235,7 +177,7 @@ func (x Home) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Home.Descriptor instead.
 func (Home) EnumDescriptor() ([]byte, []int) {
-	return file_impl_client_attach_proto_rawDescGZIP(), []int{2}
+	return file_impl_client_attach_proto_rawDescGZIP(), []int{1}
 }
 
 // Request goes from the application to the node.
@@ -1162,10 +1104,8 @@ func (x *Welcome) GetLimited() bool {
 }
 
 type Attributes struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Model    Model                  `protobuf:"varint,1,opt,name=model,proto3,enum=mome.attach.v1.Model" json:"model,omitempty"`
-	Home     Home                   `protobuf:"varint,2,opt,name=home,proto3,enum=mome.attach.v1.Home" json:"home,omitempty"`
-	Replicas uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"` // copies of published data; 0 means 1
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Home  Home                   `protobuf:"varint,2,opt,name=home,proto3,enum=mome.attach.v1.Home" json:"home,omitempty"`
 	// The segment ends with the attachment that has created it, however that ends.
 	Temporary     bool `protobuf:"varint,4,opt,name=temporary,proto3" json:"temporary,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1202,25 +1142,11 @@ func (*Attributes) Descriptor() ([]byte, []int) {
 	return file_impl_client_attach_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *Attributes) GetModel() Model {
-	if x != nil {
-		return x.Model
-	}
-	return Model_MODEL_UNSPECIFIED
-}
-
 func (x *Attributes) GetHome() Home {
 	if x != nil {
 		return x.Home
 	}
 	return Home_HOME_UNSPECIFIED
-}
-
-func (x *Attributes) GetReplicas() uint32 {
-	if x != nil {
-		return x.Replicas
-	}
-	return 0
 }
 
 func (x *Attributes) GetTemporary() bool {
@@ -3124,13 +3050,11 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\acluster\x18\x05 \x01(\tR\acluster\x12\x12\n" +
 	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x1b\n" +
 	"\tpage_size\x18\a \x01(\rR\bpageSize\x12\x18\n" +
-	"\alimited\x18\b \x01(\bR\alimited\"\x9d\x01\n" +
+	"\alimited\x18\b \x01(\bR\alimited\"`\n" +
 	"\n" +
-	"Attributes\x12+\n" +
-	"\x05model\x18\x01 \x01(\x0e2\x15.mome.attach.v1.ModelR\x05model\x12(\n" +
-	"\x04home\x18\x02 \x01(\x0e2\x14.mome.attach.v1.HomeR\x04home\x12\x1a\n" +
-	"\breplicas\x18\x03 \x01(\rR\breplicas\x12\x1c\n" +
-	"\ttemporary\x18\x04 \x01(\bR\ttemporary\"@\n" +
+	"Attributes\x12(\n" +
+	"\x04home\x18\x02 \x01(\x0e2\x14.mome.attach.v1.HomeR\x04home\x12\x1c\n" +
+	"\ttemporary\x18\x04 \x01(\bR\ttemporaryJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04\"@\n" +
 	"\n" +
 	"SegmentRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
@@ -3265,20 +3189,12 @@ const file_impl_client_attach_proto_rawDesc = "" +
 	"\x0fCODE_PARTY_DIED\x10\x10\x12\x11\n" +
 	"\rCODE_MISMATCH\x10\x11\x12\x17\n" +
 	"\x13CODE_CLUSTER_FAILED\x10\x12\x12\x14\n" +
-	"\x10CODE_UNAVAILABLE\x10\x13*h\n" +
-	"\x05Model\x12\x15\n" +
-	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x10\n" +
-	"\fMODEL_STRONG\x10\x01\x12\x0e\n" +
-	"\n" +
-	"MODEL_WEAK\x10\x02\x12\x11\n" +
-	"\rMODEL_RELEASE\x10\x03\x12\x13\n" +
-	"\x0fMODEL_REDUCTION\x10\x04*S\n" +
+	"\x10CODE_UNAVAILABLE\x10\x13*=\n" +
 	"\x04Home\x12\x14\n" +
 	"\x10HOME_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vHOME_SPREAD\x10\x01\x12\x0e\n" +
 	"\n" +
-	"HOME_BLOCK\x10\x02\x12\x14\n" +
-	"\x10HOME_FIRST_TOUCH\x10\x03B/Z-github.com/mome-dsm/mome/impl/client/attachpbb\x06proto3"
+	"HOME_BLOCK\x10\x02B/Z-github.com/mome-dsm/mome/impl/client/attachpbb\x06proto3"
 
 var (
 	file_impl_client_attach_proto_rawDescOnce sync.Once
@@ -3292,114 +3208,112 @@ func file_impl_client_attach_proto_rawDescGZIP() []byte {
 	return file_impl_client_attach_proto_rawDescData
 }
 
-var file_impl_client_attach_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_impl_client_attach_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_impl_client_attach_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_impl_client_attach_proto_goTypes = []any{
 	(Code)(0),              // 0: mome.attach.v1.Code
-	(Model)(0),             // 1: mome.attach.v1.Model
-	(Home)(0),              // 2: mome.attach.v1.Home
-	(*Request)(nil),        // 3: mome.attach.v1.Request
-	(*Reply)(nil),          // 4: mome.attach.v1.Reply
-	(*Error)(nil),          // 5: mome.attach.v1.Error
-	(*Done)(nil),           // 6: mome.attach.v1.Done
-	(*Hello)(nil),          // 7: mome.attach.v1.Hello
-	(*Welcome)(nil),        // 8: mome.attach.v1.Welcome
-	(*Attributes)(nil),     // 9: mome.attach.v1.Attributes
-	(*SegmentRef)(nil),     // 10: mome.attach.v1.SegmentRef
-	(*Segment)(nil),        // 11: mome.attach.v1.Segment
-	(*Create)(nil),         // 12: mome.attach.v1.Create
-	(*Open)(nil),           // 13: mome.attach.v1.Open
-	(*List)(nil),           // 14: mome.attach.v1.List
-	(*Segments)(nil),       // 15: mome.attach.v1.Segments
-	(*Remove)(nil),         // 16: mome.attach.v1.Remove
-	(*Map)(nil),            // 17: mome.attach.v1.Map
-	(*Mapped)(nil),         // 18: mome.attach.v1.Mapped
-	(*Registered)(nil),     // 19: mome.attach.v1.Registered
-	(*Unmap)(nil),          // 20: mome.attach.v1.Unmap
-	(*Range)(nil),          // 21: mome.attach.v1.Range
-	(*Prefetch)(nil),       // 22: mome.attach.v1.Prefetch
-	(*Prefault)(nil),       // 23: mome.attach.v1.Prefault
-	(*WriteBack)(nil),      // 24: mome.attach.v1.WriteBack
-	(*Drop)(nil),           // 25: mome.attach.v1.Drop
-	(*LockAcquire)(nil),    // 26: mome.attach.v1.LockAcquire
-	(*Lock)(nil),           // 27: mome.attach.v1.Lock
-	(*LockRelease)(nil),    // 28: mome.attach.v1.LockRelease
-	(*LockCancel)(nil),     // 29: mome.attach.v1.LockCancel
-	(*BarrierJoin)(nil),    // 30: mome.attach.v1.BarrierJoin
-	(*BarrierWait)(nil),    // 31: mome.attach.v1.BarrierWait
-	(*BarrierLeave)(nil),   // 32: mome.attach.v1.BarrierLeave
-	(*Stats)(nil),          // 33: mome.attach.v1.Stats
-	(*Counters)(nil),       // 34: mome.attach.v1.Counters
-	(*Counter)(nil),        // 35: mome.attach.v1.Counter
-	(*ClusterFailed)(nil),  // 36: mome.attach.v1.ClusterFailed
-	(*SegmentRemoved)(nil), // 37: mome.attach.v1.SegmentRemoved
-	(*Clock)(nil),          // 38: mome.attach.v1.Clock
-	(*ClockReading)(nil),   // 39: mome.attach.v1.ClockReading
-	(*Waiting)(nil),        // 40: mome.attach.v1.Waiting
-	(*Explain)(nil),        // 41: mome.attach.v1.Explain
-	(*BarrierSeat)(nil),    // 42: mome.attach.v1.BarrierSeat
-	(*Explanation)(nil),    // 43: mome.attach.v1.Explanation
+	(Home)(0),              // 1: mome.attach.v1.Home
+	(*Request)(nil),        // 2: mome.attach.v1.Request
+	(*Reply)(nil),          // 3: mome.attach.v1.Reply
+	(*Error)(nil),          // 4: mome.attach.v1.Error
+	(*Done)(nil),           // 5: mome.attach.v1.Done
+	(*Hello)(nil),          // 6: mome.attach.v1.Hello
+	(*Welcome)(nil),        // 7: mome.attach.v1.Welcome
+	(*Attributes)(nil),     // 8: mome.attach.v1.Attributes
+	(*SegmentRef)(nil),     // 9: mome.attach.v1.SegmentRef
+	(*Segment)(nil),        // 10: mome.attach.v1.Segment
+	(*Create)(nil),         // 11: mome.attach.v1.Create
+	(*Open)(nil),           // 12: mome.attach.v1.Open
+	(*List)(nil),           // 13: mome.attach.v1.List
+	(*Segments)(nil),       // 14: mome.attach.v1.Segments
+	(*Remove)(nil),         // 15: mome.attach.v1.Remove
+	(*Map)(nil),            // 16: mome.attach.v1.Map
+	(*Mapped)(nil),         // 17: mome.attach.v1.Mapped
+	(*Registered)(nil),     // 18: mome.attach.v1.Registered
+	(*Unmap)(nil),          // 19: mome.attach.v1.Unmap
+	(*Range)(nil),          // 20: mome.attach.v1.Range
+	(*Prefetch)(nil),       // 21: mome.attach.v1.Prefetch
+	(*Prefault)(nil),       // 22: mome.attach.v1.Prefault
+	(*WriteBack)(nil),      // 23: mome.attach.v1.WriteBack
+	(*Drop)(nil),           // 24: mome.attach.v1.Drop
+	(*LockAcquire)(nil),    // 25: mome.attach.v1.LockAcquire
+	(*Lock)(nil),           // 26: mome.attach.v1.Lock
+	(*LockRelease)(nil),    // 27: mome.attach.v1.LockRelease
+	(*LockCancel)(nil),     // 28: mome.attach.v1.LockCancel
+	(*BarrierJoin)(nil),    // 29: mome.attach.v1.BarrierJoin
+	(*BarrierWait)(nil),    // 30: mome.attach.v1.BarrierWait
+	(*BarrierLeave)(nil),   // 31: mome.attach.v1.BarrierLeave
+	(*Stats)(nil),          // 32: mome.attach.v1.Stats
+	(*Counters)(nil),       // 33: mome.attach.v1.Counters
+	(*Counter)(nil),        // 34: mome.attach.v1.Counter
+	(*ClusterFailed)(nil),  // 35: mome.attach.v1.ClusterFailed
+	(*SegmentRemoved)(nil), // 36: mome.attach.v1.SegmentRemoved
+	(*Clock)(nil),          // 37: mome.attach.v1.Clock
+	(*ClockReading)(nil),   // 38: mome.attach.v1.ClockReading
+	(*Waiting)(nil),        // 39: mome.attach.v1.Waiting
+	(*Explain)(nil),        // 40: mome.attach.v1.Explain
+	(*BarrierSeat)(nil),    // 41: mome.attach.v1.BarrierSeat
+	(*Explanation)(nil),    // 42: mome.attach.v1.Explanation
 }
 var file_impl_client_attach_proto_depIdxs = []int32{
-	7,  // 0: mome.attach.v1.Request.hello:type_name -> mome.attach.v1.Hello
-	12, // 1: mome.attach.v1.Request.create:type_name -> mome.attach.v1.Create
-	13, // 2: mome.attach.v1.Request.open:type_name -> mome.attach.v1.Open
-	14, // 3: mome.attach.v1.Request.list:type_name -> mome.attach.v1.List
-	16, // 4: mome.attach.v1.Request.remove:type_name -> mome.attach.v1.Remove
-	17, // 5: mome.attach.v1.Request.map:type_name -> mome.attach.v1.Map
-	19, // 6: mome.attach.v1.Request.registered:type_name -> mome.attach.v1.Registered
-	20, // 7: mome.attach.v1.Request.unmap:type_name -> mome.attach.v1.Unmap
-	22, // 8: mome.attach.v1.Request.prefetch:type_name -> mome.attach.v1.Prefetch
-	24, // 9: mome.attach.v1.Request.write_back:type_name -> mome.attach.v1.WriteBack
-	25, // 10: mome.attach.v1.Request.drop:type_name -> mome.attach.v1.Drop
-	26, // 11: mome.attach.v1.Request.lock_acquire:type_name -> mome.attach.v1.LockAcquire
-	28, // 12: mome.attach.v1.Request.lock_release:type_name -> mome.attach.v1.LockRelease
-	29, // 13: mome.attach.v1.Request.lock_cancel:type_name -> mome.attach.v1.LockCancel
-	30, // 14: mome.attach.v1.Request.barrier_join:type_name -> mome.attach.v1.BarrierJoin
-	31, // 15: mome.attach.v1.Request.barrier_wait:type_name -> mome.attach.v1.BarrierWait
-	32, // 16: mome.attach.v1.Request.barrier_leave:type_name -> mome.attach.v1.BarrierLeave
-	33, // 17: mome.attach.v1.Request.stats:type_name -> mome.attach.v1.Stats
-	38, // 18: mome.attach.v1.Request.clock:type_name -> mome.attach.v1.Clock
-	41, // 19: mome.attach.v1.Request.explain:type_name -> mome.attach.v1.Explain
-	23, // 20: mome.attach.v1.Request.prefault:type_name -> mome.attach.v1.Prefault
-	5,  // 21: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
-	6,  // 22: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
-	8,  // 23: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
-	11, // 24: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
-	15, // 25: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
-	18, // 26: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
-	27, // 27: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
-	34, // 28: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
-	39, // 29: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
-	43, // 30: mome.attach.v1.Reply.explanation:type_name -> mome.attach.v1.Explanation
-	36, // 31: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
-	37, // 32: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
-	40, // 33: mome.attach.v1.Reply.waiting:type_name -> mome.attach.v1.Waiting
+	6,  // 0: mome.attach.v1.Request.hello:type_name -> mome.attach.v1.Hello
+	11, // 1: mome.attach.v1.Request.create:type_name -> mome.attach.v1.Create
+	12, // 2: mome.attach.v1.Request.open:type_name -> mome.attach.v1.Open
+	13, // 3: mome.attach.v1.Request.list:type_name -> mome.attach.v1.List
+	15, // 4: mome.attach.v1.Request.remove:type_name -> mome.attach.v1.Remove
+	16, // 5: mome.attach.v1.Request.map:type_name -> mome.attach.v1.Map
+	18, // 6: mome.attach.v1.Request.registered:type_name -> mome.attach.v1.Registered
+	19, // 7: mome.attach.v1.Request.unmap:type_name -> mome.attach.v1.Unmap
+	21, // 8: mome.attach.v1.Request.prefetch:type_name -> mome.attach.v1.Prefetch
+	23, // 9: mome.attach.v1.Request.write_back:type_name -> mome.attach.v1.WriteBack
+	24, // 10: mome.attach.v1.Request.drop:type_name -> mome.attach.v1.Drop
+	25, // 11: mome.attach.v1.Request.lock_acquire:type_name -> mome.attach.v1.LockAcquire
+	27, // 12: mome.attach.v1.Request.lock_release:type_name -> mome.attach.v1.LockRelease
+	28, // 13: mome.attach.v1.Request.lock_cancel:type_name -> mome.attach.v1.LockCancel
+	29, // 14: mome.attach.v1.Request.barrier_join:type_name -> mome.attach.v1.BarrierJoin
+	30, // 15: mome.attach.v1.Request.barrier_wait:type_name -> mome.attach.v1.BarrierWait
+	31, // 16: mome.attach.v1.Request.barrier_leave:type_name -> mome.attach.v1.BarrierLeave
+	32, // 17: mome.attach.v1.Request.stats:type_name -> mome.attach.v1.Stats
+	37, // 18: mome.attach.v1.Request.clock:type_name -> mome.attach.v1.Clock
+	40, // 19: mome.attach.v1.Request.explain:type_name -> mome.attach.v1.Explain
+	22, // 20: mome.attach.v1.Request.prefault:type_name -> mome.attach.v1.Prefault
+	4,  // 21: mome.attach.v1.Reply.error:type_name -> mome.attach.v1.Error
+	5,  // 22: mome.attach.v1.Reply.done:type_name -> mome.attach.v1.Done
+	7,  // 23: mome.attach.v1.Reply.welcome:type_name -> mome.attach.v1.Welcome
+	10, // 24: mome.attach.v1.Reply.segment:type_name -> mome.attach.v1.Segment
+	14, // 25: mome.attach.v1.Reply.segments:type_name -> mome.attach.v1.Segments
+	17, // 26: mome.attach.v1.Reply.mapped:type_name -> mome.attach.v1.Mapped
+	26, // 27: mome.attach.v1.Reply.lock:type_name -> mome.attach.v1.Lock
+	33, // 28: mome.attach.v1.Reply.counters:type_name -> mome.attach.v1.Counters
+	38, // 29: mome.attach.v1.Reply.clock:type_name -> mome.attach.v1.ClockReading
+	42, // 30: mome.attach.v1.Reply.explanation:type_name -> mome.attach.v1.Explanation
+	35, // 31: mome.attach.v1.Reply.cluster_failed:type_name -> mome.attach.v1.ClusterFailed
+	36, // 32: mome.attach.v1.Reply.segment_removed:type_name -> mome.attach.v1.SegmentRemoved
+	39, // 33: mome.attach.v1.Reply.waiting:type_name -> mome.attach.v1.Waiting
 	0,  // 34: mome.attach.v1.Error.code:type_name -> mome.attach.v1.Code
-	1,  // 35: mome.attach.v1.Attributes.model:type_name -> mome.attach.v1.Model
-	2,  // 36: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
-	10, // 37: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
-	9,  // 38: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
-	9,  // 39: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
-	11, // 40: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
-	10, // 41: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 42: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 43: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
-	10, // 44: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
-	21, // 45: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
-	22, // 46: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
-	21, // 47: mome.attach.v1.Prefault.range:type_name -> mome.attach.v1.Range
-	21, // 48: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
-	21, // 49: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
-	22, // 50: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
-	35, // 51: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
-	10, // 52: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
-	42, // 53: mome.attach.v1.Explain.barrier:type_name -> mome.attach.v1.BarrierSeat
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	1,  // 35: mome.attach.v1.Attributes.home:type_name -> mome.attach.v1.Home
+	9,  // 36: mome.attach.v1.Segment.ref:type_name -> mome.attach.v1.SegmentRef
+	8,  // 37: mome.attach.v1.Segment.attributes:type_name -> mome.attach.v1.Attributes
+	8,  // 38: mome.attach.v1.Create.attributes:type_name -> mome.attach.v1.Attributes
+	10, // 39: mome.attach.v1.Segments.segments:type_name -> mome.attach.v1.Segment
+	9,  // 40: mome.attach.v1.Map.segment:type_name -> mome.attach.v1.SegmentRef
+	9,  // 41: mome.attach.v1.Registered.segment:type_name -> mome.attach.v1.SegmentRef
+	9,  // 42: mome.attach.v1.Unmap.segment:type_name -> mome.attach.v1.SegmentRef
+	9,  // 43: mome.attach.v1.Range.segment:type_name -> mome.attach.v1.SegmentRef
+	20, // 44: mome.attach.v1.Prefetch.range:type_name -> mome.attach.v1.Range
+	21, // 45: mome.attach.v1.Prefetch.more:type_name -> mome.attach.v1.Prefetch
+	20, // 46: mome.attach.v1.Prefault.range:type_name -> mome.attach.v1.Range
+	20, // 47: mome.attach.v1.WriteBack.range:type_name -> mome.attach.v1.Range
+	20, // 48: mome.attach.v1.Drop.range:type_name -> mome.attach.v1.Range
+	21, // 49: mome.attach.v1.BarrierWait.prefetch:type_name -> mome.attach.v1.Prefetch
+	34, // 50: mome.attach.v1.Counters.counters:type_name -> mome.attach.v1.Counter
+	9,  // 51: mome.attach.v1.SegmentRemoved.segment:type_name -> mome.attach.v1.SegmentRef
+	41, // 52: mome.attach.v1.Explain.barrier:type_name -> mome.attach.v1.BarrierSeat
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_impl_client_attach_proto_init() }
@@ -3456,7 +3370,7 @@ func file_impl_client_attach_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_impl_client_attach_proto_rawDesc), len(file_impl_client_attach_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      2,
 			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -348,10 +348,8 @@ func (Dst) EnumDescriptor() ([]byte, []int) {
 type DataKind int32
 
 const (
-	DataKind_NO_DATA   DataKind = 0
-	DataKind_PAGE      DataKind = 1
-	DataKind_ZERO_DATA DataKind = 2
-	DataKind_DIFF      DataKind = 3
+	DataKind_NO_DATA DataKind = 0
+	DataKind_PAGE    DataKind = 1
 )
 
 // Enum value maps for DataKind.
@@ -359,14 +357,10 @@ var (
 	DataKind_name = map[int32]string{
 		0: "NO_DATA",
 		1: "PAGE",
-		2: "ZERO_DATA",
-		3: "DIFF",
 	}
 	DataKind_value = map[string]int32{
-		"NO_DATA":   0,
-		"PAGE":      1,
-		"ZERO_DATA": 2,
-		"DIFF":      3,
+		"NO_DATA": 0,
+		"PAGE":    1,
 	}
 )
 
@@ -1384,12 +1378,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x03Dst\x12\r\n" +
 	"\tTO_NOBODY\x10\x00\x12\v\n" +
 	"\aTO_LEAF\x10\x01\x12\v\n" +
-	"\aTO_HOME\x10\x02*:\n" +
+	"\aTO_HOME\x10\x02*!\n" +
 	"\bDataKind\x12\v\n" +
 	"\aNO_DATA\x10\x00\x12\b\n" +
-	"\x04PAGE\x10\x01\x12\r\n" +
-	"\tZERO_DATA\x10\x02\x12\b\n" +
-	"\x04DIFF\x10\x03*\\\n" +
+	"\x04PAGE\x10\x01*\\\n" +
 	"\x04Step\x12\x10\n" +
 	"\fSTEP_INVALID\x10\x00\x12\t\n" +
 	"\x05HELLO\x10\x01\x12\r\n" +
