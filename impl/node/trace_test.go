@@ -30,6 +30,8 @@ var unrecorded = map[string]string{
 	"RecvGrantHave": "of the core: LeafRecvGrant",
 	"RecvGrantLost": "the end of a segment: there is no core for its pages any more",
 	"RecvRecall":    "of the core: LeafRecvRecall",
+
+	"RecvRecallUnfilled": "of the core: LeafRecvRecall",
 }
 
 // several are the steps in a log that are more than one action, one behind the

@@ -289,8 +289,10 @@ RecvGrantHave ==
   /\ right' = "write"
   /\ UNCHANGED <<cache, pte, attached, thread, want, job, fix, sent, loaded>>
 
-(* The page is lost.  Nothing is here that this could disturb. *)
+(* The page is lost.  Nothing is here that this could disturb, but a punch, which
+   comes first. *)
 RecvGrantLost ==
+  /\ job.step # "punch"
   /\ asked # "none"
   /\ right = "none"
   /\ asked' = "none"
@@ -352,6 +354,16 @@ RecvRecall(keep, send) ==
                   [] right # "write" /\ send -> "read"
                   [] OTHER -> "punch",
        !.left = IF right = "write" THEN attached ELSE {}]
+  /\ UNCHANGED <<cache, pte, attached, thread, right, want, asked, fix, sent, loaded>>
+
+(* A recall comes with the grant, before the page has gone in.  Nobody was let in
+   and nobody is to be, so it does not go in any more.  What may be stored to is
+   not recalled unsent, as above. *)
+RecvRecallUnfilled ==
+  /\ job.step = "fill"
+  /\ job.to = "read"
+  /\ fix = NoFix
+  /\ job' = [NoJob EXCEPT !.kind = "recall", !.keep = "none", !.step = "punch"]
   /\ UNCHANGED <<cache, pte, attached, thread, right, want, asked, fix, sent, loaded>>
 
 (* A clean copy goes in silence.  (That the leaf pins it during its own upgrade
@@ -450,13 +462,14 @@ Parent ==
   \/ RecvGrantHave
   \/ RecvGrantLost
   \/ \E keep \in Keeps, send \in BOOLEAN : RecvRecall(keep, send)
+  \/ RecvRecallUnfilled
 
 Next == Application \/ Daemon \/ Parent
 
 (* A job and a fix run to their end once begun; the parent answers every
-   request.  A thread gets its access, and a fault its answer, if that is
-   possible again and again: a page stays a short time with who was granted
-   it (Config.Residence of impl/node). *)
+   request.  A page goes in, a thread gets its access, and a fault its answer, if
+   that is possible again and again: a page stays a short time with who was
+   granted it (Config.Residence of impl/node). *)
 JobStep ==
   \/ FillBegin
   \/ FillEnd
@@ -474,11 +487,14 @@ Answer ==
   \/ RecvGrantHave
   \/ RecvGrantLost
 
+GoIn == FillBegin \/ \E p \in Process : Copy(p) \/ ZeroPage(p)
+
 Complete(t) == Load(t) \/ (\E v \in Value : Store(t, v)) \/ Bus(t)
 
 Fairness ==
   /\ WF_vars(JobStep)
   /\ SF_vars(Answer)
+  /\ SF_vars(GoIn)
   /\ \A p \in Process :
        /\ WF_vars(FixStep(p))
        /\ WF_vars(Request(p))

@@ -66,9 +66,11 @@ NoLostFaultInv ==
 (* A continue never meets a hole. *)
 NoEmptyContinueInv == fix.step = "continue" => cache \in Value
 
-(* What goes in is what came. *)
+(* What goes in is what came; or nothing does, and it is recalled. *)
 InstalledProp ==
-  [][job.kind = "install" /\ job'.kind # "install" => cache' = job.value]_<<job, cache>>
+  [][job.kind = "install" /\ job'.kind # "install" =>
+       \/ cache' = job.value
+       \/ job'.kind = "recall" /\ cache' = Hole]_<<job, cache>>
 
 (* A recall ends with its acknowledgement, and with nothing else. *)
 AckedProp ==

@@ -77,7 +77,10 @@ Good == <<
   \* 7: a process has unmapped the page, and there is none that could store
   Begin \o << Faults("p1", TRUE), Asks("write"), Takes(A), Granted("write", "sent"), Refused(Copied("p1", TRUE, A), "ENOENT"),
               Filled(A), Refused(Continued("p1", TRUE), "ENOENT"), Recalled("none", TRUE),
-              Refused(Protected("p1"), "ESRCH"), Protected("p2"), Gives(A), Sent(A), Punched, Acked, Ends >> >>
+              Refused(Protected("p1"), "ESRCH"), Protected("p2"), Gives(A), Sent(A), Punched, Acked, Ends >>,
+  \* 8: a page that nobody waits for comes with its recall, and does not go in; so do zeros
+  Begin \o << Asks("read"), Takes(A), Granted("read", "sent"), Recalled("none", FALSE), Punched, Acked,
+              Asks("read"), Granted("read", "zero"), Recalled("none", FALSE), Punched, Acked, Ends >> >>
 
 -----------------------------------------------------------------------------
 (* Runs that are wrong: the good run of that number up to the event before at, *)
@@ -121,6 +124,11 @@ Wrong == <<
   [run |-> 5, at |-> 10, refused |-> 10, is |-> << Ends >>],
   [run |-> 1, at |-> 7, refused |-> 7, is |-> << Faults("p2", FALSE), Ends >>],
   [run |-> 1, at |-> 7, refused |-> 7, is |-> << Ends >>],
+  \* a page does not go in that is to be sent, to be kept or to be stored to, or was not recalled
+  [run |-> 8, at |-> 6, refused |-> 7, is |-> << Recalled("none", TRUE), Punched, Acked, Ends >>],
+  [run |-> 8, at |-> 6, refused |-> 7, is |-> << Recalled("owned", FALSE), Punched, Acked, Ends >>],
+  [run |-> 7, at |-> 7, refused |-> 8, is |-> << Recalled("none", FALSE), Punched, Acked, Ends >>],
+  [run |-> 8, at |-> 6, refused |-> 6, is |-> << Punched, Ends >>],
   \* what happens while the page's lock is held
   [run |-> 2, at |-> 10, refused |-> 10, is |-> << Asks("write"), Protected("p2"), Gives(B), Sent(B), Acked, Ends >>],
   [run |-> 2, at |-> 10, refused |-> 10, is |-> << Faults("p2", FALSE), Protected("p2"), Gives(B), Sent(B), Acked, Ends >>],

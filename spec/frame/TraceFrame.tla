@@ -105,7 +105,9 @@ Follow(a) ==
     [] a.act = "WriteFault" -> Fetch("write") /\ UNCHANGED <<granted, local>>
     [] a.act = "Evict"      -> Evict /\ UNCHANGED <<granted, local>>
     [] a.act = "LeafRecvRecall" ->
-         /\ RecvRecall(a.keep, a.send)
+         /\ IF job.step = "fill"
+            THEN a.keep = "none" /\ ~a.send /\ RecvRecallUnfilled
+            ELSE RecvRecall(a.keep, a.send)
          /\ local' = a.local
          /\ UNCHANGED granted
     [] a.act = "LeafRecvGrant" ->

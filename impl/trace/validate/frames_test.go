@@ -275,6 +275,17 @@ func TestFramesAccepted(t *testing.T) {
 			Wake 2
 			TakeFault 2 r
 			Continue 2 r`,
+		"a page comes with its recall, and nobody waits": `
+			ask read
+			take A
+			grant read sent
+			recall none
+			Punch
+			SendAck
+			ask read
+			grant read zero
+			recall none unsent here
+			Punch`,
 		"a recall misses": granted + `
 			evict
 			Punch
