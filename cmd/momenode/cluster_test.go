@@ -261,12 +261,14 @@ func TestClusterLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestClusterNodeKilled: the loss of a node is one line, and the end.
+// TestClusterNodeKilled: the loss of a node is one line, and the end. Its trace is
+// not whole, and says what it lacks.
 func TestClusterNodeKilled(t *testing.T) {
 	needNode(t)
 	for _, victim := range []int{0, 1} {
 		t.Run(fmt.Sprintf("node=%d", victim), func(t *testing.T) {
-			p := momenode(t, "cluster", "--nodes", "3", "--", childProgram(t, "share"))
+			dir := filepath.Join(t.TempDir(), "run")
+			p := momenode(t, "cluster", "--nodes", "3", "--trace", dir, "--", childProgram(t, "share"))
 			for range 3 {
 				p.expect("| sum 6")
 			}
@@ -282,6 +284,16 @@ func TestClusterNodeKilled(t *testing.T) {
 				t.Errorf("status %d, %q", status, stderr)
 			}
 			all.gone()
+			for node := range 3 {
+				if _, err := os.Stat(filepath.Join(dir, fmt.Sprintf("node%05d-i1-manifest.json", node))); (err == nil) == (node == victim) {
+					t.Errorf("the manifest of node %d, where node %d was killed: %v", node, victim, err)
+				}
+			}
+			status, stdout, stderr := run(t, "trace", "validate", dir)
+			failure(t, status, stderr, 1, fmt.Sprintf("cannot decide: incomplete trace: %s: node %d has left no node%05d-i1-manifest.json: it was killed", dir, victim, victim))
+			if stdout != "" {
+				t.Errorf("a verdict: %s", stdout)
+			}
 		})
 	}
 }

@@ -29,8 +29,10 @@ type validation struct {
 	Reading float64        `json:"reading_seconds"`
 	TLC     float64        `json:"tlc_seconds"`
 	// UnderWay is how many messages had not arrived where the logs end.
-	UnderWay int      `json:"under_way"`
-	Refusal  *refusal `json:"refusal,omitempty"`
+	UnderWay int `json:"under_way"`
+	// Unrest is why the run had not come to rest when it ended; empty: it had.
+	Unrest  string   `json:"unrest,omitempty"`
+	Refusal *refusal `json:"refusal,omitempty"`
 }
 
 type refusal struct {
@@ -57,10 +59,16 @@ be those that were stored. Below that, it follows every page of every node throu
 the steps by which processes get it and lose it (TraceFrame); beside it, every lock
 (TraceHeapLock) and every barrier (TraceBarrier) that the run has used.
 
+A run is whole if every node has left a manifest, which it writes when it ends: which
+logs it has, and what its cores and its links say that they have done. Where the
+manifests say that the run had come to rest, nothing may be under way in the
+specification either.
+
 The status is 0 if the run is accepted. It is 1 if it is rejected: the event, the
 state before it and what does not hold are printed. It is also 1, with an error
-that says "cannot decide", if there is no verdict: a log is missing, cut short or
-malformed, or TLC cannot be run. TLC needs Java; Maven brings it the first time,
+that says "cannot decide", if there is no verdict: a node was killed, a log is
+missing, cut short or malformed, or lacks something that a manifest has, or TLC cannot
+be run. TLC needs Java; Maven brings it the first time,
 unless TLA2TOOLS_JAR names a tla2tools.jar.
 
 With --json there is one object for each kind of thing that is followed.`,
@@ -91,7 +99,7 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 	if o.Tool, err = tlc.Find(); err != nil {
 		return undecided(err)
 	}
-	rejected := false
+	rejected, unrest := false, ""
 	for _, kind := range validate.KindsOf(run) {
 		v, err := validate.Run(ctx, run, kind, o)
 		if kind.Optional && errors.Is(err, validate.ErrNothing) {
@@ -100,7 +108,7 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 		if err != nil {
 			return undecided(err)
 		}
-		rejected = rejected || !v.Accepted
+		rejected, unrest = rejected || !v.Accepted, v.Unrest
 		p := newValidation(v)
 		if asJSON {
 			err = printJSON(out, p)
@@ -108,6 +116,11 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 			err = p.print(out)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if unrest != "" && !asJSON {
+		if _, err := fmt.Fprintf(out, "the run had not come to rest when it ended: %s\n", unrest); err != nil {
 			return err
 		}
 	}
@@ -119,7 +132,7 @@ func validateRun(ctx context.Context, out io.Writer, dir string, o validate.Opti
 
 func newValidation(v *validate.Verdict) validation {
 	p := validation{Verdict: "accepted", Kind: v.Kind.Name, Objects: v.Objects, Events: v.Events, Longest: v.Longest,
-		Nodes: v.Nodes, Depth: v.Depth, Acts: v.Acts, Reading: v.Reading.Seconds(), TLC: v.Checking.Seconds(), UnderWay: v.UnderWay}
+		Nodes: v.Nodes, Depth: v.Depth, Acts: v.Acts, Reading: v.Reading.Seconds(), TLC: v.Checking.Seconds(), UnderWay: v.UnderWay, Unrest: v.Unrest}
 	if r := v.Refusal; r != nil {
 		p.Verdict = "rejected"
 		p.Refusal = &refusal{Object: r.Object, Event: r.Number, Action: r.Event.Act, Manager: r.Event.At.String(),

@@ -3,6 +3,7 @@ package main
 import (
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -76,13 +77,30 @@ func TestTraceValidateUndecided(t *testing.T) {
 			}
 			return dir
 		}, text: "there is no " + log},
+		"a node was killed": {dir: func(t *testing.T) string {
+			dir := edit(func(l []string) []string { return l })(t)
+			if err := os.Remove(filepath.Join(dir, "node00001-i3-manifest.json")); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		}, text: "node 1 has left no node00001-i3-manifest.json: it was killed"},
+		"a page is in no log": {dir: edit(func(l []string) []string {
+			kept, seq := l[:1:1], 0
+			for _, line := range l[1 : len(l)-2] {
+				if !strings.Contains(line, `"p":0,`) {
+					seq++
+					kept = append(kept, regexp.MustCompile(`"seq":\d+`).ReplaceAllString(line, fmt.Sprintf(`"seq":%d`, seq)))
+				}
+			}
+			return append(kept, fmt.Sprintf("{\"end\":%d}\n", seq))
+		}), text: "the core has taken "},
 		"truncated":     {dir: edit(func(l []string) []string { return l[:len(l)-2] }), text: "truncated trace: "},
 		"a line is cut": {dir: edit(func(l []string) []string { l[99] = l[99][:20]; return l[:100] }), text: log + ":100: the line ends"},
 		"gap":           {dir: edit(func(l []string) []string { return append(l[:41], l[42:]...) }), text: log + ":42: record 42 follows record 40"},
 		"other version": {dir: edit(func(l []string) []string {
-			l[0] = strings.Replace(l[0], `"format":4`, `"format":7`, 1)
+			l[0] = strings.Replace(l[0], `"format":5`, `"format":7`, 1)
 			return l
-		}), text: log + ":1: format 7, this build reads 4"},
+		}), text: log + ":1: format 7, this build reads 5"},
 		"no trace": {dir: edit(func([]string) []string { return []string{"PK\x03\x04\n"} }), text: log + ":1: this is no header"},
 		"another run": {dir: edit(func(l []string) []string {
 			l[0] = strings.Replace(l[0], `"seed":2`, `"seed":3`, 1)

@@ -43,7 +43,7 @@ func record(t *testing.T, events ...protocol.Event) string {
 		}
 		r.Shard(0).Action(&events[i], post)
 	}
-	if err := r.Close(); err != nil {
+	if err := r.Close(&trace.Account{Shards: []trace.CoreAccount{{Work: protocol.Work{Actions: uint64(len(events))}}}}); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -115,7 +115,7 @@ func TestSteps(t *testing.T) {
 	for _, answer := range []string{"", "EEXIST", ""} {
 		recorder.Shard(0).Step(&trace.Step{Step: trace.Copy, Process: 1, Answer: answer})
 	}
-	if err := recorder.Close(); err != nil {
+	if err := recorder.Close(&trace.Account{Shards: make([]trace.CoreAccount, 1)}); err != nil {
 		t.Fatal(err)
 	}
 	runs, err := Read(dir)
@@ -189,7 +189,7 @@ func TestReadErrors(t *testing.T) {
 	}{
 		{"cut", `{"end":12}` + "\n", "", trace.ErrTruncated, ":14:"},
 		{"gap", `"seq":5,`, `"seq":6,`, trace.ErrGap, ":6:"},
-		{"format", `"format":4`, `"format":1`, trace.ErrFormat, ":1:"},
+		{"format", `"format":5`, `"format":1`, trace.ErrFormat, ":1:"},
 		{"action", `"act":"Evict"`, `"act":"Vanish"`, trace.ErrMalformed, ":5:"},
 		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, trace.ErrMalformed, ":9:"},
 	} {
@@ -199,7 +199,7 @@ func TestReadErrors(t *testing.T) {
 			if bad == string(text) {
 				t.Fatalf("the log has no %s", c.from)
 			}
-			if err := os.WriteFile(filepath.Join(dir, filepath.Base(log)), []byte(bad), 0o666); err != nil {
+			if err := errors.Join(os.CopyFS(dir, os.DirFS(good)), os.WriteFile(filepath.Join(dir, filepath.Base(log)), []byte(bad), 0o666)); err != nil {
 				t.Fatal(err)
 			}
 			runs, err := Read(good, dir)
@@ -207,6 +207,12 @@ func TestReadErrors(t *testing.T) {
 				t.Errorf("%v, %v; want %v at %s", runs, err, c.want, c.where)
 			}
 		})
+	}
+	if err := os.Remove(filepath.Join(good, "node00000-i1-manifest.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(good); !errors.Is(err, trace.ErrMissing) {
+		t.Errorf("without a manifest: %v", err)
 	}
 	if _, err := Read(t.TempDir()); !errors.Is(err, trace.ErrNoTrace) {
 		t.Errorf("an empty directory: %v", err)

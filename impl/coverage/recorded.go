@@ -31,6 +31,9 @@ func Read(dirs ...string) ([]*Recorded, error) {
 	}
 	for _, dir := range dirs {
 		run, err := trace.OpenRun(dir)
+		if err == nil {
+			err = run.Whole()
+		}
 		if err != nil {
 			return nil, err
 		}

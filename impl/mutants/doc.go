@@ -25,9 +25,9 @@
 //
 // The tests run each link by itself, with the others off, on every mutant, and
 // compare what it finds with committed tables, testdata/pages, segments, locks,
-// barriers, memory, histories and nodes. A table has a row for each mutant, and
-// in each column the first case that the link finds it in, or "-". Any change
-// of a table fails; so does a mutant that nobody finds, and anything that is
+// barriers, memory, histories, traces and nodes. A table has a row for each
+// mutant, and in each column the first case that the link finds it in, or "-".
+// Any change of a table fails; so does a mutant that nobody finds, and anything that is
 // found in the code without a mistake (the row "none").
 //
 //	make mutants                                               all tables
@@ -75,6 +75,15 @@
 // what no thread of control can have done (linearizability.Read), and the checker
 // judges the operations alone. Stamps that are wrong within the gap between two
 // operations of a client are the model's alone: no history can show them.
+//
+// # Traces
+//
+// The correct core runs, in worlds that come to rest, and the mistake is in the
+// recorder of its logs. The reader demands what a whole run cannot lack, and counts
+// (trace.Run.Whole, and reading to the end). Replay and TLC judge the records alone:
+// they are given manifests that say what the logs have. So where they find nothing, a
+// run in which a page, a lock or all logs of locks are missing is one that could have
+// been, and only who has counted elsewhere knows better.
 //
 // # What "-" says
 //

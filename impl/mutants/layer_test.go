@@ -85,7 +85,7 @@ func (y *layer[W]) recorded(t *testing.T, bug mistake, wd W) recording {
 // test puts each mistake into the core.
 func (y *layer[W]) test(t *testing.T) {
 	tool := findTLC(t)
-	tb := Table{Name: y.name, Package: "./impl/mutants"}
+	tb := Table{Name: y.name, Package: "./impl/mutants", Uncounted: replayed}
 	for _, l := range y.links {
 		tb.Links = append(tb.Links, l.name)
 	}

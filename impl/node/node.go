@@ -426,7 +426,13 @@ func (n *Node) left(peer addr.NodeID) {
 		close(n.ended)
 		return
 	}
+	closing := n.closing
 	n.mu.Unlock()
+	if closing {
+		// This node stops too, and its programs have been told. What they still ask
+		// of the peer has no answer; nothing has failed.
+		return
+	}
 	n.fail(fmt.Errorf("node %d was stopped while applications were running", peer))
 }
 
@@ -530,7 +536,7 @@ func (n *Node) close() {
 	}
 	n.tasks.Wait()
 	n.endCalls()
-	if err := n.trace.Close(); err != nil {
+	if err := n.trace.Close(n.account()); err != nil {
 		n.closeErr = fmt.Errorf("mome: the trace of node %d in %s is cut short: %w", n.id, n.cfg.Trace, err)
 	}
 	for s := range n.segments.Load().all() {

@@ -66,6 +66,44 @@ func (n *Node) watchTrace() {
 	}
 }
 
+// account is what the cores and the links say of the run when it has ended; nil if
+// nothing is recorded, or the node has never worked.
+func (n *Node) account() *trace.Account {
+	if n.trace == nil || len(n.peers) == 0 {
+		return nil
+	}
+	a := &trace.Account{}
+	if n.halted.Load() {
+		a.Failed = "the run was ended"
+		if err := n.Err(); err != nil {
+			a.Failed = err.Error()
+		}
+	}
+	early, moot := make([]int, len(n.peers)), make([]int, len(n.peers))
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.Lock()
+		a.Shards = append(a.Shards, trace.CoreAccount{Work: s.core.Counters().Work, Held: s.core.Held()})
+		for peer := range n.peers {
+			kept, left := s.early.Untaken(addr.NodeID(peer))
+			early[peer], moot[peer] = early[peer]+kept, moot[peer]+left
+		}
+		s.mu.Unlock()
+	}
+	n.syncs.mu.Lock()
+	a.Sync = &trace.CoreAccount{Work: n.syncs.core.Work()}
+	n.syncs.mu.Unlock()
+	for peer, l := range n.peers {
+		if l == nil {
+			continue
+		}
+		c := l.Stats()
+		a.Links = append(a.Links, trace.LinkAccount{Peer: addr.NodeID(peer), Sent: c.Appended, SyncsSent: c.AppendedSyncs,
+			Received: c.MessagesIn - c.SyncsIn, SyncsReceived: c.SyncsIn, Early: early[peer], Moot: moot[peer]})
+	}
+	return a
+}
+
 // traceConfiguration records the segments that a shard is about to learn.
 func (s *shard) traceConfiguration(conf *protocol.Configuration) {
 	if s.log == nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/mome-dsm/mome/impl/addr"
 )
 
 // Early is the messages that a node keeps because they are ahead of its
@@ -15,6 +17,8 @@ import (
 // page is about the same generation or a later one, and so is early itself.
 type Early[C any] struct {
 	kept []earlyMessage[C] // in the order in which they came
+	// moot counts what went since its sender had left the segment, by sender.
+	moot map[addr.NodeID]int
 }
 
 type earlyMessage[C any] struct {
@@ -31,9 +35,16 @@ func (e *Early[C]) Keep(m *Message, content C, most int) error {
 		return nil
 	}
 	if !broken(bugEarlyStays) {
+		before := len(e.kept)
 		e.kept = slices.DeleteFunc(e.kept, func(k earlyMessage[C]) bool {
 			return k.msg.From.Node == m.From.Node && k.msg.Page == m.Page && k.msg.Generation < m.Generation
 		})
+		if gone := before - len(e.kept); gone > 0 {
+			if e.moot == nil {
+				e.moot = make(map[addr.NodeID]int)
+			}
+			e.moot[m.From.Node] += gone
+		}
 	}
 	from := 0
 	for i := range e.kept {
@@ -62,6 +73,17 @@ func (e *Early[C]) Replay(take func(*Message, C) error) {
 
 // Len is how many messages are kept.
 func (e *Early[C]) Len() int { return len(e.kept) }
+
+// Untaken is how many messages of a node no core has taken: those that are kept, and
+// those that went since the node had left the segment.
+func (e *Early[C]) Untaken(from addr.NodeID) (kept, moot int) {
+	for i := range e.kept {
+		if e.kept[i].msg.From.Node == from {
+			kept++
+		}
+	}
+	return kept, e.moot[from]
+}
 
 // All calls yield for each message that is kept and its content, in their order.
 func (e *Early[C]) All(yield func(*Message, C) bool) {

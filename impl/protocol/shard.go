@@ -57,7 +57,11 @@ type Counters struct {
 	// handled; level 0 is the leaf, RootLevel the root, whatever the depth.
 	Handled [RootLevel + 1][Data + 1]uint64
 	Dropped uint64 // by the receive rule
+	Work
 }
+
+// Work is how often a core was given an input, and how many actions it has taken.
+type Work struct{ Inputs, Actions uint64 }
 
 // RootLevel is where Counters keeps the root: above any intermediate.
 const RootLevel = 17
@@ -174,6 +178,16 @@ func (s *Shard) Tables() (views, directories int) { return s.views.len(), s.dire
 // waits, at a leaf or a manager: none where nothing is under way.
 func (s *Shard) Pending() int { return s.transactions.len() + s.asks.len() }
 
+// Held is how many recalls wait for the end of a residence.
+func (s *Shard) Held() (held int) {
+	for _, a := range s.asks.all {
+		if a.Recall.Kind != KindInvalid && a.Grant.Kind == KindInvalid {
+			held++
+		}
+	}
+	return held
+}
+
 // Holds calls yield for each page that this node has a right to, in no order.
 func (s *Shard) Holds(yield func(addr.PageNum) bool) {
 	for p := range s.views.all {
@@ -257,6 +271,7 @@ func (s *Shard) tree(p addr.PageNum) Tree { return s.conf.Tree(s.slot(p)) }
 // the effects to the batch. After an error nothing has changed.
 func (s *Shard) Step(in Input, b *Batch) error {
 	s.batch, s.now = b, in.Stamp
+	s.counters.Inputs++
 	before := len(b.Effects)
 	if in.Kind == InMessage {
 		switch err := s.receive(in.Msg); err {
@@ -502,6 +517,7 @@ func (s *Shard) prepare(at addr.Place, p addr.PageNum, cut uint64) {
 }
 
 func (s *Shard) observe(a Action, at addr.Place, p addr.PageNum, before Phase, msg *Message) {
+	s.counters.Actions++
 	if s.observer == nil {
 		return
 	}

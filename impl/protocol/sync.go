@@ -82,6 +82,7 @@ type SyncNode struct {
 	local   []Sync     // sent within this node in this step, in order
 	batch   *SyncBatch // of this step
 	dropped uint64
+	work    Work
 }
 
 // party counts what the machine remembers of a process. It is kept while there
@@ -130,6 +131,9 @@ func (s *SyncNode) Behind() bool { return s.epoch > s.conf.Epoch }
 // Dropped counts the messages that the receive rule dropped.
 func (s *SyncNode) Dropped() uint64 { return s.dropped }
 
+// Work is what the machine has done so far.
+func (s *SyncNode) Work() Work { return s.work }
+
 // SyncTables is how much a SyncNode remembers.
 type SyncTables struct {
 	Turns int // locks that processes of this node hold or wait for
@@ -168,6 +172,7 @@ func (s *SyncNode) slot(object uint64) *Slot { return &s.conf.Slots[object%uint6
 // be is answered. A request of a party that has died is ignored.
 func (s *SyncNode) Step(in SyncInput, b *SyncBatch) error {
 	s.batch = b
+	s.work.Inputs++
 	if in.Kind == InSync {
 		if in.Sync.From == s.self {
 			return s.foreign(in.Sync, "it says that it is from this node")

@@ -87,15 +87,15 @@ type SyncObserver interface {
 // observeInput tells the observer what a process did. Who takes back what nobody
 // waits for does nothing to any lock.
 func (s *SyncNode) observeInput(in *SyncInput) {
-	if s.observer == nil {
-		return
-	}
 	object := in.Object
 	if in.Kind == InLockCancel {
 		var ok bool
 		if object, ok = s.awaited[awaitedKey{in.Party, in.Target}]; !ok {
 			return
 		}
+	}
+	if s.work.Actions++; s.observer == nil {
+		return
 	}
 	a, call := inputActions[in.Kind], *in // a copy: the input itself stays off the heap
 	s.observer.ObserveSync(&SyncEvent{Action: a, At: addr.Place{Node: s.self, Tag: addr.Leaf}, Object: object,
@@ -104,7 +104,7 @@ func (s *SyncNode) observeInput(in *SyncInput) {
 
 // observeDeath tells it what the death of a party did to one object.
 func (s *SyncNode) observeDeath(id, object uint64, barrier bool) {
-	if s.observer == nil {
+	if s.work.Actions++; s.observer == nil {
 		return
 	}
 	s.observer.ObserveSync(&SyncEvent{Action: ActProcessDied, At: addr.Place{Node: s.self, Tag: addr.Leaf}, Object: object,
@@ -112,7 +112,7 @@ func (s *SyncNode) observeDeath(id, object uint64, barrier bool) {
 }
 
 func (s *SyncNode) observeMessage(m *Sync) {
-	if s.observer == nil {
+	if s.work.Actions++; s.observer == nil {
 		return
 	}
 	at := addr.Place{Node: s.self, Tag: addr.Root}

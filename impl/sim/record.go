@@ -47,12 +47,21 @@ func Recorded(dir string, cfg Config, steps int) error {
 	return w.EndRecord()
 }
 
-// EndRecord completes the logs.
+// EndRecord completes the logs, with the accounts of cores and links.
 func (w *World) EndRecord() error {
 	var first error
 	for i, rec := range w.recorders {
-		w.nodes[i].log = nil
-		if err := rec.Close(); err != nil && first == nil {
+		n := w.nodes[i]
+		n.log = nil
+		a := trace.Account{Shards: []trace.CoreAccount{{Work: n.shard.Counters().Work, Held: n.shard.Held()}}, Failed: w.failed}
+		for _, peer := range w.nodes {
+			if peer != n {
+				kept, moot := n.early.Untaken(peer.id)
+				a.Links = append(a.Links, trace.LinkAccount{Peer: peer.id, Sent: w.link(n.id, peer.id).sent,
+					Received: w.link(peer.id, n.id).taken + uint64(kept+moot), Early: kept, Moot: moot})
+			}
+		}
+		if err := rec.Close(&a); err != nil && first == nil {
 			first = fmt.Errorf("sim: %w", err)
 		}
 	}

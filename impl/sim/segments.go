@@ -312,6 +312,9 @@ func (w *World) receive(n *node, pk *packet) bool {
 		had = w.appendState(nil, n, n.shard, m.Page)
 	}
 	took := w.step(n, protocol.Input{Kind: protocol.InMessage, Msg: m}, pk.word)
+	if took {
+		w.link(m.From.Node, n.id).taken++
+	}
 	if took && m.Generation != is {
 		w.Late++
 	}

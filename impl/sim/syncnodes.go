@@ -21,6 +21,9 @@ type syncNodes struct {
 	nodes []*syncNode
 	links map[pair][]protocol.Sync
 	fell  *Violation // the first one that observed has found
+	// traffic is what the links have carried, failed what a step has ended with.
+	traffic map[pair]traffic
+	failed  string
 
 	// noticed is told every action, if it is set.
 	noticed func(e *protocol.SyncEvent)
@@ -60,7 +63,7 @@ func violated(property, format string, args ...any) *Violation {
 
 func newSyncNodes(nodes int, seed uint64, blind bool) syncNodes {
 	w := syncNodes{seed: seed, blind: blind, conf: &protocol.Configuration{Epoch: 1, Fanout: protocol.MaxFanout},
-		links: make(map[pair][]protocol.Sync)}
+		links: make(map[pair][]protocol.Sync), traffic: make(map[pair]traffic)}
 	for i := range nodes {
 		w.conf.Members = append(w.conf.Members, 1)
 		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: 1})
@@ -101,11 +104,18 @@ func (w *syncNodes) Record(dir string) error {
 	return nil
 }
 
-// EndRecord completes the logs.
+// EndRecord completes the logs, with the accounts of cores and links.
 func (w *syncNodes) EndRecord() error {
 	var errs []error
-	for _, n := range w.nodes {
-		errs = append(errs, n.recorder.Close())
+	for i, n := range w.nodes {
+		self := addr.NodeID(i)
+		a := trace.Account{Shards: make([]trace.CoreAccount, 1), Sync: &trace.CoreAccount{Work: n.core.Work()}, Failed: w.failed}
+		for peer := range addr.NodeID(len(w.nodes)) {
+			if peer != self {
+				a.Links = append(a.Links, trace.LinkAccount{Peer: peer, SyncsSent: w.traffic[pair{self, peer}].sent, SyncsReceived: w.traffic[pair{peer, self}].taken})
+			}
+		}
+		errs = append(errs, n.recorder.Close(&a))
 	}
 	return errors.Join(errs...)
 }
@@ -135,7 +145,12 @@ func (w *syncNodes) deliver(link pair) *Violation {
 	if w.arrives != nil {
 		w.arrives(m)
 	}
-	return w.step(link.to, protocol.SyncInput{Kind: protocol.InSync, Sync: &m})
+	v := w.step(link.to, protocol.SyncInput{Kind: protocol.InSync, Sync: &m})
+	if c := w.traffic[link]; w.failed == "" {
+		c.taken++
+		w.traffic[link] = c
+	}
+	return v
 }
 
 func (w *syncNodes) settle() *Violation {
@@ -157,6 +172,9 @@ func (w *syncNodes) step(node addr.NodeID, in protocol.SyncInput) (v *Violation)
 		if r := recover(); r != nil {
 			v = violated("Admit", "%v", r)
 		}
+		if v != nil {
+			w.failed = v.Error()
+		}
 	}()
 	var b protocol.SyncBatch
 	n.log.Input(&in)
@@ -168,6 +186,9 @@ func (w *syncNodes) step(node addr.NodeID, in protocol.SyncInput) (v *Violation)
 	for _, s := range b.Send {
 		link := pair{node, s.To}
 		w.links[link] = append(w.links[link], s.Msg)
+		c := w.traffic[link]
+		c.sent++
+		w.traffic[link] = c
 	}
 	for _, a := range b.Answers {
 		if v := w.answered(a); v != nil && !w.blind {

@@ -105,7 +105,23 @@ type World struct {
 	out        []outgoing
 	trace      uint64
 	recorders  []*trace.Recorder // by node, while Record is on
+	traffic    map[pair]*traffic // over the links
+	stepping   bool              // a node is at work
+	failed     string            // what has ended the run in the middle of a step
 	history    *History          // nil: off
+}
+
+// traffic counts the messages that one node has sent another, and those that its
+// core has taken.
+type traffic struct{ sent, taken uint64 }
+
+func (w *World) link(from, to addr.NodeID) *traffic {
+	t := w.traffic[pair{from, to}]
+	if t == nil {
+		t = new(traffic)
+		w.traffic[pair{from, to}] = t
+	}
+	return t
 }
 
 type outgoing struct {
@@ -135,7 +151,7 @@ func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), sessions: make(map[pair]*session),
 		flight: make([][]*packet, cfg.Pages), trees: make(map[word]*Topology), memory: make(map[word]uint64), next: 1,
 		turns: make(map[addr.ManagerID]*turns), grants: make([]int, cfg.Pages), asked: make(map[word]int), granted: make(map[word]uint64),
-		requests: make(map[asker]protocol.Txn), residents: make(map[asker]*resident), Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
+		traffic: make(map[pair]*traffic), requests: make(map[asker]protocol.Txn), residents: make(map[asker]*resident), Coverage: coverage.New(coverage.Strong), ServedBy: make([]int, cfg.Nodes)}
 	w.found()
 	for range cfg.Pages {
 		w.holders = append(w.holders, make(map[*node]struct{}))
@@ -158,7 +174,11 @@ func newProcess(pages int) *process {
 }
 
 func (w *World) fail(property, format string, args ...any) {
-	panic(&Failure{property, fmt.Sprintf(format, args...), w.cfg, w.Steps})
+	f := &Failure{property, fmt.Sprintf(format, args...), w.cfg, w.Steps}
+	if w.stepping {
+		w.failed = f.Error()
+	}
+	panic(f)
 }
 
 // wrong is fail for what only somebody sees who looks at all nodes at once, or
@@ -196,6 +216,15 @@ func (w *World) Observe(e *protocol.Event) {
 // whether the core took it; if not, it came too early.
 func (w *World) step(n *node, in protocol.Input, content uint64) bool {
 	w.Steps++
+	before := w.stepping
+	w.stepping = true
+	took := w.carryOut(n, in, content)
+	w.stepping = before
+	return took
+}
+
+// carryOut is step, which ends here where a property falls.
+func (w *World) carryOut(n *node, in protocol.Input, content uint64) bool {
 	w.batch.Reset()
 	w.out = w.out[:0]
 	in.Stamp = uint32(w.Steps)
@@ -333,6 +362,7 @@ func (w *World) sendMessage(n *node, e *protocol.Effect) {
 		w.granted[k] = m.Version
 	}
 	w.flight[p] = append(w.flight[p], pk)
+	w.link(n.id, e.Msg.To.Node).sent++
 	if w.cfg.Lateral && pk.msg.Kind == protocol.Data {
 		w.lateral = append(w.lateral, pk)
 		return

@@ -78,7 +78,7 @@ func BenchmarkRead(b *testing.B) {
 	for i := range 10000 {
 		r.Shard(0).Action(&protocol.Event{At: leaf1, Lamport: uint64(i), Message: &m}, states(`{"right":"none"}`))
 	}
-	if err := r.Close(); err != nil {
+	if err := r.Close(nil); err != nil {
 		b.Fatal(err)
 	}
 	h := testHeader()

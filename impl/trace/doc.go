@@ -8,7 +8,9 @@
 //	SyncLog             those of its locks and barriers             synclog.go
 //	Read, File, Record  the same files, checked                    read.go, recordline.go
 //	Change              the configuration that a log tells of      configuration.go
+//	Account, Manifest   what a node says of its logs in the end     manifest.go
 //	OpenRun, Run, Event all logs of a run, merged                  merge.go
+//	Run.Whole           that they are all that happened            whole.go
 //	History, Client     the operations of an application           history.go, client.go
 //	ReadHistory         the same files, checked                    historyread.go, wellformed.go
 //	Now                 the clock of both                          clock.go

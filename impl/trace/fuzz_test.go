@@ -101,7 +101,7 @@ func FuzzReadLog(f *testing.F) {
 	r.Shard(0).Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, []protocol.Effect{{Kind: protocol.Send, Msg: m}}, nil)
 	r.Shard(0).Output(&protocol.Input{Kind: protocol.InEvict}, nil, errors.New("refused"))
 	r.Shard(0).Content(Give, 3, leaf1, nil)
-	if err := r.Close(); err != nil {
+	if err := r.Close(nil); err != nil {
 		f.Fatal(err)
 	}
 	h := testHeader()

@@ -18,6 +18,9 @@ type Run struct {
 	// Sync is the logs of locks and barriers, one for each node or none. Their
 	// clocks are not those of the shards.
 	Sync []*File
+	// Manifests are what the nodes have said when the run ended, in their order;
+	// nil for one that has said nothing.
+	Manifests []*Manifest
 	// Conf is the configuration that the run began with. Its segments are in
 	// the logs, as records of KindConfigure.
 	Conf *protocol.Configuration
@@ -33,7 +36,7 @@ type Event struct {
 func (e *Event) Where() string { return fmt.Sprintf("%s:%d", e.File.Path, e.Line) }
 
 // OpenRun finds the logs of a run in a directory, and checks that their headers
-// agree and that none is missing.
+// agree and that none is missing. Whether they are all that happened, Whole says.
 func OpenRun(dir string) (*Run, error) {
 	files, err := Read(dir)
 	if err != nil {
@@ -58,7 +61,10 @@ func OpenRun(dir string) (*Run, error) {
 				ErrMalformed, f.Path, f.Header.Incarnation, f.Header.Node)
 		}
 	}
-	return r, r.complete()
+	if err := r.complete(); err != nil {
+		return nil, err
+	}
+	return r, r.readManifests()
 }
 
 // complete finds out which logs are missing.
@@ -108,10 +114,16 @@ func (f *File) configuration() (*protocol.Configuration, error) {
 }
 
 // Events yields the records of all logs of shards in one causal order.
-func (r *Run) Events() iter.Seq2[*Event, error] { return merge(r.Files) }
+func (r *Run) Events() iter.Seq2[*Event, error] {
+	return r.withTraffic(r.Files, func(l *LinkAccount) (sent, received uint64) {
+		return l.Sent, l.Received - uint64(l.Early) - uint64(l.Moot)
+	})
+}
 
 // SyncEvents yields those of locks and barriers.
-func (r *Run) SyncEvents() iter.Seq2[*Event, error] { return merge(r.Sync) }
+func (r *Run) SyncEvents() iter.Seq2[*Event, error] {
+	return r.withTraffic(r.Sync, func(l *LinkAccount) (sent, received uint64) { return l.SyncsSent, l.SyncsReceived })
+}
 
 // merge yields the records of logs in one causal order: each log is a
 // queue, and the head with the lowest Lamport clock is next, on a tie that of

@@ -41,7 +41,7 @@ func recordRun(t *testing.T, what [4][]uint64, change func(node int, h *Header))
 				r.Shard(shard).Action(&protocol.Event{Action: protocol.ActEvict, At: at, Lamport: lc}, states(`{}`))
 			}
 		}
-		if err := r.Close(); err != nil {
+		if err := r.Close(nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,7 +177,7 @@ func TestIncompleteRuns(t *testing.T) {
 			}
 		}, err: ErrMalformed, text: log + compressed},
 		"a record gone": {damage: edit(log, withoutLine(3)), err: ErrGap, text: log + ":3"},
-		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":4`, `"format":1`, 1) }),
+		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":5`, `"format":1`, 1) }),
 			err: ErrFormat, text: log + ":1"},
 		"no trace": {damage: edit(log, func(string) string { return "GIF89a\n" }), err: ErrMalformed, text: log + ":1"},
 		"other slots": {change: func(node int, h *Header) {

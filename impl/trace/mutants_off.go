@@ -2,7 +2,10 @@
 
 package trace
 
-// brokenClient is empty: nothing is broken. The compiler removes all of this.
+// Nothing is broken. The compiler removes all of this.
+
+func broken(Bug) bool { return false }
+
 type brokenClient struct{}
 
 func (c *Client) misnumber()          {}
@@ -10,3 +13,10 @@ func (c *Client) misbegin()           {}
 func (c *Client) misrecord(bool) bool { return false }
 func (c *Client) misclose()           { c.broken = brokenClient{} }
 func (c *Client) mislost() bool       { return false }
+
+type brokenLog struct{}
+
+func (l *Log) mistake(b []byte) ([]byte, bool) {
+	l.broken = brokenLog{}
+	return b, false
+}

@@ -85,6 +85,10 @@ type Record struct {
 type File struct {
 	Path   string
 	Header Header
+	// said is what the manifest says of it; nil where there is none.
+	said *ManifestLog
+	// failed says that the node has stopped in the middle of its work.
+	failed bool
 }
 
 // Read finds the logs in a directory, in the order of node, incarnation and
@@ -196,7 +200,18 @@ func (f *File) Records() iter.Seq2[Record, error] {
 			yield(Record{}, err)
 			return
 		}
-		l.records(h)(yield)
+		var here tally
+		for rec, err := range l.records(h) {
+			if err == nil {
+				here.add(&rec)
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+		if text := f.differs(&here); text != "" {
+			yield(Record{}, l.errorf(ErrGap, "%s", text))
+		}
 	}
 }
 

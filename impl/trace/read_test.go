@@ -14,7 +14,7 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-const goodHeader = `{"format":4,"spec":"strong","node":1,"shard":0,"slots":null}`
+const goodHeader = `{"format":5,"spec":"strong","node":1,"shard":0,"slots":null}`
 
 const (
 	n      = `"n":{"node":1,"tag":1},"s":0`
@@ -34,7 +34,7 @@ func TestReadErrors(t *testing.T) {
 		{"no_header", []string{action}, ErrMalformed, 1},
 		{"not_json", []string{"hello"}, ErrMalformed, 1},
 		{"other_format", []string{`{"format":1,"new":1}`}, ErrFormat, 1},
-		{"unknown_in_header", []string{`{"format":4,"new":1}`}, ErrMalformed, 1},
+		{"unknown_in_header", []string{`{"format":5,"new":1}`}, ErrMalformed, 1},
 		{"header_only", []string{goodHeader}, ErrTruncated, 2},
 		{"no_end", []string{goodHeader, action}, ErrTruncated, 3},
 		{"gap", []string{goodHeader, strings.Replace(action, `"seq":1`, `"seq":2`, 1), `{"end":2}`}, ErrGap, 2},
@@ -156,7 +156,7 @@ func TestReadDirErrors(t *testing.T) {
 	if _, err := Read(dir); !errors.Is(err, ErrNoTrace) {
 		t.Errorf("an empty directory: %v", err)
 	}
-	if err := newTestRecorder(t, dir, 1).Close(); err != nil {
+	if err := newTestRecorder(t, dir, 1).Close(nil); err != nil {
 		t.Fatal(err)
 	}
 	h := testHeader()
@@ -165,7 +165,7 @@ func TestReadDirErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Close(); err != nil {
+	if err := r.Close(nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(dir); !errors.Is(err, ErrMalformed) {

@@ -15,7 +15,7 @@ import (
 )
 
 // Format is the version of the files that this package writes and reads.
-const Format = 4
+const Format = 5
 
 var errClosed = errors.New("mome: trace closed")
 
@@ -104,6 +104,9 @@ func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err erro
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
+	if _, err := os.Stat(filepath.Join(dir, manifestName(h.Node, h.Incarnation))); err == nil {
+		return nil, fmt.Errorf("trace: there is the manifest of another run in %s: give an empty directory", dir)
+	}
 	h.Format, h.Shards = Format, shards
 	r := &Recorder{writer: newWriter(), dir: dir, header: h, limit: limit}
 	defer func() {
@@ -169,11 +172,14 @@ func (r *Recorder) Failed() <-chan error {
 	return r.writer.failed
 }
 
-// Close completes the logs. An error, here or from Flush, means that the logs
-// are cut short, which a reader notices.
+// Close completes the logs, and leaves a manifest of them that has the node's
+// account. Without an account there is none: nobody says then that the logs are
+// all that happened. An error, here or from Flush, means that the logs are cut
+// short, which a reader notices.
 //
-// Preconditions: no log is in use any more; what comes later is dropped.
-func (r *Recorder) Close() error {
+// Preconditions: no log is in use any more; what comes later is dropped. The
+// account has one entry for each shard.
+func (r *Recorder) Close(a *Account) error {
 	if r == nil {
 		return nil
 	}
@@ -185,6 +191,9 @@ func (r *Recorder) Close() error {
 			r.sync.log.end()
 		}
 		r.closeErr = r.writer.close()
+		if r.closeErr == nil && a != nil && !broken(BugNoManifest) {
+			r.closeErr = r.manifest(a).write(r.dir)
+		}
 	})
 	return r.closeErr
 }
@@ -206,7 +215,8 @@ type Log struct {
 	// the last action.
 	seq     uint64
 	lamport uint64
-	text    []byte // scratch of Output
+	text    []byte    // scratch of Output
+	broken  brokenLog // of a mutant
 }
 
 // begin starts a record, and the caller must end it, unless ok is false.
@@ -218,8 +228,11 @@ func (l *Log) begin(at addr.Place) (b []byte, ok bool) {
 	return appendHead(l.out.pending, l.lamport, at, l.shard, l.seq), true
 }
 
+// finish ends the record that b has behind what was pending.
 func (l *Log) finish(b []byte) {
-	l.out.pending = appendTail(b, Now())
+	if b, lost := l.mistake(b); !lost {
+		l.out.pending = appendTail(b, Now())
+	}
 	l.out.unlock()
 }
 

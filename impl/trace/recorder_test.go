@@ -38,7 +38,7 @@ func TestOff(t *testing.T) {
 	if allocs != 0 {
 		t.Errorf("%v allocations while off", allocs)
 	}
-	if err := errors.Join(r.Flush(), r.Close(), h.Flush(), h.Close()); err != nil {
+	if err := errors.Join(r.Flush(), r.Close(nil), h.Flush(), h.Close()); err != nil {
 		t.Error(err)
 	}
 }
@@ -90,7 +90,7 @@ func TestShards(t *testing.T) {
 		}
 	})
 	wg.Wait()
-	if err := errors.Join(r.Close(), r.Close()); err != nil {
+	if err := errors.Join(r.Close(nil), r.Close(nil)); err != nil {
 		t.Fatal(err)
 	}
 	files, err := Read(dir)
@@ -128,7 +128,7 @@ func TestSlowDisk(t *testing.T) {
 	w.buffers = []*buffer{b}
 	go w.run()
 	l := &Log{out: b, node: 1}
-	b.pending = append(b.pending, `{"format":4,"node":1}`+"\n"...)
+	b.pending = append(b.pending, `{"format":5,"node":1}`+"\n"...)
 	held := make(chan int, 1) // in bytes, before closing frees them
 	go func() {
 		e := protocol.Event{At: leaf1}

@@ -48,7 +48,7 @@ func TestSyncRoundTrip(t *testing.T) {
 	l.Input(&in)
 	l.Action(&protocol.SyncEvent{Action: protocol.ActRecvDone, At: leaf1, Object: m.Object, Barrier: true, Message: &m, Lamport: 9}, syncStates(`{}`))
 	l.Output(&in, &protocol.SyncBatch{}, refusal)
-	if err := r.Close(); err != nil {
+	if err := r.Close(nil); err != nil {
 		t.Fatal(err)
 	}
 	files, err := ReadSync(dir)
@@ -104,7 +104,7 @@ func TestSyncMalformed(t *testing.T) {
 		head + `"conf":{},"p":1,"t":1}`,
 		`{"lc":1,"n":{"node":1,"tag":0},"s":0,"seq":2,"out":"0000000000000012","p":1,"t":1}`,
 	} {
-		h := `{"format":4,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
+		h := `{"format":5,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
 		_, records, err := ReadLog("a.ndjson", strings.NewReader(h+"\n"+line+"\n"))
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func TestSyncMissing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := r.Close(); err != nil {
+		if err := r.Close(nil); err != nil {
 			t.Fatal(err)
 		}
 	}

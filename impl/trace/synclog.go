@@ -23,7 +23,7 @@ type SyncLog struct {
 //
 // Preconditions: it is called once, before Close.
 func (r *Recorder) Sync() (*SyncLog, error) {
-	if r == nil {
+	if r == nil || broken(BugNoSyncLog) {
 		return nil, nil
 	}
 	h := r.header

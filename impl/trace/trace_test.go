@@ -71,7 +71,7 @@ func newTestRecorder(t testing.TB, dir string, shards int) *Recorder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close() })
+	t.Cleanup(func() { r.Close(nil) })
 	return r
 }
 
@@ -113,7 +113,7 @@ func TestRoundTrip(t *testing.T) {
 	refusal := errors.New("a \"reason\"")
 	l.Input(&protocol.Input{Kind: protocol.InMessage, Msg: &elsewhere})
 	l.Output(&protocol.Input{Kind: protocol.InMessage, Msg: &elsewhere}, nil, refusal)
-	if err := r.Close(); err != nil {
+	if err := r.Close(nil); err != nil {
 		t.Fatal(err)
 	}
 	output, _ := OutputOf(effects, nil)
@@ -186,7 +186,7 @@ func TestCore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.Close(); err != nil {
+	if err := r.Close(nil); err != nil {
 		t.Fatal(err)
 	}
 	_, got := readOne(t, dir)
@@ -265,7 +265,7 @@ func TestRandomRoundTrip(t *testing.T) {
 				}
 			}
 		}
-		if err := r.Close(); err != nil {
+		if err := r.Close(nil); err != nil {
 			t.Fatal(err)
 		}
 		files, err := Read(dir)

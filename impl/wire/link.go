@@ -85,6 +85,9 @@ type Link struct {
 	retained   int    // bytes of pages in open and queue
 	freeFrames []*outFrame
 	freePages  []*pageBuffer
+
+	appended      uint64 // page messages that were to be sent
+	appendedSyncs uint64
 }
 
 // Peer is the node at the other end.
@@ -369,6 +372,7 @@ type counters struct {
 	connections, controls            atomic.Uint64
 	framesOut, messagesOut, replayed atomic.Uint64
 	framesIn, messagesIn, duplicates atomic.Uint64
+	syncsIn                          atomic.Uint64
 	closedBytesIn, closedBytesOut    atomic.Uint64
 }
 
@@ -382,8 +386,13 @@ type Stats struct {
 	Replayed    uint64 // frames sent again
 	FramesIn    uint64 // delivered
 	MessagesIn  uint64 // delivered
+	SyncsIn     uint64 // of them
 	BytesIn     uint64 // read from connections
 	Duplicates  uint64 // frames dropped because they were here before
+
+	// Appended are the page messages and AppendedSyncs the syncs that were to be
+	// sent, also those that were appended to a link that was down.
+	Appended, AppendedSyncs uint64
 
 	RetainedFrames int // not acknowledged yet
 	RetainedBytes  int // their pages
@@ -401,6 +410,7 @@ func (l *Link) Stats() Stats {
 		Replayed:    c.replayed.Load(),
 		FramesIn:    c.framesIn.Load(),
 		MessagesIn:  c.messagesIn.Load(),
+		SyncsIn:     c.syncsIn.Load(),
 		BytesIn:     c.closedBytesIn.Load(),
 		Duplicates:  c.duplicates.Load(),
 	}
@@ -410,6 +420,7 @@ func (l *Link) Stats() Stats {
 		s.BytesIn += p.bytesIn.Load()
 		s.BytesOut += p.bytesOut.Load()
 	}
+	s.Appended, s.AppendedSyncs = l.appended, l.appendedSyncs
 	s.RetainedFrames, s.RetainedBytes = l.queue.n, l.retained
 	if l.open != nil {
 		s.RetainedFrames++

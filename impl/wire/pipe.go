@@ -187,6 +187,7 @@ func (p *pipe) finish() error {
 	}
 	l.stats.framesIn.Add(1)
 	l.stats.messagesIn.Add(uint64(len(f.Messages) + len(f.Syncs)))
+	l.stats.syncsIn.Add(uint64(len(f.Syncs)))
 	p.inHandler.Store(true)
 	l.mesh.cfg.Handler.Deliver(l.peer, f)
 	p.inHandler.Store(false)

@@ -186,6 +186,7 @@ func (l *Link) Append(m *protocol.Message, page []byte) {
 		panicAppend(m, page)
 	}
 	l.mu.Lock()
+	l.appended++
 	if l.final || l.closing.Load() {
 		l.mu.Unlock()
 		return
@@ -219,6 +220,7 @@ func (l *Link) AppendSync(s *Sync) {
 		panic("wire: AppendSync of a Sync without a kind")
 	}
 	l.mu.Lock()
+	l.appendedSyncs++
 	if l.final || l.closing.Load() {
 		l.mu.Unlock()
 		return

@@ -110,15 +110,22 @@ Bad(i) == [Good EXCEPT ![Altered[i].at] = <<Len(GoodShapes) + i>>]
 Without9 == SubSeq(Good, 1, 8) \o SubSeq(Good, 10, Len(Good))
 Twice11  == SubSeq(Good, 1, 11) \o SubSeq(Good, 11, Len(Good))
 
-MCTrace  == <<Good>> \o [i \in 1..Len(Altered) |-> Bad(i)] \o <<Without9, Twice11>>
-MCShapes == GoodShapes \o [i \in 1..Len(Altered) |-> Altered[i].shape]
+\* One that came to rest, and those that did with a message under way, to the home
+\* and from it.
+Ended(n) == SubSeq(Good, 1, n) \o << <<Len(GoodShapes) + Len(Altered) + 1>> >>
+
+MCTrace  == <<Good>> \o [i \in 1..Len(Altered) |-> Bad(i)] \o <<Without9, Twice11, Ended(1), Ended(2), Ended(3)>>
+MCShapes == GoodShapes \o [i \in 1..Len(Altered) |-> Altered[i].shape] \o << [act |-> "End"] >>
 
 \* The event at which each must be refused; the good run comes first.
-RefusedAt == [i \in 1..Len(Altered) |-> Altered[i].at] \o <<9, 12>>
+RefusedAt == [i \in 1..Len(Altered) |-> Altered[i].at] \o <<9, 12, 2, 3, 5>>
 
 \* What is wrong is refused where it is.
 RefusedInv == object > 1 => next <= RefusedAt[object - 1]
 
 \* What is right is accepted: this must be violated.
 ReachAccepted == ~ (object = 1 /\ next > Len(Good))
+
+\* So is the one that came to rest.
+ReachEnded == ~ (object = Len(RefusedAt) + 1 /\ next = RefusedAt[object - 1])
 =============================================================================

@@ -4,7 +4,8 @@
 (* an action with its parties and requests, and says what the action left  *)
 (* behind at its place.  A message that arrives must be at the head of its *)
 (* channel in the specification.  Everything a process does is an event:   *)
-(* no step is silent.                                                      *)
+(* no step is silent.  Where the run had come to rest the last event is    *)
+(* End: nothing may be under way then.                                     *)
 (*                                                                         *)
 (* Every barrier is an initial state of its own, with all generations of   *)
 (* its name.  The run is accepted if every barrier gets to Done; one that  *)
@@ -21,7 +22,7 @@ CONSTANTS
              \* place in Shapes
     Shapes   \* Shapes[k]: act, node (where, or for the home whose message),
              \* msg of what is received, party and call of what a process did,
-             \* post
+             \* post; End has act alone
 
 VARIABLES
     object,  \* which barrier of the trace this is
@@ -73,10 +74,16 @@ Becomes(e) == IF e.act \in AtHome THEN barrier' = e.post ELSE meeting'[e.node] =
 ----------------------------------------------------------------------------
 TraceInit == Init /\ object \in DOMAIN Trace /\ next = 1
 
+\* The last event of a run that had come to rest: so has the specification.
+Ends(e)  == e.act = "End"
+NoneLeft == \A n \in Nodes : up[n] = <<>> /\ down[n] = <<>>
+
 Step ==
     /\ Going
-    /\ IF Arrives(Event) THEN Act(Event) ELSE FALSE
-    /\ Becomes(Event)
+    /\ IF Ends(Event)
+       THEN NoneLeft /\ UNCHANGED vars
+       ELSE /\ IF Arrives(Event) THEN Act(Event) ELSE FALSE
+            /\ Becomes(Event)
     /\ next' = next + 1
     /\ UNCHANGED object
 
@@ -120,10 +127,11 @@ Parts(e) ==
              ELSE LET g == First(others) IN NodeParts(here[g], e.post[g])
 
 ExplainGuards ==
-    LET g == Guards(Event)
+    LET g == IF Ends(Event) THEN << <<"the run came to rest: nothing is under way", NoneLeft>> >> ELSE Guards(Event)
     IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE Say("guard: " \o g[i][1])
 
 ExplainParts ==
+    /\ ~Ends(Event)
     /\ Act(Event)
     /\ LET p == Parts(Event)
        IN  \A i \in 1..Len(p) :

@@ -23,7 +23,8 @@ Good == <<
     <<1, 0>>, <<2, 0>>, <<3, 0>>, <<4, 0>>, <<5, 0>>, <<6, 2>>, <<7, 2>>, <<8, 0>>, <<9, 0>>, <<10, 0>>,
     <<11, 0>>, <<12, 0>>, <<13, 0>>, <<14, 0>>, <<15, 0>>, <<16, 0>>, <<17, 3>>, <<18, 0>>, <<19, 3>>, <<20, 0>>,
     <<21, 0>>, <<22, 0>>, <<23, 0>>, <<24, 0>>, <<25, 0>>, <<26, 0>>, <<27, 0>>, <<28, 4>>, <<29, 4>>, <<30, 0>>,
-    <<3, 0>>, <<31, 0>>, <<32, 0>>, <<33, 4>>, <<34, 0>>, <<14, 0>>, <<9, 0>>, <<35, 0>>, <<36, 4>>, <<20, 0>> >>
+    <<3, 0>>, <<31, 0>>, <<32, 0>>, <<33, 4>>, <<34, 0>>, <<14, 0>>, <<9, 0>>, <<35, 0>>, <<36, 4>>, <<20, 0>>,
+    <<37, 0>> >>
 
 GoodShapes == <<
     [act |-> "WriteFault", at |-> "l1", from |-> Nobody, msg |-> [kind |-> "Req", op |-> "write", leaf |-> "l1", have |-> 0],
@@ -97,7 +98,8 @@ GoodShapes == <<
     [act |-> "RecvReq", at |-> "root", from |-> "l1", msg |-> [kind |-> "Req", op |-> "read", leaf |-> "l1", have |-> 0],
      post |-> [mgr |-> [right |-> 3, recorded |-> [l0 |-> 1, l1 |-> 1], busy |-> NoBusy, recall |-> NoRecall, queue |-> <<>>], home |-> "valid"]],
     [act |-> "RecvData", at |-> "l1", from |-> "root", msg |-> [to |-> "l1"],
-     post |-> [right |-> 0, req |-> [op |-> "read", have |-> 0], arrived |-> TRUE]] >>
+     post |-> [right |-> 0, req |-> [op |-> "read", have |-> 0], arrived |-> TRUE]],
+    [act |-> "End", removed |-> FALSE, data |-> 0, up |-> 0, down |-> 0] >>
 
 \* What differs: the event, and what the log has there instead.
 Altered == <<
@@ -127,15 +129,40 @@ Bad(i) == [Good EXCEPT ![Altered[i].at] = <<Len(GoodShapes) + i, Altered[i].cont
 Without6  == SubSeq(Good, 1, 5) \o SubSeq(Good, 7, Len(Good))
 Twice1    == <<Good[1]>> \o Good
 
-MCTrace  == <<Good>> \o [i \in 1..Len(Altered) |-> Bad(i)] \o <<Without6, Twice1>>
-MCShapes == GoodShapes \o [i \in 1..Len(Altered) |-> Altered[i].shape]
+\* Runs that came to rest behind event n, in which so many messages were dropped when
+\* the segment was gone: Data, up and down.
+Ended == <<
+    \* a message up, and down to a leaf, and Data are under way, and nothing was dropped
+    [n |-> 1,  removed |-> FALSE, data |-> 0, up |-> 0, down |-> 0],
+    [n |-> 2,  removed |-> FALSE, data |-> 0, up |-> 0, down |-> 0],
+    [n |-> 39, removed |-> FALSE, data |-> 0, up |-> 0, down |-> 0],
+    [n |-> 32, removed |-> FALSE, data |-> 0, up |-> 0, down |-> 0],
+    [n |-> 1,  removed |-> TRUE,  data |-> 0, up |-> 0, down |-> 0],
+    [n |-> 6,  removed |-> TRUE,  data |-> 0, up |-> 1, down |-> 0],
+    \* and more was than was under way
+    [n |-> 6,  removed |-> TRUE,  data |-> 1, up |-> 2, down |-> 0],
+    [n |-> 39, removed |-> TRUE,  data |-> 0, up |-> 0, down |-> 2],
+    \* These are good: what was under way was dropped, or kept by a leaf.
+    [n |-> 6,  removed |-> TRUE,  data |-> 1, up |-> 1, down |-> 0],
+    [n |-> 39, removed |-> TRUE,  data |-> 0, up |-> 0, down |-> 1],
+    [n |-> 39, removed |-> TRUE,  data |-> 0, up |-> 0, down |-> 0] >>
+GoodEnds == 3
+
+EndOf(e)  == [act |-> "End", removed |-> e.removed, data |-> e.data, up |-> e.up, down |-> e.down]
+Ending(i) == SubSeq(Good, 1, Ended[i].n) \o << <<Len(GoodShapes) + Len(Altered) + i, 0>> >>
+
+MCTrace  == <<Good>> \o [i \in 1..Len(Altered) |-> Bad(i)] \o <<Without6, Twice1>> \o [i \in 1..Len(Ended) |-> Ending(i)]
+MCShapes == GoodShapes \o [i \in 1..Len(Altered) |-> Altered[i].shape] \o [i \in 1..Len(Ended) |-> EndOf(Ended[i])]
 
 \* The event at which each must be refused; the good run comes first.
-RefusedAt == [i \in 1..Len(Altered) |-> Altered[i].at] \o <<6, 2>>
+RefusedAt == [i \in 1..Len(Altered) |-> Altered[i].at] \o <<6, 2>> \o [i \in 1..(Len(Ended) - GoodEnds) |-> Ended[i].n + 1]
 
 \* What is wrong is refused where it is.
-RefusedInv == object > 1 => next <= RefusedAt[object - 1]
+RefusedInv == object \in 2..(Len(RefusedAt) + 1) => next <= RefusedAt[object - 1]
 
 \* What is right is accepted: this must be violated.
 ReachAccepted == ~ (object = 1 /\ next > Len(Good))
+
+\* So are those that end with what was dropped: the last one.
+ReachEnded == ~ (object = Len(RefusedAt) + 1 + GoodEnds /\ next = Ended[Len(Ended)].n + 2)
 ===============================================================================

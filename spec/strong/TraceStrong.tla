@@ -10,6 +10,9 @@
 (* Stores are invisible in a run: one is put in where the content of a     *)
 (* page changed while the right to write was held.                         *)
 (*                                                                         *)
+(* Where the run had come to rest the last event is End: nothing may be    *)
+(* under way then.                                                         *)
+(*                                                                         *)
 (* Every page is an initial state of its own.  The run is accepted if      *)
 (* every page gets to Done; a page that does not is a deadlock, which TLC  *)
 (* reports.  Each event admits one successor at most, so that a deadlock   *)
@@ -23,7 +26,8 @@ CONSTANTS
     Trace,   \* Trace[o][i]: <<k, content>>, the i-th event of object o, where
              \* k is its place in Shapes and content what the page held, or
              \* Unknown
-    Shapes,  \* Shapes[k]: act, at, from, msg, post of an event
+    Shapes,  \* Shapes[k]: act, at, from, msg, post of an event; of
+             \* End: act, removed, and data, up, down: how many were dropped
     Index    \* Index[x]: which of its parent's children x is
 
 Unknown == 0          \* contents are numbered from Zero = 1 on
@@ -100,10 +104,31 @@ Becomes(e, content) ==
 ----------------------------------------------------------------------------
 TraceInit == Init /\ object \in DOMAIN Run /\ next = 1
 
+RECURSIVE Sum(_, _)
+Sum(f, s) == IF s = {} THEN 0 ELSE LET x == CHOOSE y \in s : TRUE IN f[x] + Sum(f, s \ {x})
+
+\* Messages that have not arrived, by the way that they take.
+Waiting(channels) == Sum([x \in DOMAIN channels |-> Len(channels[x])], DOMAIN channels)
+UnderWay == Waiting(up) + Waiting(down) + Cardinality(data)
+
+\* A leaf keeps a Grant until its Data is there, and a Recall for its time.
+Kept == Sum([l \in Leaves |-> IF Len(down[l]) < 2 THEN Len(down[l]) ELSE 2], Leaves)
+
+\* The last event of a run that had come to rest.  Nothing is under way in the
+\* specification but the messages that were dropped when the segment was gone; and
+\* leaves were forgotten then with what they kept.
+Ends(e) == e.act = "End"
+AtRest(e) ==
+    /\ Cardinality(data) = e.data
+    /\ Waiting(up) = e.up
+    /\ Waiting(down) - e.down \in 0..(IF e.removed THEN Kept ELSE 0)
+
 Step ==
     /\ Going
-    /\ IF Arrives(Event) /\ Holds(Event, Content) THEN Act(Event) ELSE FALSE
-    /\ Becomes(Event, Content)
+    /\ IF Ends(Event)
+       THEN AtRest(Event) /\ UNCHANGED vars
+       ELSE /\ IF Arrives(Event) /\ Holds(Event, Content) THEN Act(Event) ELSE FALSE
+            /\ Becomes(Event, Content)
     /\ next' = next + 1
     /\ UNCHANGED object
 
@@ -113,12 +138,7 @@ SilentStore ==
     /\ Store(Event.at, Content)
     /\ UNCHANGED <<object, next>>
 
-\* Messages that have not arrived when the run ends: no event is wrong because of
-\* them, but a run that has come to rest has none.
-UnderWay == Cardinality(UNION {{<<"up", x, i>> : i \in 1..Len(up[x])} : x \in DOMAIN up})
-          + Cardinality(UNION {{<<"down", x, i>> : i \in 1..Len(down[x])} : x \in DOMAIN down})
-          + Cardinality(data)
-
+\* Where a run ends that had not come to rest, something may be under way.
 Done ==
     /\ ~ Going
     /\ IF UnderWay = 0 THEN TRUE ELSE PrintT("under way: " \o ToString(UnderWay))
@@ -181,10 +201,12 @@ Parts(e, content) ==
          \o (IF e.act = "HomeRecvData" THEN << <<"content", home'.val, content>> >> ELSE <<>>)
 
 ExplainGuards ==
-    LET g == Guards(Event, Content)
+    LET g == IF Ends(Event) THEN << <<"the run came to rest: nothing is under way", AtRest(Event)>> >>
+             ELSE Guards(Event, Content)
     IN  \A i \in 1..Len(g) : IF g[i][2] THEN TRUE ELSE Say("guard: " \o g[i][1])
 
 ExplainParts ==
+    /\ ~Ends(Event)
     /\ Act(Event)
     /\ LET p == Parts(Event, Content)
        IN  \A i \in 1..Len(p) :

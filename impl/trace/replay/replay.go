@@ -76,6 +76,9 @@ func Run(dir string) (Summary, error) {
 	if sum.Steps == 0 {
 		return sum, fmt.Errorf("%w in %s", ErrNoStep, dir)
 	}
+	if err := run.Whole(); err != nil {
+		return sum, fmt.Errorf("%w; no verdict, the %d steps of the logs that are here agree", err, sum.Steps)
+	}
 	return sum, nil
 }
 

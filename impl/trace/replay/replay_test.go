@@ -190,7 +190,7 @@ func TestForeign(t *testing.T) {
 		t.Fatal(refused)
 	}
 	log.Output(&in, nil, refused)
-	if err := rec.Close(); err != nil {
+	if err := rec.Close(&trace.Account{Shards: []trace.CoreAccount{{Work: core.Counters().Work}}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Run(dir); err != nil || got.Refused != 1 {
@@ -201,6 +201,25 @@ func TestForeign(t *testing.T) {
 		return lines
 	})
 	wantDifference(t, dir, 3, "refusal")
+}
+
+// Without the manifest of a node there is no verdict, whatever its log says.
+func TestNoManifest(t *testing.T) {
+	dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 3, Seed: 5}, 1000)
+	if err := os.Remove(filepath.Join(dir, "node00002-i4-manifest.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(dir); !errors.Is(err, trace.ErrMissing) || !strings.Contains(err.Error(), "node00002-i4-manifest.json") ||
+		!strings.Contains(err.Error(), "of the logs that are here agree") {
+		t.Errorf("the logs of a node that may have been killed: %v", err)
+	}
+	edit(t, dir, 2, func(lines []string) []string {
+		i := find(t, lines, 40, `"in"`)
+		return renumber(append(lines[:i+1:i+1], "{\"end\":0}\n"))
+	})
+	if _, err := Run(dir); !errors.Is(err, trace.ErrMalformed) || !strings.Contains(err.Error(), "before the log's end") {
+		t.Errorf("a log that ends in a step: %v", err)
+	}
 }
 
 // logFile is the log of a node in a simulated run.
@@ -350,7 +369,7 @@ func TestNoVerdict(t *testing.T) {
 		{"ends_in_a_step", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"in"`)
 			return renumber(append(lines[:i+1:i+1], "{\"end\":0}\n"))
-		}, trace.ErrMalformed, "before the log's end"},
+		}, trace.ErrGap, "the core has taken"},
 		{"other_out", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"out"`, `"p":1`)
 			lines[i] = strings.Replace(lines[i], `"p":1`, `"p":0`, 1)

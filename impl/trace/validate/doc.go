@@ -19,9 +19,14 @@
 //	barriers          the barriers of spec/barrier            barriers.go
 //	explain           why an event is refused                 explain.go
 //
-// A verdict is about a whole run. Logs that are cut short, that have a gap, that
-// are of another format or no logs at all, contents that no action explains: of
-// those there is no verdict but an error, with the file and the line.
+// A verdict is about a whole run. If a node has left no manifest, or a log is missing,
+// cut short or of another format, there is none but an error, with the file and the
+// line. So it is if a log has a gap, less than the manifest says, or a content that no
+// action explains.
+//
+// Where the run had come to rest (trace.Run.UnderWay) each object of pages, locks and
+// barriers ends with the event End, which no log has: nothing may be under way in the
+// specification then. A frame ends with it always: nobody works on it any more.
 //
 // # Another kind of object
 //

@@ -211,8 +211,8 @@ func (p *frames) Objects() ([]*Object, error) {
 	})
 	var objects []*Object
 	for _, o := range p.all {
-		end := o.events[len(o.events)-1]
-		end.Shape, end.Act, end.Numbers = `[act|->"End"]`, "End", []int{unseen, unseen}
+		end := ending(o.events)
+		end.Numbers = []int{unseen, unseen}
 		events := append(o.events, end)
 		// What is seen next of a content.
 		seen := unseen

@@ -46,12 +46,15 @@ func tell(t *testing.T, stories ...story) (dir string) {
 	for _, p := range []uint64{1, 2} {
 		log.Step(&trace.Step{Step: trace.Attach, Pages: storyPages, Process: p})
 	}
+	account := trace.Account{Shards: make([]trace.CoreAccount, 1)}
 	for p, s := range stories {
 		for _, line := range lines(s) {
-			tellLine(t, log, addr.PageNum(p), line)
+			if tellLine(t, log, addr.PageNum(p), line) {
+				account.Shards[0].Actions++
+			}
 		}
 	}
-	if err := rec.Close(); err != nil {
+	if err := rec.Close(&account); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -67,7 +70,8 @@ type state struct{}
 
 func (state) AppendState(b []byte, _ addr.PageNum, _ addr.Place) []byte { return append(b, "{}"...) }
 
-func tellLine(t *testing.T, log *trace.Log, p addr.PageNum, line string) {
+// tellLine writes one line, and says whether it is an action of the leaf.
+func tellLine(t *testing.T, log *trace.Log, p addr.PageNum, line string) (acted bool) {
 	t.Helper()
 	words := strings.Fields(line)
 	verb, words := words[0], words[1:]
@@ -88,6 +92,7 @@ func tellLine(t *testing.T, log *trace.Log, p addr.PageNum, line string) {
 		return bytes.Repeat([]byte(letter), addr.PageSize)
 	}
 	act := func(a protocol.Action, m *protocol.Message) {
+		acted = true
 		if m != nil {
 			m.Page, m.Generation, m.To = p, 1, leaf0
 		}
@@ -146,6 +151,7 @@ func tellLine(t *testing.T, log *trace.Log, p addr.PageNum, line string) {
 		s.Answer = next()
 		log.Step(s)
 	}
+	return acted
 }
 
 func judgeFrames(t *testing.T, dir string) *Verdict {

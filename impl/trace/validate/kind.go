@@ -80,5 +80,16 @@ type Event struct {
 	Line    int
 }
 
+// endAct is the Act of the last event of an object.
+const endAct = "End"
+
+// ending is the event that comes last where the run had come to rest: nothing is
+// under way any more. It stands where the last one does.
+func ending(events []Event) Event {
+	end := events[len(events)-1]
+	end.Shape, end.Act = fmt.Sprintf("[act|->%q]", endAct), endAct
+	return end
+}
+
 // Where names the file and the line of the event.
 func (e *Event) Where() string { return fmt.Sprintf("%s:%d", e.File.Path, e.Line) }

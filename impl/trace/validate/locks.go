@@ -62,8 +62,13 @@ func (p *locks) add(ev *trace.Event, kind string, shapeOf func(*trace.Event) (st
 // Objects implements Projection.
 func (p *locks) Objects() ([]*Object, error) {
 	var all []*Object
+	rest := p.run.UnderWay() == ""
 	for _, object := range slices.Sorted(maps.Keys(p.objects)) {
-		all = append(all, p.objects[object])
+		o := p.objects[object]
+		if rest {
+			o.Events = append(o.Events, ending(o.Events))
+		}
+		all = append(all, o)
 	}
 	return all, nil
 }

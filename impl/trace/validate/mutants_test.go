@@ -72,8 +72,8 @@ var judged = []string{"SkipAckWait", "ForgetChild", "GrantEarly", "GrantBeforeDa
 // the specification does not. testdata/mutants is the table: the mistake, the
 // event, what does not hold.
 //
-// HitWithoutData is accepted: that something never arrives is wrong of no event.
-// What is missing is under way at the end of a run that came to rest.
+// With HitWithoutData something never arrives, which is wrong of no event. It is
+// under way at the end of a run that came to rest, and that is what is refused.
 func TestMutants(t *testing.T) {
 	type broken struct {
 		bug  protocol.Bug

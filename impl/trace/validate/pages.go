@@ -43,6 +43,16 @@ type contentKey struct {
 	moment trace.Moment
 }
 
+// underWay counts messages about a page: Data, those to a parent, and those to a
+// child.
+type underWay struct{ data, up, down int }
+
+// earlyKey is a message in a log.
+type earlyKey struct {
+	file *trace.File
+	msg  protocol.Message
+}
+
 // awaited is an event whose content is recorded later in the same log.
 type awaited struct {
 	page  *page
@@ -51,9 +61,17 @@ type awaited struct {
 
 // pages is the projection of a run onto its pages.
 type pages struct {
+	rest    bool // the run had come to rest when it ended
 	confs   map[*trace.File]*protocol.Configuration
 	names   []*names // by slot
 	objects map[pageKey]*page
+	// dropped are the messages that came for a page when its segment was gone, and
+	// arriving the last input of each log, if it is one.
+	dropped  map[pageKey]*underWay
+	arriving map[*trace.File]*protocol.Message
+	// early are the messages that came ahead of a log's configuration and have not
+	// come again.
+	early map[earlyKey]struct{}
 	// awaiting are the events whose contents have not been read yet, in the
 	// order in which they will be.
 	awaiting map[contentKey][]awaited
@@ -61,8 +79,12 @@ type pages struct {
 
 func newPages(run *trace.Run) (Projection, error) {
 	p := &pages{
+		rest:     run.UnderWay() == "",
 		confs:    make(map[*trace.File]*protocol.Configuration),
 		objects:  make(map[pageKey]*page),
+		dropped:  make(map[pageKey]*underWay),
+		arriving: make(map[*trace.File]*protocol.Message),
+		early:    make(map[earlyKey]struct{}),
 		awaiting: make(map[contentKey][]awaited),
 	}
 	for _, f := range run.Files {
@@ -95,8 +117,53 @@ func (p *pages) Add(ev *trace.Event) error {
 		return p.action(ev)
 	case trace.KindContent:
 		return p.content(ev)
+	case trace.KindInput:
+		p.arriving[ev.File] = ev.Message
+	case trace.KindOutput:
+		p.output(ev)
 	}
 	return nil
+}
+
+// there says whether a page is in a segment of the configuration, in that life.
+func there(conf *protocol.Configuration, p addr.PageNum, generation uint32) bool {
+	seg := conf.Segment(p)
+	return seg != nil && seg.Generation == generation
+}
+
+// output says what came of a message: what is too early is refused, and comes again.
+func (p *pages) output(ev *trace.Event) {
+	m := p.arriving[ev.File]
+	if m == nil {
+		return
+	}
+	p.arriving[ev.File] = nil
+	k := earlyKey{ev.File, *m}
+	if ev.Out.Refused != "" {
+		p.early[k] = struct{}{}
+		return
+	}
+	delete(p.early, k)
+	if !there(p.confs[ev.File], m.Page, m.Generation) {
+		p.drop(m)
+	}
+}
+
+func (p *pages) drop(m *protocol.Message) {
+	k := pageKey{m.Generation, m.Page}
+	d := p.dropped[k]
+	if d == nil {
+		d = new(underWay)
+		p.dropped[k] = d
+	}
+	switch m.Kind {
+	case protocol.Data:
+		d.data++
+	case protocol.Req, protocol.Ack:
+		d.up++
+	default:
+		d.down++
+	}
 }
 
 func (p *pages) action(ev *trace.Event) error {
@@ -225,12 +292,35 @@ func (p *pages) Objects() ([]*Object, error) {
 		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.generation, b.generation))
 	})
 	var objects []*Object
+	for k := range p.early { // and it is kept no more, where the run came to rest
+		p.drop(&k.msg)
+	}
 	for _, o := range all {
+		if p.rest {
+			o.events = append(o.events, p.end(o))
+		}
 		objects = append(objects, &Object{
 			Name:   fmt.Sprintf("%v (generation %d, %v)", o.number, o.generation, o.names.tree),
 			Events: o.events, Place: o.names.place})
 	}
 	return objects, nil
+}
+
+// end is the last event of a page in a run that came to rest: which messages were
+// dropped because its segment was gone.
+func (p *pages) end(o *page) Event {
+	removed := false
+	for _, conf := range p.confs {
+		removed = removed || !there(conf, o.number, o.generation)
+	}
+	var d underWay
+	if lost := p.dropped[pageKey{o.generation, o.number}]; lost != nil {
+		d = *lost
+	}
+	end := ending(o.events)
+	end.Shape = fmt.Sprintf("[act|->%q,removed|->%s,data|->%d,up|->%d,down|->%d]", endAct, truth(removed), d.data, d.up, d.down)
+	end.Numbers = []int{unknown}
+	return end
 }
 
 // Constants implements Projection.

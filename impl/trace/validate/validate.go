@@ -30,12 +30,15 @@ type Verdict struct {
 	Events   int
 	Longest  int // events of the object with the most
 	Nodes    int
-	Depth    int // of the trees
-	Acts     map[string]int
-	States   int64 // that TLC went through
-	// UnderWay is how many messages had not arrived where the logs of an
-	// accepted run end: none if it had come to rest.
+	Depth    int            // of the trees
+	Acts     map[string]int // all but the end
+	States   int64          // that TLC went through
+	// UnderWay is how many messages about the objects had not arrived where the
+	// logs of an accepted run end.
 	UnderWay int
+	// Unrest is why the run had not come to rest when it ended; empty: it had. Then
+	// the specification has nothing under way either, or the run is refused.
+	Unrest string
 	// Reading is the time from the logs to the module, Checking that of TLC.
 	Reading, Checking time.Duration
 }
@@ -63,6 +66,9 @@ type Options struct {
 // verdict.
 func Run(ctx context.Context, run *trace.Run, kind Kind, o Options) (*Verdict, error) {
 	start := time.Now()
+	if err := run.Whole(); err != nil {
+		return nil, err
+	}
 	projection, err := kind.Project(run)
 	if err != nil {
 		return nil, err
@@ -79,12 +85,14 @@ func Run(ctx context.Context, run *trace.Run, kind Kind, o Options) (*Verdict, e
 	if err != nil {
 		return nil, err
 	}
-	v := &Verdict{Kind: kind, Objects: len(objects), Nodes: len(run.Conf.Members), Depth: run.Conf.Tree(0).Depth(), Acts: make(map[string]int)}
+	v := &Verdict{Kind: kind, Unrest: run.UnderWay(), Objects: len(objects), Nodes: len(run.Conf.Members), Depth: run.Conf.Tree(0).Depth(), Acts: make(map[string]int)}
 	for _, o := range objects {
 		v.Events += len(o.Events)
 		v.Longest = max(v.Longest, len(o.Events))
 		for i := range o.Events {
-			v.Acts[o.Events[i].Act]++
+			if act := o.Events[i].Act; act != endAct {
+				v.Acts[act]++
+			}
 		}
 	}
 	if v.Events == 0 {
