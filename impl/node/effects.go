@@ -233,7 +233,7 @@ func (s *shard) endRun(r *run) {
 	var err error
 	switch r.kind {
 	case protocol.FrameProtect:
-		err = s.persist(r.first, func() error { return r.seg.frame.Protect(r.first, r.n) })
+		err = s.protect(r)
 	case protocol.FrameDrop:
 		err = s.persist(r.first, func() error { return r.seg.frame.Punch(r.first, r.n) })
 	case protocol.FrameGrant:
@@ -249,6 +249,18 @@ func (s *shard) endRun(r *run) {
 		s.node.failMemory(err)
 	}
 	r.n = 0
+}
+
+// protect takes the right to store from every process. One whose mapping changes
+// all the time is waited for: the core has taken the step already, and nothing may
+// be read before.
+func (s *shard) protect(r *run) error {
+	for {
+		err := s.persist(r.first, func() error { return r.seg.frame.Protect(r.first, r.n) })
+		if !errors.Is(err, memory.ErrBusy) || s.node.halted.Load() || s.node.ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // install gives a process access. A process that is gone, or has unmapped the

@@ -1,11 +1,11 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
@@ -63,7 +63,7 @@ func (n *Node) fault(m *mapping, f *memory.Fault) {
 func (s *shard) fault(e *errand) {
 	if e.mapping.seg.removed.Load() && !broken(bugRemovedServed) {
 		s.node.room.release(e.charged)
-		e.mapping.seg.doom(waitingAccess{e.mapping, e.page})
+		s.node.doom(waitingAccess{e.mapping, e.page})
 		return
 	}
 	if !s.admit(e) {
@@ -78,12 +78,13 @@ func (s *shard) fault(e *errand) {
 	s.give(protocol.Input{Kind: kind, Page: e.page})
 }
 
-// poison makes the page a SIGBUS: its segment was removed.
-func (m *mapping) poison(p addr.PageNum) {
-	// A process that is gone needs no answer, and one that has been answered
-	// already is gone from the fault. One that cannot be answered, for want of
-	// memory, asks again.
-	if m.uffd.Poison(p, 1) != nil {
-		_ = m.uffd.Wake(p, 1)
+// poison makes the page a SIGBUS: its segment was removed. A process that is gone
+// needs no answer, and one that has been answered already is gone from the fault.
+// One that the kernel is too busy for, or has no memory for, asks again.
+func (n *Node) poison(a waitingAccess) {
+	switch err := a.mapping.uffd.Poison(a.page, 1); {
+	case err == nil, errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrExists):
+	default:
+		n.residences.retry(a.mapping, a.page, 1)
 	}
 }

@@ -3,6 +3,8 @@ package node
 import (
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -232,9 +234,7 @@ func (n *Node) apply(v *coord.View) error {
 			n.shards[i].replayEarly()
 		}
 	}
-	for i := range n.shards {
-		n.shards[i].unlock()
-	}
+	n.unlockAll()
 	n.conf, n.applied, n.appliedView = conf, v.Rev, v
 	n.appliedChanged.Broadcast()
 	for _, s := range gone {
@@ -243,16 +243,17 @@ func (n *Node) apply(v *coord.View) error {
 	return nil
 }
 
-// forget answers those who wait for pages of a segment that is gone.
+// forget answers those who wait for pages of a segment that is gone, in the order
+// of the pages.
 // Preconditions: s.mu is held.
 func (s *shard) forget(gone *segment) {
-	for p, waiters := range s.waiters {
+	for _, p := range slices.Sorted(maps.Keys(s.waiters)) {
 		if !gone.core.Contains(p) {
 			continue
 		}
-		for _, w := range waiters {
+		for _, w := range s.waiters[p] {
 			if w.mapping != nil {
-				gone.doom(waitingAccess{w.mapping, p})
+				s.node.doom(waitingAccess{w.mapping, p})
 			}
 			if w.fetched != nil {
 				w.fetched()
@@ -260,19 +261,19 @@ func (s *shard) forget(gone *segment) {
 		}
 		delete(s.waiters, p)
 	}
+	for _, p := range slices.Sorted(maps.Keys(s.written)) {
+		if !gone.core.Contains(p) {
+			continue
+		}
+		for _, f := range s.written[p] {
+			f()
+		}
+		delete(s.written, p)
+	}
 	for p := range s.homeward {
 		if gone.core.Contains(p) {
 			s.stayed(p) // the home's promise holds for another page
 		}
-	}
-	for p, done := range s.written {
-		if !gone.core.Contains(p) {
-			continue
-		}
-		for _, f := range done {
-			f()
-		}
-		delete(s.written, p)
 	}
 	s.hot.forget(gone)
 	s.orders.forget(gone)
@@ -280,7 +281,8 @@ func (s *shard) forget(gone *segment) {
 
 // doom has an access end in SIGBUS, now or as soon as the pages are taken away: a
 // page that is still there cannot be poisoned.
-func (s *segment) doom(a waitingAccess) {
+func (n *Node) doom(a waitingAccess) {
+	s := a.mapping.seg
 	s.mu.Lock()
 	emptied := s.emptied
 	if !emptied {
@@ -288,7 +290,7 @@ func (s *segment) doom(a waitingAccess) {
 	}
 	s.mu.Unlock()
 	if emptied {
-		a.mapping.poison(a.page)
+		n.poison(a)
 	}
 }
 
@@ -341,7 +343,7 @@ func (n *Node) removeSegment(s *segment) {
 	}
 	n.room.release(s.charged.Swap(0))
 	for _, a := range s.empty() {
-		a.mapping.poison(a.page)
+		n.poison(a)
 	}
 	s.mu.Lock()
 	apps := make(map[*application]bool)

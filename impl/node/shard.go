@@ -94,6 +94,15 @@ func (s *shard) unlockInto(out *outbox) {
 	s.drain(out)
 }
 
+// unlockAll lets all shards go and then sends what was queued under their locks.
+func (n *Node) unlockAll() {
+	var out outbox
+	for i := range n.shards {
+		n.shards[i].unlockInto(&out)
+	}
+	out.flush()
+}
+
 // release moves what was appended to into out and unlocks.
 func (s *shard) release(out *outbox) {
 	out.join(&s.touched)

@@ -198,7 +198,5 @@ func (n *Node) changeMappings(seg *segment, step trace.FrameStep, change func() 
 			s.log.Step(&trace.Step{Step: step, Page: seg.core.First, Pages: seg.core.Pages, Process: m.Number()})
 		}
 	}
-	for i := range n.shards {
-		n.shards[i].unlock()
-	}
+	n.unlockAll()
 }
