@@ -56,7 +56,7 @@ race: ## the same with invariants on, and under the race detector where there ar
 	$(REAL) $(GO) test -race $(THREADS)
 	$(GO) test -tags invariants $(SERIAL)
 
-mutants: install ## deliberate bugs in the core and in the memory layer: which link finds which, by the committed tables
+mutants: install ## deliberate bugs in the core, the shell and the memory layer: which link finds which, by the committed tables
 	@scripts/mutants
 
 clusters: ## tests that start clusters of real processes, but for the one that recorded runs
@@ -109,6 +109,7 @@ nightly: test spec-nightly ## the long runs
 	$(GO) run ./impl/explore/check -class nightly -graph 1000000
 	$(MAKE) fuzz T=5m
 	scripts/gotest ./linearizability -run TestAgreement -rounds 200000
+	scripts/gotest -tags mutants ./impl/node -run '^TestShell$$' -seeds 20000
 	scripts/gotest ./impl/wire -run '^TestFlapping$$' -flapping 10h
 	$(REAL) scripts/gotest ./cmd/momenode -run '^TestFlapping$$' -timeout 3h -flap 1h
 	$(REAL) scripts/gotest ./e2e -run '^TestSweep$$' -every-call

@@ -25,6 +25,9 @@ func bugOf(name string) Bug {
 	panic(fmt.Sprintf("mome: memory: %s is %q; the bugs are %v", BugVariable, name, Bugs()))
 }
 
+// Break puts one mistake into this process, BugNone none.
+func Break(b Bug) { theBug = b }
+
 // Broken says whether the bug is on.
 func Broken(b Bug) bool { return b == theBug }
 

@@ -1,8 +1,8 @@
 // Package mutants measures the checks by what they find. A mutant is the code
 // with one deliberate mistake, compiled in under the build tag mutants. It is a
 // mistake of the core about pages, locks or barriers (impl/protocol), of the
-// memory layer or of the order in which a node uses it (impl/memory,
-// impl/node), or of what records (impl/trace).
+// shell around it (impl/node), of the memory layer or of the order in which a
+// node uses it (impl/memory, impl/node), or of what records (impl/trace).
 //
 // Several links join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:
@@ -22,16 +22,20 @@
 //	trace       TLC does not accept what the broken one recorded
 //	                                                       impl/trace/validate
 //	model       impl/memory's own test against a model of its operations
+//	orders      shells over a model of the kernel and of the links: short
+//	            scenarios in all orders that have few delays   impl/node
+//	seeds       the same with random workloads                 impl/node
 //
 // The tests run each link by itself, with the others off, on every mutant, and
 // compare what it finds with committed tables, testdata/pages, segments, locks,
-// barriers, memory, histories, traces and nodes. A table has a row for each
+// barriers, shell, memory, histories, traces and nodes. A table has a row for each
 // mutant, and in each column the first case that the link finds it in, or "-".
 // Any change of a table fails; so does a mutant that nobody finds, and anything that is
 // found in the code without a mistake (the row "none").
 //
 //	make mutants                                               all tables
-//	go test -tags mutants ./impl/mutants -rewrite              all but memory and nodes, as they are now
+//	go test -tags mutants ./impl/mutants -rewrite              those of the core, as they are now
+//	go test -tags mutants ./impl/node -run TestBrokenShell -rewrite         shell
 //	go test -tags mutants ./e2e -run TestBrokenMemory -rewrite memory
 //	go test -tags mutants ./impl/mutants -v -run TestPages -mutant GrantEarly
 //	                                                           what each link says of one mutant
@@ -57,6 +61,13 @@
 // mistake is looked for by the check that is about it.
 //
 //	go test -tags mutants ./impl/node -run TestBrokenSegments -rewrite
+//
+// # Shell
+//
+// The nodes have real shells and cores, in one process and one thread
+// (impl/node, TestBrokenShell). Which rule a mistake breaks first, of those in
+// impl/node/shell_rules_test.go, is not in the table: it differs from version to
+// version. The mistakes of the order in which a node uses its memory are in it too.
 //
 // # Memory
 //

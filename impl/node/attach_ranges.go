@@ -238,11 +238,7 @@ func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bo
 	s.mu.Lock()
 	defer s.unlock()
 	again := func() {
-		s.node.tasks.Add(1)
-		go func() {
-			defer s.node.tasks.Done()
-			s.clean(ctx, seg, p, drop, done)
-		}()
+		s.node.spawn(func() { s.clean(ctx, seg, p, drop, done) })
 	}
 	home := s.node.homeOf(seg, p)
 	switch {
@@ -261,15 +257,13 @@ func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bo
 	default:
 		counted, ok := s.node.homes[home].take()
 		if !ok {
-			s.node.tasks.Add(1)
-			go func() {
-				defer s.node.tasks.Done()
+			s.node.spawn(func() {
 				if err := s.node.askHome(ctx, home); err != nil {
 					done(err)
 					return
 				}
 				s.clean(ctx, seg, p, drop, done)
-			}()
+			})
 			return
 		}
 		if counted {

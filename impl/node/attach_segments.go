@@ -176,7 +176,7 @@ func (a *application) answerMap(id uint64, ref *attachpb.SegmentRef, c *share) {
 		_ = a.conn.WriteError(id, fmt.Errorf("%w: segment %q was unmapped before it was mapped", client.ErrCanceled, ref.Name))
 		return
 	}
-	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.frame.FD())
+	err = a.conn.WriteReply(&attachpb.Reply{Id: id, Body: &attachpb.Reply_Mapped{Mapped: &attachpb.Mapped{}}}, seg.file.FD())
 	if errors.Is(err, client.ErrNoSpace) {
 		if a.unshare(ref.Generation, c) {
 			a.node.closeFrame(seg)
@@ -234,7 +234,7 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 	var u *memory.Mapping
 	var err error
 	a.node.changeMappings(seg, trace.Attach, func() *memory.Mapping {
-		u, err = seg.frame.Attach(uffd, a.title())
+		u, err = seg.file.Attach(uffd, a.title())
 		return u
 	})
 	if limits.Short(err) {
@@ -243,7 +243,7 @@ func (a *application) registered(r *attachpb.Registered, uffd int) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", client.ErrInvalid, err)
 	}
-	m := &mapping{seg: seg, uffd: u}
+	m := &mapping{seg: seg, uffd: u, table: u}
 	seg.mu.Lock()
 	seg.mappings[m] = a
 	seg.mu.Unlock()

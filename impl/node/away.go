@@ -14,7 +14,7 @@ func (n *Node) away(peer addr.NodeID) time.Duration {
 	default:
 		return 0 // the node is not formed yet
 	}
-	if l := n.peers[peer]; l != nil {
+	if l := n.wireLink(peer); l != nil {
 		return l.Away()
 	}
 	return 0

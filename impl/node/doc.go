@@ -72,6 +72,18 @@
 // are made under the lock of the page's shard: that is what makes the frame
 // answer in the same step, as the specification has it.
 //
+// # How the shell is tested
+//
+// The core is pure, and the kernel and the links have small interfaces here: frames,
+// pageTable, sender. So a whole cluster of shells runs in one thread, over a model of
+// the kernel and of the links (shell_world_test.go). Built with a tag (schedule_on.go),
+// the lock of a shard asks a scheduler, and the order of everything that goes on at
+// once is a list of choices: random ones, which a seed repeats, or all with few
+// delays. What the shell owes the core, the kernel and the programs is a list of rules
+// (shell_rules_test.go), which are looked at all the while:
+//
+//	go test -tags mutants ./impl/node -run TestShell
+//
 // # Memory
 //
 // With Config.Memory a node never has more pages than that, frames and master

@@ -28,6 +28,9 @@ func (l *payloads) add(page []byte) { l.list = append(l.list, page) }
 
 func (l *payloads) take() []byte {
 	l.next++
+	if broken(bugPayloadsSwapped) {
+		return l.list[len(l.list)-l.next]
+	}
 	return l.list[l.next-1]
 }
 
@@ -159,7 +162,7 @@ func (s *shard) inPasses() bool {
 func (s *shard) carryOut() {
 	effects := s.batch.Effects
 	s.misorder(effects)
-	if s.inputs > 1 && s.inPasses() {
+	if s.inputs > 1 && (s.inPasses() || broken(bugPassesAlways)) {
 		var r run
 		for pass := passProtect; pass <= passGrant; pass++ {
 			for i := range effects {
@@ -177,7 +180,7 @@ func (s *shard) carryOut() {
 		}
 	}
 	for _, a := range s.fills.rest() {
-		if !s.withhold(a) && !s.node.halted.Load() {
+		if !s.withhold(a) && !s.node.halted.Load() && !broken(bugArrivalForgotten) {
 			s.keep(a)
 		}
 	}
@@ -231,6 +234,9 @@ func (s *shard) endRun(r *run) {
 		return
 	}
 	var err error
+	if broken(bugFirstOfRun) && r.kind == protocol.FrameProtect {
+		r.n = 1
+	}
 	switch r.kind {
 	case protocol.FrameProtect:
 		err = s.protect(r)
@@ -260,6 +266,9 @@ func (s *shard) protect(r *run) error {
 		if !errors.Is(err, memory.ErrBusy) || s.node.halted.Load() || s.node.ctx.Err() != nil {
 			return err
 		}
+		if broken(bugBusyProtect) {
+			return nil
+		}
 	}
 }
 
@@ -270,9 +279,13 @@ func (s *shard) install(r *run) error {
 	var done int64
 	switch r.from {
 	case inContent:
-		done, _ = r.mapping.uffd.Copy(r.first, r.content, r.write)
+		var err error
+		done, err = r.mapping.table.Copy(r.first, r.content, r.write)
+		if broken(bugGoneTakesContent) && errors.Is(err, memory.ErrGone) {
+			return nil
+		}
 	case inZeros:
-		done, _ = r.mapping.uffd.Zero(r.first, r.n, r.write)
+		done, _ = r.mapping.table.Zero(r.first, r.n, r.write)
 	}
 	if r.from != inFrame {
 		// What could not be filled and mapped at once goes the long way.
@@ -287,12 +300,17 @@ func (s *shard) install(r *run) error {
 		}
 	}
 	first, n := r.first+addr.PageNum(done), r.n-done
-	err := s.persist(first, func() error { return r.mapping.uffd.Install(first, n, r.write) })
+	err := s.persist(first, func() error { return r.mapping.table.Install(first, n, r.write) })
 	switch {
 	case errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrUnmapped):
 		return nil
 	case errors.Is(err, memory.ErrBusy):
-		s.node.residences.retry(r.mapping, first, n)
+		if broken(bugBusyRunOfOne) {
+			n = 1
+		}
+		if !broken(bugBusyInstall) {
+			s.node.residences.retry(r.mapping, first, n)
+		}
 		return nil
 	}
 	return err
@@ -313,7 +331,9 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	case protocol.FrameProtect, protocol.FrameDrop:
 		seg := s.node.segment(p)
 		if e.Kind == protocol.FrameDrop {
-			s.fills.take(p) // nobody reads it any more
+			if !broken(bugDroppedFilled) {
+				s.fills.take(p) // nobody reads it any more
+			}
 			s.hot.count(p)
 			seg.stats.recalls.Add(1)
 		} else {
@@ -353,7 +373,9 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 		for _, f := range done {
 			f()
 		}
-		s.askAgain(p)
+		if !broken(bugWrittenWakesNobody) {
+			s.askAgain(p)
+		}
 	case protocol.Held:
 		// input has seen to it.
 	}
@@ -368,11 +390,17 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 		return
 	}
 	delete(s.waiters, e.Page)
+	if broken(bugSparedEarly) {
+		s.spare(waiters)
+	}
 	for i := range waiters {
 		w := &waiters[i]
 		if w.mapping != nil {
+			if broken(bugWokenBeforeFill) {
+				s.wake(w.mapping, e.Page)
+			}
 			next := run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
-				write: e.Right == protocol.Write, first: e.Page}
+				write: e.Right == protocol.Write || broken(bugWriteUnderOwned) && e.Right == protocol.Owned, first: e.Page}
 			// The first process gets what has come straight into its mapping.
 			if a, ok := s.fills.take(e.Page); ok {
 				next.from, next.content = inContent, a.content
@@ -384,6 +412,9 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 		}
 		if w.fetched != nil {
 			w.fetched()
+			if broken(bugFetchedTwice) {
+				w.fetched()
+			}
 		}
 	}
 	s.spare(waiters)
@@ -406,7 +437,7 @@ func (s *shard) askAgain(p addr.PageNum) {
 
 // wake makes a process that waits for the page fault again, if need be later.
 func (s *shard) wake(m *mapping, p addr.PageNum) {
-	if err := m.uffd.Wake(p, 1); errors.Is(err, memory.ErrBusy) {
+	if err := m.table.Wake(p, 1); errors.Is(err, memory.ErrBusy) && !broken(bugBusyWake) {
 		s.node.residences.retry(m, p, 1)
 	}
 }
@@ -422,7 +453,9 @@ func (s *shard) sendPage(e *protocol.Effect) {
 		if e.Msg.From.Tag == addr.Root {
 			page = s.master(e.Page)
 		} else {
-			s.settle(e.Page)
+			if !broken(bugUnsettledSent) {
+				s.settle(e.Page)
+			}
 			page = seg.frame.Page(e.Page)
 			s.traceSend(e.Page, page)
 		}
@@ -430,6 +463,6 @@ func (s *shard) sendPage(e *protocol.Effect) {
 	} else if e.Msg.Kind == protocol.Ack && e.Msg.From.Tag == addr.Leaf {
 		s.traceStep(trace.SendAck, e.Page, nil, false)
 	}
-	l.Append(&e.Msg, page)
+	s.send(l, &e.Msg, page)
 	s.touched.add(l)
 }

@@ -102,7 +102,7 @@ func TestFillsInOrder(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			seg, err := newSegment(addr.DefaultBase, coord.Segment{Pages: 8})
 			if err == nil {
-				err = seg.frame.Open()
+				err = seg.file.Open()
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
@@ -15,8 +16,19 @@ import (
 type mapping struct {
 	seg     *segment
 	uffd    *memory.Mapping
-	streams streams // the fault thread's own
+	table   pageTable // what effects change of it: uffd
+	streams streams   // the fault thread's own
 	gone    atomic.Bool
+}
+
+// pageTable is which pages a process may access: what memory.Mapping says of
+// each of these.
+type pageTable interface {
+	Copy(p addr.PageNum, src []byte, writable bool) (int64, error)
+	Zero(p addr.PageNum, n int64, writable bool) (int64, error)
+	Install(p addr.PageNum, n int64, writable bool) error
+	Wake(p addr.PageNum, n int64) error
+	Poison(p addr.PageNum, n int64) error
 }
 
 // serveFaults runs on the mapping's own OS thread until the process is gone.
@@ -82,8 +94,8 @@ func (s *shard) fault(e *errand) {
 // needs no answer, and one that has been answered already is gone from the fault.
 // One that the kernel is too busy for, or has no memory for, asks again.
 func (n *Node) poison(a waitingAccess) {
-	switch err := a.mapping.uffd.Poison(a.page, 1); {
-	case err == nil, errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrExists):
+	switch err := a.mapping.table.Poison(a.page, 1); {
+	case err == nil, errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrExists), broken(bugBusyPoison):
 	default:
 		n.residences.retry(a.mapping, a.page, 1)
 	}

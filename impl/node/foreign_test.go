@@ -332,7 +332,7 @@ func TestMemoryFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	fd := nodes[1].segment(0).frame.FD()
+	fd := nodes[1].segment(0).file.FD()
 	if err := unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (n *Node) resident() (int64, error) {
 		if !s.hold() {
 			continue // it was removed meanwhile
 		}
-		frames, err := s.frame.Resident()
+		frames, err := s.file.Resident()
 		s.release()
 		if err != nil {
 			return 0, fmt.Errorf("node %d cannot measure its memory: %w", n.id, err)

@@ -26,8 +26,14 @@ type reader struct {
 // flushEvery bounds for how many frames in a row the answers wait.
 const flushEvery = 8
 
+// wireLink is the link with a peer, also one that has ended; nil for this node.
+func (n *Node) wireLink(peer addr.NodeID) *wire.Link {
+	l, _ := n.peers[peer].(*wire.Link)
+	return l
+}
+
 // link is the link with a peer; nil if nothing is to be sent to it any more.
-func (n *Node) link(peer addr.NodeID) *wire.Link {
+func (n *Node) link(peer addr.NodeID) sender {
 	if int(peer) >= len(n.peers) || n.halted.Load() {
 		return nil
 	}
@@ -62,6 +68,9 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	}
 	first := 0
 	for j := range f.Syncs {
+		if broken(bugSyncsFirst) {
+			f.After[j] = 0
+		}
 		n.deliverPages(peer, r, f, first, int(f.After[j]))
 		first = int(f.After[j])
 		n.deliverSync(peer, &f.Syncs[j], &r.out)
@@ -82,6 +91,9 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 	}
 	if !sorted {
 		slices.SortStableFunc(r.order, func(a, b int32) int {
+			if broken(bugNewestFirst) && f.Messages[a].Page == f.Messages[b].Page {
+				return cmp.Compare(b, a)
+			}
 			return cmp.Compare(f.Messages[a].Page, f.Messages[b].Page)
 		})
 	}
@@ -158,8 +170,13 @@ const maxEarly = 2 * maxFetching
 // configuration.
 // Preconditions: s.mu is held.
 func (s *shard) replayEarly() {
+	ends := false
 	s.early.Replay(func(m *protocol.Message, page []byte) error {
+		if ends {
+			return nil
+		}
 		err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
+		ends = broken(bugReplayEnds)
 		if err != nil && !errors.Is(err, protocol.ErrEarly) {
 			links{s.node}.refuse(m.From.Node, err)
 		}

@@ -15,3 +15,6 @@ func (s *shard) catchUp(*protocol.Effect)     {}
 func (s *shard) putOff(*protocol.Effect) bool { return false }
 func (s *shard) withhold(arrival) bool        { return false }
 func (s *shard) letInEarly(*run)              {}
+
+func (s *shard) send(l sender, m *protocol.Message, page []byte) { l.Append(m, page) }
+func (s *shard) sendBehind()                                     {}

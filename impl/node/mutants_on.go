@@ -14,6 +14,40 @@ var theBug bug
 
 func broken(b bug) bool { return b == theBug }
 
+// breakShell puts one mistake into every shard. 0 mends it.
+func breakShell(b bug) { theBug = b }
+
+// bugs are all mistakes.
+func bugs() (all []bug) {
+	for b := bug(1); b < numBugs; b++ {
+		all = append(all, b)
+	}
+	return all
+}
+
+// unsent is what a broken shard appends behind its unlock.
+var unsent = make(map[*shard][]func())
+
+// send appends a message to a link.
+func (s *shard) send(l sender, m *protocol.Message, page []byte) {
+	if !broken(bugAppendBehindUnlock) {
+		l.Append(m, page)
+		return
+	}
+	msg, content := *m, slices.Clone(page)
+	unsent[s] = append(unsent[s], func() { l.Append(&msg, content) })
+}
+
+func (s *shard) sendBehind() {
+	if broken(bugAppendBehindUnlock) {
+		list := unsent[s]
+		delete(unsent, s)
+		for _, f := range list {
+			f()
+		}
+	}
+}
+
 // late is what a broken shard has put off, by page. What comes too late comes
 // right before the node needs the page again, not a moment after its time: so
 // whoever is let in before it, or not thrown out, sees the mistake, however

@@ -49,8 +49,8 @@ type Node struct {
 	server    *grpc.Server
 	local     *grpc.Server // on the control socket
 	mesh      *wire.Mesh
-	peers     []*wire.Link // by NodeID; nil for this node
-	readers   []reader     // by NodeID
+	peers     []sender // by NodeID; nil for this node
+	readers   []reader // by NodeID
 	trace     *trace.Recorder
 	linksUp   sync.WaitGroup
 	connected chan struct{} // closed when peers is complete
@@ -105,15 +105,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), gone: make(chan struct{}, 1), ended: make(chan struct{})}
-	n.servants.most = MaxServed
-	n.ctx, n.stop = context.WithCancel(context.Background())
-	n.forming = newFormation(&n.cfg)
-	n.appliedChanged.L = &n.applying
-	n.fetching.less.L = &n.fetching.mu
-	n.fetched = n.fetching.done
-	n.waiterLists.New = func() any { return new([1]waiter) }
-	n.segments.Store(&segmentTable{})
+	n := newNode(cfg)
 	if err := n.start(ctx); err != nil {
 		n.mu.Lock()
 		if n.failure != nil {
@@ -124,6 +116,20 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// newNode is a node that belongs to no cluster yet.
+func newNode(cfg Config) *Node {
+	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), gone: make(chan struct{}, 1), ended: make(chan struct{})}
+	n.servants.most = MaxServed
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.forming = newFormation(&n.cfg)
+	n.appliedChanged.L = &n.applying
+	n.fetching.less.L = &n.fetching.mu
+	n.fetched = n.fetching.done
+	n.waiterLists.New = func() any { return new([1]waiter) }
+	n.segments.Store(&segmentTable{})
+	return n
 }
 
 func (n *Node) start(ctx context.Context) (err error) {
@@ -246,22 +252,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	}
 	limits.Reserve(ownFiles + 2*len(v.Members))
 	conf.Slots = protocol.DealSlots(v.Cluster.Slots, len(conf.Members))
-	n.conf, n.slots = conf, conf.Slots
-	n.room = newRoom(n.cfg.Memory, len(conf.Members))
-	n.homes = make([]promises, len(conf.Members))
-	for i := range n.homes {
-		n.homes[i].asking = make(chan struct{}, 1)
-	}
-	if err := n.startTrace(conf); err != nil {
-		return err
-	}
-	for i := range n.shards {
-		n.shards[i].form(n, i, conf)
-	}
-	n.startSyncs()
-	n.readers = make([]reader, len(v.Members))
-	var err error
-	if n.residences, err = newResidences(n); err != nil {
+	if err := n.prepare(conf); err != nil {
 		return err
 	}
 	n.tasks.Add(1)
@@ -297,11 +288,33 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 	return nil
 }
 
+// prepare makes what the node needs of itself in a cluster, before anything of it
+// runs.
+func (n *Node) prepare(conf *protocol.Configuration) error {
+	n.conf, n.slots = conf, conf.Slots
+	n.room = newRoom(n.cfg.Memory, len(conf.Members))
+	n.homes = make([]promises, len(conf.Members))
+	for i := range n.homes {
+		n.homes[i].asking = make(chan struct{}, 1)
+	}
+	if err := n.startTrace(conf); err != nil {
+		return err
+	}
+	for i := range n.shards {
+		n.shards[i].form(n, i, conf)
+	}
+	n.startSyncs()
+	n.readers = make([]reader, len(conf.Members))
+	var err error
+	n.residences, err = newResidences(n)
+	return err
+}
+
 // connect begins a link with every other member. What links deliver waits for
 // the last one: its answer may go to any of them.
 func (n *Node) connect(v *coord.View) error {
 	defer close(n.connected)
-	n.peers = make([]*wire.Link, len(v.Members))
+	n.peers = make([]sender, len(v.Members))
 	n.sleep(len(v.Members) - 1)
 	n.linksUp.Add(len(v.Members) - 1)
 	n.forming.links(n.id, len(v.Members))
@@ -316,6 +329,15 @@ func (n *Node) connect(v *coord.View) error {
 		n.peers[m.Node] = l
 	}
 	return nil
+}
+
+// goroutine begins one that Close waits for.
+func (n *Node) goroutine(f func()) {
+	n.tasks.Add(1)
+	go func() {
+		defer n.tasks.Done()
+		f()
+	}()
 }
 
 func (n *Node) leaf() addr.Place { return addr.Place{Node: n.id, Tag: addr.Leaf} }

@@ -211,7 +211,7 @@ func (n *Node) take(p addr.PageNum, generation uint32, urgent bool, out *outbox)
 		return false, true // the nodes hear of segments at different times
 	case s.core.Asking(p) || s.core.RightTo(p) == protocol.Write:
 		return false, true // it is coming already
-	case seg.frame.Open() != nil: // no process of this node has used it, and there is no descriptor
+	case seg.file.Open() != nil: // no process of this node has used it, and there is no descriptor
 		return false, true
 	case !n.fetching.try(1):
 		return false, false

@@ -71,7 +71,7 @@ func (r *residences) push(d due) {
 		return // the descriptor may be another's by now
 	}
 	heap.Push(&r.queue, d)
-	if r.queue[0] == d {
+	if r.queue[0] == d && !broken(bugNoAlarm) {
 		r.signal()
 	}
 }
@@ -94,31 +94,55 @@ func (r *residences) serve() {
 	runtime.LockOSThread()
 	// The kernel may else wake it 50 us late, or what its maker's slack is.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	var buf [8]byte
+	for {
+		left, open := r.catchUp()
+		if !open {
+			return
+		}
+		var timeout *unix.Timespec
+		if left != idle {
+			ts := unix.NsecToTimespec(int64(left))
+			timeout = &ts
+		}
+		r.sleep(timeout)
+	}
+}
+
+// idle is for how long there is nothing to do where nothing is queued.
+const idle = time.Duration(-1)
+
+// catchUp does all that is due, and says for how long there is nothing to do then;
+// it is not open at the end.
+func (r *residences) catchUp() (left time.Duration, open bool) {
 	for {
 		r.mu.Lock()
 		if r.closed {
 			r.mu.Unlock()
-			return
+			return 0, false
 		}
-		var timeout *unix.Timespec
+		left = idle
 		if len(r.queue) > 0 {
-			left := time.Until(r.queue[0].at)
-			if left <= 0 {
+			if left = max(time.Until(r.queue[0].at), 0); left == 0 {
 				d := heap.Pop(&r.queue).(due)
 				r.mu.Unlock()
 				r.do(d)
 				continue
 			}
-			ts := unix.NsecToTimespec(int64(left))
-			timeout = &ts
 		}
 		r.mu.Unlock()
-		fds := []unix.PollFd{{Fd: int32(r.wake), Events: unix.POLLIN}}
-		if k, _ := unix.Ppoll(fds, timeout, nil); k > 0 {
-			_, _ = unix.Read(r.wake, buf[:])
-		}
+		return left, true
 	}
+}
+
+// sleep waits for so long, nil is for ever, or until it is woken, and says which.
+func (r *residences) sleep(timeout *unix.Timespec) (woken bool) {
+	fds := []unix.PollFd{{Fd: int32(r.wake), Events: unix.POLLIN}}
+	k, _ := unix.Ppoll(fds, timeout, nil)
+	if k > 0 {
+		var buf [8]byte
+		_, _ = unix.Read(r.wake, buf[:])
+	}
+	return k > 0
 }
 
 func (r *residences) do(d due) {

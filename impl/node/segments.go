@@ -24,10 +24,12 @@ type segment struct {
 	info coord.Segment
 	core protocol.Segment
 
-	// frame is the node's frames, which the processes map. The first one that
+	// file is the node's frames, which the processes map. The first one that
 	// asks for it has it opened: hearing of a segment costs nothing that the node
 	// may be short of.
-	frame *memory.Segment
+	file *memory.Segment
+	// frame is what effects change of it: file.
+	frame frames
 	// masters are the copies of pages whose home is this node; each entry is
 	// guarded by the lock of its shard, and lies in that shard's pool.
 	masters [shardCount]memory.Masters
@@ -46,6 +48,15 @@ type segment struct {
 	// application that was given the memfd, until it unmaps, and whoever uses
 	// the memfd under no lock of a shard. The last one closes it.
 	users int
+}
+
+// frames is the contents of pages, and what all processes may do with them:
+// what memory.Segment says of each of these.
+type frames interface {
+	Page(p addr.PageNum) []byte
+	Fill(p addr.PageNum, src []byte) error
+	Protect(p addr.PageNum, n int64) error
+	Punch(p addr.PageNum, n int64) error
 }
 
 // waitingAccess is one that a process waits for.
@@ -111,9 +122,10 @@ func newSegment(base addr.Base, info coord.Segment) (*segment, error) {
 		s.core.Policy = protocol.Block
 	}
 	var err error
-	if s.frame, err = memory.NewSegment(base, info.First, int64(info.Pages)); err != nil {
+	if s.file, err = memory.NewSegment(base, info.First, int64(info.Pages)); err != nil {
 		return nil, err
 	}
+	s.frame = s.file
 	return s, nil
 }
 
@@ -136,7 +148,7 @@ func (n *Node) openFrame(s *segment) error {
 	}
 	err := n.servants.take()
 	if err == nil {
-		if err = s.frame.Open(); err != nil {
+		if err = s.file.Open(); err != nil {
 			n.servants.give()
 		}
 	}
@@ -158,7 +170,7 @@ func (s *segment) release() {
 	last := s.users == 0
 	s.mu.Unlock()
 	if last {
-		_ = s.frame.Close()
+		_ = s.file.Close()
 	}
 }
 
@@ -210,6 +222,7 @@ func (n *Node) apply(v *coord.View) error {
 			return fmt.Errorf("segment %q: %w", info.Name, err)
 		}
 		n.traceFrames(s)
+		n.replaceFrames(s)
 		table.pages.Set(info.First, s)
 		cores = append(cores, s.core)
 	}
@@ -271,7 +284,7 @@ func (s *shard) forget(gone *segment) {
 		delete(s.written, p)
 	}
 	for p := range s.homeward {
-		if gone.core.Contains(p) {
+		if gone.core.Contains(p) && !broken(bugPromiseForgotten) {
 			s.stayed(p) // the home's promise holds for another page
 		}
 	}
@@ -284,7 +297,7 @@ func (s *shard) forget(gone *segment) {
 func (n *Node) doom(a waitingAccess) {
 	s := a.mapping.seg
 	s.mu.Lock()
-	emptied := s.emptied
+	emptied := s.emptied || broken(bugPoisonAtOnce)
 	if !emptied {
 		s.doomed = append(s.doomed, a)
 	}

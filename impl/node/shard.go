@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -22,7 +21,7 @@ type shard struct {
 	node  *Node
 	index int
 
-	mu      sync.Mutex // guards all below
+	mu      shardLock // guards all below
 	core    *protocol.Shard
 	log     *trace.Log // nil: off
 	batch   protocol.Batch
@@ -90,6 +89,10 @@ func (s *shard) unlock() {
 
 // unlockInto lets the shard go and leaves the sending to the owner of out.
 func (s *shard) unlockInto(out *outbox) {
+	if broken(bugErrandsBeforeUnlock) && s.inbox.count.Load() == 0 {
+		s.release(out)
+		return
+	}
 	s.release(out)
 	s.drain(out)
 }
@@ -107,13 +110,14 @@ func (n *Node) unlockAll() {
 func (s *shard) release(out *outbox) {
 	out.join(&s.touched)
 	s.mu.Unlock()
+	s.sendBehind()
 }
 
 // input gives the core one input and adds what follows to the batch. payload is
 // the page that came with a Data message.
 // Preconditions: s.mu is held; inputs about one page follow each other.
 func (s *shard) input(in protocol.Input, payload []byte) error {
-	if s.inputs == 0 {
+	if s.inputs == 0 && !(s.now != 0 && broken(bugStampStands)) {
 		s.now = s.node.stamp()
 	}
 	in.Stamp = s.now
@@ -125,6 +129,7 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	}
 	s.log.Output(&in, s.batch.Effects[from:], err)
 	if err != nil {
+		s.stepped(&in, payload, from, err)
 		return err
 	}
 	s.inputs++
@@ -143,7 +148,9 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 			granted, p := e.Stamp, e.Page
 			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond
 			if left > 0 {
-				s.node.residences.add(p, s.node.segment(p).core.Generation, left)
+				if !broken(bugResidenceForgotten) {
+					s.node.residences.add(p, s.node.segment(p).core.Generation, left)
+				}
 				continue
 			}
 			over := protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}
@@ -155,6 +162,7 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 			s.log.Output(&over, s.batch.Effects[before:], nil)
 		}
 	}
+	s.stepped(&in, payload, from, nil)
 	return nil
 }
 

@@ -22,7 +22,6 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
 	"github.com/mome-dsm/mome/impl/protocol"
-	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/internal/limits"
 )
 
@@ -237,7 +236,7 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 		})
 		out.Segments = append(out.Segments, &controlpb.SegmentStatus{
 			Name: seg.info.Name, Generation: seg.core.Generation, FirstPage: uint32(seg.core.First), Pages: uint64(seg.core.Pages),
-			Home: seg.info.Home, Mappings: uint32(seg.frame.Mappings()),
+			Home: seg.info.Home, Mappings: uint32(seg.file.Mappings()),
 			ReadFaults: st.readFaults.Load(), WriteFaults: st.writeFaults.Load(), Upgrades: st.upgrades.Load(),
 			Recalls: st.recalls.Load(), Downgrades: st.downgrades.Load(),
 			PagesIn: st.pagesIn.Load(), PagesOut: st.pagesOut.Load(),
@@ -245,13 +244,14 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 			Prefetched: st.prefetched.Load(), Hottest: pages[:min(len(pages), hottest)],
 		})
 	}
-	var peers []*wire.Link
+	peers := 0
 	select {
 	case <-n.connected:
-		peers = n.peers
+		peers = n.Nodes()
 	default: // the node is not formed yet
 	}
-	for peer, l := range peers {
+	for peer := range addr.NodeID(peers) {
+		l := n.wireLink(peer)
 		if l == nil {
 			continue
 		}

@@ -91,8 +91,7 @@ func (n *Node) syncStep(in protocol.SyncInput) error {
 		if l == nil {
 			continue
 		}
-		m := wire.Sync(send.Msg)
-		l.AppendSync(&m)
+		l.AppendSync((*wire.Sync)(&send.Msg))
 		s.touched.add(l)
 	}
 	for i := range s.batch.Answers {

@@ -93,12 +93,13 @@ func (n *Node) account() *trace.Account {
 	n.syncs.mu.Lock()
 	a.Sync = &trace.CoreAccount{Work: n.syncs.core.Work()}
 	n.syncs.mu.Unlock()
-	for peer, l := range n.peers {
+	for peer := range addr.NodeID(len(n.peers)) {
+		l := n.wireLink(peer)
 		if l == nil {
 			continue
 		}
 		c := l.Stats()
-		a.Links = append(a.Links, trace.LinkAccount{Peer: addr.NodeID(peer), Sent: c.Appended, SyncsSent: c.AppendedSyncs,
+		a.Links = append(a.Links, trace.LinkAccount{Peer: peer, Sent: c.Appended, SyncsSent: c.AppendedSyncs,
 			Received: c.MessagesIn - c.SyncsIn, SyncsReceived: c.SyncsIn, Early: early[peer], Moot: moot[peer]})
 	}
 	return a
@@ -137,7 +138,7 @@ func (n *Node) traceFrames(seg *segment) {
 	if n.trace == nil {
 		return
 	}
-	seg.frame.Observe(func(m *memory.Step) {
+	seg.file.Observe(func(m *memory.Step) {
 		if seg.removed.Load() {
 			return
 		}
