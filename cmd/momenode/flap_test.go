@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	flapTime = flag.Duration("flap", 20*time.Second, "how long TestFlapping breaks the network, for each transport")
+	flapTime = flag.Duration("flap", time.Minute, "how long TestFlapping breaks the network, for each transport")
 	flapSeed = flag.Uint64("flap-seed", 0, "its seed; 0: another one each time")
 )
 
