@@ -11,12 +11,11 @@ import (
 	"github.com/mome-dsm/mome/impl/coord"
 )
 
-// fill puts so many segments of one page into the store, some hundred with each
-// transaction, and waits until the node has them.
-func fill(t testing.TB, n *Node, segments int) {
+// storedHead is the record in the store that every change of the configuration
+// writes.
+func storedHead(t testing.TB, n *Node) map[string]any {
 	t.Helper()
-	ctx := context.Background()
-	entry, err := n.store.Get(ctx, "head")
+	entry, err := n.store.Get(context.Background(), "head")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +23,15 @@ func fill(t testing.TB, n *Node, segments int) {
 	if err := json.Unmarshal(entry.Value, &head); err != nil {
 		t.Fatal(err)
 	}
+	return head
+}
+
+// fill puts so many segments of one page into the store, some hundred with each
+// transaction, and waits until the node has them.
+func fill(t testing.TB, n *Node, segments int) {
+	t.Helper()
+	ctx := context.Background()
+	head := storedHead(t, n)
 	for i := 0; i < segments; {
 		var ops []coord.Op
 		for ; i < segments && len(ops) < coord.MaxOps-1; i++ {

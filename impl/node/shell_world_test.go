@@ -397,7 +397,7 @@ func (w *world) clock() {
 			if w.choices.pick(2) == 1 {
 				left = max(left/2, time.Microsecond).Truncate(time.Microsecond)
 			}
-			time.Sleep(left)
+			time.Sleep(left) // of the bubble's clock
 		}
 	}
 	w.enter(a)

@@ -44,14 +44,7 @@ func TestSuccession(t *testing.T) {
 func succeed(t testing.TB, n *Node, old coord.Segment, name string) coord.Segment {
 	t.Helper()
 	ctx := context.Background()
-	entry, err := n.store.Get(ctx, "head")
-	if err != nil {
-		t.Fatal(err)
-	}
-	head := make(map[string]any)
-	if err := json.Unmarshal(entry.Value, &head); err != nil {
-		t.Fatal(err)
-	}
+	head := storedHead(t, n)
 	next := old
 	next.Name, next.Generation = name, n.config.View().Generation+1
 	head["generation"] = next.Generation
