@@ -12,7 +12,8 @@ import (
 	"sync/atomic"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/clock"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // Recorder writes a history: what the goroutines of this process have done to
@@ -40,7 +41,7 @@ import (
 // to 2,000 operations.
 type Recorder struct {
 	node    *Node
-	history *trace.History
+	history *history.Recorder
 }
 
 // Record begins a history in the directory that MOME_HISTORY names, which
@@ -55,7 +56,7 @@ func Record(n *Node) (*Recorder, error) {
 		return nil, wrap(err, "mome: record: %s", EnvHistory)
 	}
 	process := fmt.Sprintf("%d-%08x", os.Getpid(), rand.Uint32())
-	clock, err := n.clock()
+	reading, err := n.clock()
 	if err != nil {
 		return nil, wrap(err, "mome: record")
 	}
@@ -63,9 +64,9 @@ func Record(n *Node) (*Recorder, error) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		build = info.Main.Version
 	}
-	h, err := trace.NewHistory(filepath.Join(dir, fmt.Sprintf("history-rank%03d-%s.ndjson", n.Rank(), process)), trace.HistoryHeader{
+	h, err := history.New(filepath.Join(dir, fmt.Sprintf("history-rank%03d-%s.ndjson", n.Rank(), process)), history.Header{
 		Model: "strong", Build: build, Run: n.Cluster(), Process: process,
-		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Size(), Clock: clock,
+		Program: filepath.Base(os.Args[0]), Rank: n.Rank(), Ranks: n.Size(), Reading: reading,
 	})
 	if err != nil {
 		return nil, wrap(err, "mome: record")
@@ -90,17 +91,17 @@ func (r *Recorder) Close() error {
 		return nil
 	}
 	r.history.EndClients()
-	clock, err := r.node.clock()
+	reading, err := r.node.clock()
 	if err != nil {
 		err = fmt.Errorf("%w: the history is not completed, since its times mean nothing", err)
 		return wrap(errors.Join(err, r.history.Abandon()), "mome: record")
 	}
-	return wrap(r.history.CloseAt(clock), "mome: record")
+	return wrap(r.history.CloseAt(reading), "mome: record")
 }
 
-// clock is this process's clock and how it compares to the cluster's.
-func (n *Node) clock() (trace.Clock, error) {
-	own := trace.LocalClock()
+// clock is the reading of this process's clock: how it compares to the cluster's.
+func (n *Node) clock() (clock.Reading, error) {
+	own := clock.Local()
 	reply, err := n.call(context.Background(), &attachpb.Request{Body: &attachpb.Request_Clock{Clock: &attachpb.Clock{}}})
 	if err != nil {
 		return own, fmt.Errorf("compare clocks: %w", err)
@@ -117,7 +118,7 @@ func (n *Node) clock() (trace.Clock, error) {
 // Client is one thread of control in a history: it does one thing at a time. What
 // had no answer may still be under way, so that behind it the history calls the
 // goroutine another client. A nil *Client records nothing.
-type Client struct{ thread *trace.Client }
+type Client struct{ thread *history.Client }
 
 // Acquire is [Lock.Acquire], recorded.
 func (c *Client) Acquire(ctx context.Context, l *Lock) (fence uint64, err error) {
@@ -133,11 +134,11 @@ func (c *Client) acquire(l *Lock, acquire func() (uint64, error)) (fence uint64,
 	if c == nil {
 		return acquire()
 	}
-	c.thread.Begin(trace.Operation{Op: trace.OpAcquire, Object: l.name})
+	c.thread.Begin(history.Operation{Op: history.OpAcquire, Object: l.name})
 	fence, err = acquire()
 	died := errors.Is(err, ErrOwnerDied)
 	refused := errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	c.thread.End(err == nil || died || refused, func(o *trace.Operation) {
+	c.thread.End(err == nil || died || refused, func(o *history.Operation) {
 		o.Value = fence
 		if died {
 			o.Old = 1
@@ -154,9 +155,9 @@ func (c *Client) Release(l *Lock) error {
 	l.mu.Lock()
 	fence := l.fence
 	l.mu.Unlock()
-	c.thread.Begin(trace.Operation{Op: trace.OpRelease, Object: l.name, Value: fence})
+	c.thread.Begin(history.Operation{Op: history.OpRelease, Object: l.name, Value: fence})
 	err := l.Release()
-	c.thread.End(err == nil || errors.Is(err, ErrNotOwner), func(o *trace.Operation) { o.Result = truth(err == nil) })
+	c.thread.End(err == nil || errors.Is(err, ErrNotOwner), func(o *history.Operation) { o.Result = truth(err == nil) })
 	return err
 }
 
@@ -164,22 +165,22 @@ func (c *Client) Release(l *Lock) error {
 // Of a segment that is [Temporary] nobody records the end: its name would be judged
 // wrongly.
 func (c *Client) Create(ctx context.Context, n *Node, name string, size int64, opts ...SegmentOption) (*Segment, error) {
-	return c.name(trace.OpCreate, name, func() (*Segment, error) { return n.Create(ctx, name, size, opts...) })
+	return c.name(history.OpCreate, name, func() (*Segment, error) { return n.Create(ctx, name, size, opts...) })
 }
 
 // Open is [Node.Open], recorded.
 func (c *Client) Open(ctx context.Context, n *Node, name string) (*Segment, error) {
-	return c.name(trace.OpOpen, name, func() (*Segment, error) { return n.Open(ctx, name) })
+	return c.name(history.OpOpen, name, func() (*Segment, error) { return n.Open(ctx, name) })
 }
 
 // OpenOrCreate is [Node.OpenOrCreate], recorded.
 func (c *Client) OpenOrCreate(ctx context.Context, n *Node, name string, size int64, opts ...SegmentOption) (*Segment, error) {
-	return c.name(trace.OpOpenOrCreate, name, func() (*Segment, error) { return n.OpenOrCreate(ctx, name, size, opts...) })
+	return c.name(history.OpOpenOrCreate, name, func() (*Segment, error) { return n.OpenOrCreate(ctx, name, size, opts...) })
 }
 
 // Remove is [Node.Remove], recorded.
 func (c *Client) Remove(ctx context.Context, n *Node, name string) error {
-	_, err := c.name(trace.OpRemove, name, func() (*Segment, error) { return nil, n.Remove(ctx, name) })
+	_, err := c.name(history.OpRemove, name, func() (*Segment, error) { return nil, n.Remove(ctx, name) })
 	return err
 }
 
@@ -191,16 +192,16 @@ func (c *Client) name(op, name string, do func() (*Segment, error)) (*Segment, e
 	if c == nil {
 		return do()
 	}
-	c.thread.Begin(trace.Operation{Op: op, Object: name})
+	c.thread.Begin(history.Operation{Op: op, Object: name})
 	s, err := do()
 	refused := map[string][]error{
-		trace.OpCreate:       {ErrExists},
-		trace.OpOpen:         {ErrNotFound, ErrRemoved},
-		trace.OpOpenOrCreate: {ErrBadSize},
-		trace.OpRemove:       {ErrNotFound},
+		history.OpCreate:       {ErrExists},
+		history.OpOpen:         {ErrNotFound, ErrRemoved},
+		history.OpOpenOrCreate: {ErrBadSize},
+		history.OpRemove:       {ErrNotFound},
 	}[op]
 	answered := err == nil || slices.ContainsFunc(refused, func(r error) bool { return errors.Is(err, r) })
-	c.thread.End(answered, func(o *trace.Operation) {
+	c.thread.End(answered, func(o *history.Operation) {
 		if s != nil {
 			o.Value = s.mapping.key.generation
 		}
@@ -215,10 +216,10 @@ func (c *Client) Join(ctx context.Context, n *Node, name string, party, parties 
 	if c == nil {
 		return n.Barrier(ctx, name, party, parties)
 	}
-	c.thread.Begin(trace.Operation{Op: trace.OpJoin, Object: name, Value: uint64(party), Old: uint64(parties)})
+	c.thread.Begin(history.Operation{Op: history.OpJoin, Object: name, Value: uint64(party), Old: uint64(parties)})
 	b, err := n.Barrier(ctx, name, party, parties)
 	refused := errors.Is(err, ErrMismatch) || party < 0 || party >= parties
-	c.thread.End(err == nil || refused, func(o *trace.Operation) { o.Result = truth(err == nil) })
+	c.thread.End(err == nil || refused, func(o *history.Operation) { o.Result = truth(err == nil) })
 	return b, err
 }
 
@@ -231,10 +232,10 @@ func (c *Client) Wait(ctx context.Context, b *Barrier) error {
 	b.mu.Lock()
 	round := b.round + 1
 	b.mu.Unlock()
-	c.thread.Begin(trace.Operation{Op: trace.OpArrive, Object: b.name, Value: uint64(b.party), Old: round})
+	c.thread.Begin(history.Operation{Op: history.OpArrive, Object: b.name, Value: uint64(b.party), Old: round})
 	err := b.Wait(ctx)
 	told := err == nil || errors.Is(err, ErrPartyDied)
-	c.thread.EndBoth(told, func(*trace.Operation) {}, func(o *trace.Operation) { o.Op, o.Result = trace.OpAwait, truth(err == nil) })
+	c.thread.EndBoth(told, func(*history.Operation) {}, func(o *history.Operation) { o.Op, o.Result = history.OpAwait, truth(err == nil) })
 	return err
 }
 
@@ -243,9 +244,9 @@ func (c *Client) Leave(b *Barrier) error {
 	if c == nil {
 		return b.Close()
 	}
-	c.thread.Begin(trace.Operation{Op: trace.OpLeave, Object: b.name, Value: uint64(b.party)})
+	c.thread.Begin(history.Operation{Op: history.OpLeave, Object: b.name, Value: uint64(b.party)})
 	err := b.Close()
-	c.thread.End(err == nil, func(o *trace.Operation) { o.Result = 1 })
+	c.thread.End(err == nil, func(o *history.Operation) { o.Result = 1 })
 	return err
 }
 
@@ -272,7 +273,7 @@ func WordsOf[T int64 | uint64](c *Client, s *Segment, off int64, n int) (Words[T
 func (w Words[T]) Len() int { return len(w.words) }
 
 func (w Words[T]) begin(op string, i int, value, old T) {
-	w.client.thread.Begin(trace.Operation{Op: op, Object: w.object, Word: w.first + uint64(i), Value: uint64(value), Old: uint64(old)})
+	w.client.thread.Begin(history.Operation{Op: op, Object: w.object, Word: w.first + uint64(i), Value: uint64(value), Old: uint64(old)})
 }
 
 // Load returns word i.
@@ -281,9 +282,9 @@ func (w Words[T]) Load(i int) T {
 	if w.client == nil {
 		return T(atomic.LoadUint64(at))
 	}
-	w.begin(trace.OpRead, i, 0, 0)
+	w.begin(history.OpRead, i, 0, 0)
 	v := atomic.LoadUint64(at)
-	w.client.thread.End(true, func(o *trace.Operation) { o.Value = v })
+	w.client.thread.End(true, func(o *history.Operation) { o.Value = v })
 	return T(v)
 }
 
@@ -294,9 +295,9 @@ func (w Words[T]) Store(i int, v T) {
 		atomic.StoreUint64(at, uint64(v))
 		return
 	}
-	w.begin(trace.OpWrite, i, v, 0)
+	w.begin(history.OpWrite, i, v, 0)
 	atomic.StoreUint64(at, uint64(v))
-	w.client.thread.End(true, func(*trace.Operation) {})
+	w.client.thread.End(true, func(*history.Operation) {})
 }
 
 // CompareAndSwap stores v to word i if it is old, and says whether it was.
@@ -305,9 +306,9 @@ func (w Words[T]) CompareAndSwap(i int, old, v T) bool {
 	if w.client == nil {
 		return atomic.CompareAndSwapUint64(at, uint64(old), uint64(v))
 	}
-	w.begin(trace.OpCAS, i, v, old)
+	w.begin(history.OpCAS, i, v, old)
 	swapped := atomic.CompareAndSwapUint64(at, uint64(old), uint64(v))
-	w.client.thread.End(true, func(o *trace.Operation) { o.Result = truth(swapped) })
+	w.client.thread.End(true, func(o *history.Operation) { o.Result = truth(swapped) })
 	return swapped
 }
 
@@ -317,9 +318,9 @@ func (w Words[T]) Add(i int, delta T) T {
 	if w.client == nil {
 		return T(atomic.AddUint64(at, uint64(delta)))
 	}
-	w.begin(trace.OpAdd, i, delta, 0)
+	w.begin(history.OpAdd, i, delta, 0)
 	sum := atomic.AddUint64(at, uint64(delta))
-	w.client.thread.End(true, func(o *trace.Operation) { o.Result = sum })
+	w.client.thread.End(true, func(o *history.Operation) { o.Result = sum })
 	return T(sum)
 }
 

@@ -18,7 +18,9 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/clock"
+	"github.com/mome-dsm/mome/impl/history"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/linearizability"
 )
 
@@ -102,19 +104,19 @@ func TestRecord(t *testing.T) {
 	if err := c.Release(lock); !errors.Is(err, ErrNotOwner) {
 		t.Error(err)
 	}
-	waiting.thread.Begin(trace.Operation{Op: trace.OpRead, Object: "never"})
+	waiting.thread.Begin(history.Operation{Op: history.OpRead, Object: "never"})
 	if err := errors.Join(r.Close(), r.Close()); err != nil {
 		t.Fatal(err)
 	}
 	w.Store(0, 1) // not recorded
-	waiting.thread.End(true, func(*trace.Operation) {})
+	waiting.thread.End(true, func(*history.Operation) {})
 
-	header, ops, err := trace.ReadHistory(theHistory(t, dir))
+	header, ops, err := history.Read(theHistory(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	minus := func(v int64) uint64 { return uint64(v) }
-	want := []trace.Operation{
+	want := []history.Operation{
 		{Op: "write", Object: "words@1", Word: 9, Value: minus(-2)},
 		{Op: "read", Object: "words@1", Word: 9, Value: minus(-2)},
 		{Op: "add", Object: "words@1", Word: 9, Value: 5, Result: 3},
@@ -135,13 +137,13 @@ func TestRecord(t *testing.T) {
 		}
 		ops[i].Seq, ops[i].Call, ops[i].Return = 0, 0, 0
 	}
-	order := cmpopts.SortSlices(func(a, b trace.Operation) bool {
+	order := cmpopts.SortSlices(func(a, b history.Operation) bool {
 		return a.Op+a.Object < b.Op+b.Object || a.Op+a.Object == b.Op+b.Object && a.Value < b.Value
 	})
 	if d := cmp.Diff(want, ops, order); d != "" {
 		t.Error(d)
 	}
-	if header.Run != "test" || header.Ranks != 1 || header.Clock.Name != trace.ClockName() || header.Model != "strong" {
+	if header.Run != "test" || header.Ranks != 1 || header.Reading.Name != clock.Name() || header.Model != "strong" {
 		t.Errorf("%+v", header)
 	}
 }
@@ -244,7 +246,7 @@ func TestRecordWithoutAClock(t *testing.T) {
 		t.Errorf("Close: %v, want %s", err, want)
 	}
 	path := theHistory(t, dir)
-	if _, _, err := trace.ReadHistory(path); !errors.Is(err, trace.ErrTruncated) {
+	if _, _, err := history.Read(path); !errors.Is(err, ndjson.ErrTruncated) {
 		t.Errorf("the history: %v, want that it is truncated", err)
 	}
 	fds, err := os.ReadDir("/proc/self/fd")
@@ -327,7 +329,7 @@ func TestRecordOff(t *testing.T) {
 
 func BenchmarkRecord(b *testing.B) {
 	words := make([]uint64, 1)
-	h, err := trace.NewHistory(filepath.Join(b.TempDir(), "h"), trace.HistoryHeader{})
+	h, err := history.New(filepath.Join(b.TempDir(), "h"), history.Header{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -372,11 +374,11 @@ func TestRecordBarriers(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, ops, err := trace.ReadHistory(theHistory(t, dir))
+	_, ops, err := history.Read(theHistory(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []trace.Operation{
+	want := []history.Operation{
 		{Op: "join", Object: "b", Old: 1, Result: 1},
 		{Op: "join", Object: "b", Old: 1},
 		{Op: "arrive", Object: "b", Old: 1},
@@ -387,7 +389,7 @@ func TestRecordBarriers(t *testing.T) {
 		{Op: "join", Object: "b", Value: 1, Old: 2, Result: 1},
 		{Op: "arrive", Object: "b", Value: 1, Old: 1}, // without an answer
 	}
-	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Seq", "Call", "Return")); d != "" {
+	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(history.Operation{}, "Seq", "Call", "Return")); d != "" {
 		t.Error(d)
 	}
 	h, err := linearizability.Read(theHistory(t, dir))
@@ -429,12 +431,12 @@ func TestRecordNames(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, ops, err := trace.ReadHistory(theHistory(t, dir))
+	_, ops, err := history.Read(theHistory(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := made.mapping.key.generation
-	want := []trace.Operation{
+	want := []history.Operation{
 		{Op: "create", Object: "a", Value: a, Result: 1},
 		{Op: "create", Object: "a"},
 		{Op: "open", Object: "a", Value: a},
@@ -446,7 +448,7 @@ func TestRecordNames(t *testing.T) {
 		{Op: "remove", Object: "a", Result: 1, Client: 1},
 		{Op: "remove", Object: "a", Client: 1},
 	}
-	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(trace.Operation{}, "Seq", "Call", "Return")); d != "" {
+	if d := cmp.Diff(want, ops, cmpopts.IgnoreFields(history.Operation{}, "Seq", "Call", "Return")); d != "" {
 		t.Error(d)
 	}
 	for i, o := range ops {

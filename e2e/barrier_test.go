@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/linearizability"
 )
 
@@ -60,7 +60,7 @@ func TestBarrierAgain(t *testing.T) {
 		t.Logf("histories: a barrier, %s, %v: %d operations of %d clients, linearizable", c.transport, c.shape, len(h.Operations), h.Clients)
 		// One answer is changed, and must be rejected.
 		for i := range h.Operations {
-			if o := &h.Operations[i]; o.Op == trace.OpJoin && i > len(h.Operations)/2 {
+			if o := &h.Operations[i]; o.Op == history.OpJoin && i > len(h.Operations)/2 {
 				o.Result = 0
 				break
 			}

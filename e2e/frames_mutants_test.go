@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/mutants"
-	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/trace/validate"
 	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/linearizability"
@@ -90,10 +90,10 @@ func findInTouches(t *testing.T, saw []string) mutants.Finding {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := trace.Operation{Client: do.rank, Op: trace.OpRead, Object: "touched", Word: uint64(i / len(contested)), Value: value,
+		o := history.Operation{Client: do.rank, Op: history.OpRead, Object: "touched", Word: uint64(i / len(contested)), Value: value,
 			Call: int64(2*i + 1), Return: int64(2*i + 2)}
 		if do.verb == "store" {
-			o.Op, o.Value, o.Result = trace.OpAdd, 1, value
+			o.Op, o.Value, o.Result = history.OpAdd, 1, value
 		}
 		ops = append(ops, linearizability.Operation{Operation: o, File: "touched", Line: i + 1})
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/linearizability"
 )
 
@@ -150,7 +150,7 @@ func TestHistory(t *testing.T) {
 func nodesTakeTurns(h *linearizability.History) (turns int) {
 	by := make(map[uint64]string)
 	for i := range h.Operations {
-		if o := &h.Operations[i]; o.Op == trace.OpAdd && o.Word == 0 {
+		if o := &h.Operations[i]; o.Op == history.OpAdd && o.Word == 0 {
 			by[o.Result] = o.File
 		}
 	}
@@ -173,15 +173,15 @@ func mustReject(t *testing.T, h *linearizability.History) {
 		}
 		was := *o
 		switch {
-		case o.Op == trace.OpAdd:
+		case o.Op == history.OpAdd:
 			o.Result--
-		case o.Op == trace.OpRead && o.Word >= pageWords && o.Value > 0, o.Op == trace.OpRelease:
+		case o.Op == history.OpRead && o.Word >= pageWords && o.Value > 0, o.Op == history.OpRelease:
 			o.Value--
-		case o.Op == trace.OpAcquire && o.Value > 2:
+		case o.Op == history.OpAcquire && o.Value > 2:
 			o.Value -= 2
-		case o.Op == trace.OpCAS && o.Result == 0 && o.Old != 0:
+		case o.Op == history.OpCAS && o.Result == 0 && o.Old != 0:
 			o.Result = 1
-		case o.Op == trace.OpCAS && o.Result != 0:
+		case o.Op == history.OpCAS && o.Result != 0:
 			o.Old++
 		default:
 			continue
@@ -192,7 +192,7 @@ func mustReject(t *testing.T, h *linearizability.History) {
 		}
 		*o = was
 	}
-	for _, op := range []string{trace.OpRead, trace.OpAdd, trace.OpCAS, trace.OpAcquire, trace.OpRelease} {
+	for _, op := range []string{history.OpRead, history.OpAdd, history.OpCAS, history.OpAcquire, history.OpRelease} {
 		if !changed[op] {
 			t.Errorf("no %s was changed", op)
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/linearizability"
 )
@@ -167,9 +167,9 @@ func mustRejectNames(t *testing.T, h *linearizability.History) {
 		}
 		was := *o
 		switch {
-		case o.Op == trace.OpRemove && o.Result == 1, o.Op == trace.OpOpenOrCreate && o.Result == 1:
+		case o.Op == history.OpRemove && o.Result == 1, o.Op == history.OpOpenOrCreate && o.Result == 1:
 			o.Result = 0
-		case o.Op == trace.OpOpen && o.Value == 0:
+		case o.Op == history.OpOpen && o.Value == 0:
 			o.Value = 1
 		default:
 			continue

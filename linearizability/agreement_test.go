@@ -9,7 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 var (
@@ -27,13 +27,13 @@ var kinds = []struct {
 	// search, as they are and corrupted.
 	decided int
 }{
-	{"register", []string{trace.OpRead, trace.OpWrite}, true, false, 90},
-	{"cas register", []string{trace.OpRead, trace.OpCAS}, true, false, 60},
-	{"counter", []string{trace.OpRead, trace.OpAdd, trace.OpAdd}, true, false, 60},
-	{"word", []string{trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpCAS, trace.OpAdd}, true, false, 30},
-	{"blocks", []string{trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpCAS}, true, false, 90},
-	{"lock", []string{trace.OpAcquire, trace.OpRelease}, false, true, 90},
-	{"values again", []string{trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd}, false, false, 0},
+	{"register", []string{history.OpRead, history.OpWrite}, true, false, 90},
+	{"cas register", []string{history.OpRead, history.OpCAS}, true, false, 60},
+	{"counter", []string{history.OpRead, history.OpAdd, history.OpAdd}, true, false, 60},
+	{"word", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpCAS, history.OpAdd}, true, false, 30},
+	{"blocks", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpCAS}, true, false, 90},
+	{"lock", []string{history.OpAcquire, history.OpRelease}, false, true, 90},
+	{"values again", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd}, false, false, 0},
 }
 
 // TestAgreement has Porcupine judge small histories that zones and chains decide

@@ -6,7 +6,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // Barrier is a barrier's name, as spec/barrier has it at the barrier's home: its
@@ -38,7 +38,7 @@ var Barrier = porcupine.Model{
 // ofBarriers says whether an operation is about a barrier.
 func ofBarriers(op string) bool {
 	switch op {
-	case trace.OpJoin, trace.OpArrive, trace.OpAwait, trace.OpLeave:
+	case history.OpJoin, history.OpArrive, history.OpAwait, history.OpLeave:
 		return true
 	}
 	return false
@@ -47,15 +47,15 @@ func ofBarriers(op string) bool {
 // barrierAnswer is what an operation about a barrier was told.
 func barrierAnswer(o *Operation) string {
 	switch {
-	case o.Op == trace.OpJoin && o.Result == 0:
+	case o.Op == history.OpJoin && o.Result == 0:
 		return fmt.Sprintf("join as %d of %d -> refused", o.Value, o.Old)
-	case o.Op == trace.OpJoin:
+	case o.Op == history.OpJoin:
 		return fmt.Sprintf("join as %d of %d -> done", o.Value, o.Old)
-	case o.Op == trace.OpArrive:
+	case o.Op == history.OpArrive:
 		return fmt.Sprintf("arrive as %d in round %d", o.Value, o.Old)
-	case o.Op == trace.OpAwait && o.Result == 0:
+	case o.Op == history.OpAwait && o.Result == 0:
 		return fmt.Sprintf("await as %d round %d -> a party died", o.Value, o.Old)
-	case o.Op == trace.OpAwait:
+	case o.Op == history.OpAwait:
 		return fmt.Sprintf("await as %d round %d -> over", o.Value, o.Old)
 	}
 	return fmt.Sprintf("leave as %d", o.Value)
@@ -64,7 +64,7 @@ func barrierAnswer(o *Operation) string {
 // unclear says of an operation without an answer that others may have met with it: of
 // an arrival they need not.
 func (o *Operation) unclear() bool {
-	return o.open() && o.Op != trace.OpArrive && o.Op != trace.OpAwait
+	return o.open() && o.Op != history.OpArrive && o.Op != history.OpAwait
 }
 
 type barrierState []generation
@@ -112,7 +112,7 @@ func (s barrierState) seat(o *Operation) (g, i int, ok bool) {
 // step does the operation, if it can be answered as it was. One that had no answer
 // may have been done, or not; then it comes last, when it may not be possible any more.
 func (s *barrierState) step(o *Operation) bool {
-	if o.Op == trace.OpJoin {
+	if o.Op == history.OpJoin {
 		return s.join(o) == (o.Result != 0)
 	}
 	at, i, ok := s.seat(o)
@@ -121,9 +121,9 @@ func (s *barrierState) step(o *Operation) bool {
 	}
 	g := &(*s)[at]
 	switch o.Op {
-	case trace.OpArrive:
+	case history.OpArrive:
 		return g.arrive(i, o.Old) || o.open()
-	case trace.OpAwait:
+	case history.OpAwait:
 		if o.Result == 0 {
 			return g.broken && g.over < o.Old
 		}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // parseBarrier reads one call of a party a word: a is client 0; aj0/2 joins as party 0
@@ -16,7 +16,7 @@ func parseBarrier(t *testing.T, text string) []Operation {
 	t.Helper()
 	var all []Operation
 	for i, word := range strings.Fields(text) {
-		o := Operation{File: "h", Line: i + 2, Operation: trace.Operation{Client: int(word[0] - 'a'), Object: "x", Result: 1}}
+		o := Operation{File: "h", Line: i + 2, Operation: history.Operation{Client: int(word[0] - 'a'), Object: "x", Result: 1}}
 		what, times, _ := strings.Cut(strings.TrimSuffix(word[1:], "]"), "[")
 		if _, err := fmt.Sscanf(times, "%d,%d", &o.Call, &o.Return); err != nil {
 			o.Return = Never
@@ -31,14 +31,14 @@ func parseBarrier(t *testing.T, text string) []Operation {
 		}
 		switch what[0] {
 		case 'j':
-			o.Op = trace.OpJoin
+			o.Op = history.OpJoin
 		case 'l':
-			o.Op = trace.OpLeave
+			o.Op = history.OpLeave
 		case 'w', 'a':
 			arrive := o
-			arrive.Op = trace.OpArrive
+			arrive.Op = history.OpArrive
 			all = append(all, arrive)
-			o.Op = trace.OpAwait
+			o.Op = history.OpAwait
 		}
 		if what[0] == 'a' {
 			all[len(all)-1].Return = Never

@@ -3,7 +3,7 @@ package linearizability
 import (
 	"fmt"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // states are the states that a word went through, by value, as its operations
@@ -58,19 +58,19 @@ func newStates(ops []*Operation) *states {
 	zero.initial = true
 	for _, o := range ops {
 		switch {
-		case o.Op == trace.OpRead && o.open():
+		case o.Op == history.OpRead && o.open():
 			// Nothing was seen, nothing was done.
-		case o.Op == trace.OpRead:
+		case o.Op == history.OpRead:
 			c := s.at(o.Value)
 			c.reads++
 			c.take(o)
-		case o.Op == trace.OpAdd && o.open():
+		case o.Op == history.OpAdd && o.open():
 			s.wild++
 		case o.open():
 			s.open[o.Value] = append(s.open[o.Value], o)
-		case o.Op == trace.OpWrite:
+		case o.Op == history.OpWrite:
 			s.arrive(o.Value, o)
-		case o.Op == trace.OpAdd:
+		case o.Op == history.OpAdd:
 			s.depart(o.Result-o.Value, o)
 			s.arrive(o.Result, o)
 		case o.Result != 0:
@@ -126,7 +126,7 @@ func (c *cluster) moves(o *Operation) bool { return !o.open() && arrivalOf(o) !=
 
 // arrivalOf is the value that an operation has put there.
 func arrivalOf(o *Operation) uint64 {
-	if o.Op == trace.OpAdd {
+	if o.Op == history.OpAdd {
 		return o.Result
 	}
 	return o.Value
@@ -153,7 +153,7 @@ func (s *states) unique() bool {
 			return false
 		}
 		s.arrive(c.value, open[0])
-		if open[0].Op == trace.OpCAS {
+		if open[0].Op == history.OpCAS {
 			s.depart(open[0].Old, open[0])
 		}
 		delete(s.open, c.value)
@@ -181,7 +181,7 @@ func (s *states) blocks() ([]*block, *conflict) {
 		if c.arrivals > 0 || c.initial {
 			left++
 		}
-		if !c.initial && (c.by == nil || c.by.Op != trace.OpWrite) {
+		if !c.initial && (c.by == nil || c.by.Op != history.OpWrite) {
 			continue
 		}
 		var chain []*cluster

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // parse reads one operation a word: w5[1,2] writes 5 between 1 and 2, r5 reads 5,
@@ -18,7 +18,7 @@ func parse(t *testing.T, text string) []Operation {
 	t.Helper()
 	var all []Operation
 	for i, word := range strings.Fields(text) {
-		o := Operation{File: "h", Line: i + 2, Operation: trace.Operation{Client: i, Object: "x"}}
+		o := Operation{File: "h", Line: i + 2, Operation: history.Operation{Client: i, Object: "x"}}
 		what, times, _ := strings.Cut(strings.TrimSuffix(word, "]"), "[")
 		call, end, _ := strings.Cut(times, ",")
 		fmt.Sscan(call, &o.Call)
@@ -28,7 +28,7 @@ func parse(t *testing.T, text string) []Operation {
 		var err error
 		switch kind := what[0]; kind {
 		case 'r', 'w', 'l', 'd', 'u':
-			o.Op = map[byte]string{'r': trace.OpRead, 'w': trace.OpWrite, 'l': trace.OpAcquire, 'd': trace.OpAcquire, 'u': trace.OpRelease}[kind]
+			o.Op = map[byte]string{'r': history.OpRead, 'w': history.OpWrite, 'l': history.OpAcquire, 'd': history.OpAcquire, 'u': history.OpRelease}[kind]
 			_, err = fmt.Sscanf(what[1:], "%d", &o.Value)
 			if kind == 'd' {
 				o.Old = 1
@@ -37,13 +37,13 @@ func parse(t *testing.T, text string) []Operation {
 				o.Result = 1
 			}
 		case 'c', 'n':
-			o.Op = trace.OpCAS
+			o.Op = history.OpCAS
 			if kind == 'c' {
 				o.Result = 1
 			}
 			_, err = fmt.Sscanf(what[1:], "%d>%d", &o.Old, &o.Value)
 		case 'a':
-			o.Op = trace.OpAdd
+			o.Op = history.OpAdd
 			_, err = fmt.Sscanf(what[1:], "%d=%d", &o.Value, &o.Result)
 		default:
 			o.Op = what

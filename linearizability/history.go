@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // those of the clock that all histories of the run refer to, widened by what is
 // not known of their clocks: the operation took effect between Call and Return.
 type Operation struct {
-	trace.Operation
+	history.Operation
 	File string
 	Line int
 }
@@ -39,15 +39,15 @@ func (o *Operation) Where() string { return fmt.Sprintf("%s:%d", o.File, o.Line)
 func (o *Operation) String() string {
 	what := ""
 	switch o.Op {
-	case trace.OpRead:
+	case history.OpRead:
 		what = fmt.Sprintf("read -> %d", o.Value)
-	case trace.OpWrite:
+	case history.OpWrite:
 		what = fmt.Sprintf("write %d", o.Value)
-	case trace.OpCAS:
+	case history.OpCAS:
 		what = fmt.Sprintf("cas %d to %d -> %t", o.Old, o.Value, o.Result != 0)
-	case trace.OpAdd:
+	case history.OpAdd:
 		what = fmt.Sprintf("add %d -> %d", int64(o.Value), o.Result)
-	case trace.OpAcquire:
+	case history.OpAcquire:
 		switch {
 		case o.Value == 0:
 			what = "acquire -> not granted"
@@ -56,11 +56,11 @@ func (o *Operation) String() string {
 		default:
 			what = fmt.Sprintf("acquire -> fence %d", o.Value)
 		}
-	case trace.OpRelease:
+	case history.OpRelease:
 		what = fmt.Sprintf("release fence %d -> %t", o.Value, o.Result != 0)
-	case trace.OpCreate, trace.OpOpen, trace.OpOpenOrCreate, trace.OpRemove:
+	case history.OpCreate, history.OpOpen, history.OpOpenOrCreate, history.OpRemove:
 		what = fmt.Sprintf("%s -> %s", o.Op, nameAnswer(o))
-	case trace.OpJoin, trace.OpArrive, trace.OpAwait, trace.OpLeave:
+	case history.OpJoin, history.OpArrive, history.OpAwait, history.OpLeave:
 		what = barrierAnswer(o)
 	default:
 		what = o.Op
@@ -93,12 +93,12 @@ var ErrIncomplete = errors.New("mome: cannot decide")
 // that is no run is ErrIncomplete.
 func Read(paths ...string) (*History, error) {
 	h := new(History)
-	headers := make(map[string]*trace.HistoryHeader, len(paths))
+	headers := make(map[string]*history.Header, len(paths))
 	for _, path := range paths {
 		if headers[path] != nil {
 			return nil, fmt.Errorf("%w: %s is named twice", ErrIncomplete, path)
 		}
-		header, ops, err := trace.ReadHistory(path)
+		header, ops, err := history.Read(path)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,7 @@ func Read(paths ...string) (*History, error) {
 }
 
 // add appends the operations of one file.
-func (h *History) add(path string, header *trace.HistoryHeader, ops []trace.Operation) {
+func (h *History) add(path string, header *history.Header, ops []history.Operation) {
 	h.Files++
 	h.Bound = max(h.Bound, header.Bound)
 	clients := 0
@@ -134,7 +134,7 @@ func (h *History) add(path string, header *trace.HistoryHeader, ops []trace.Oper
 
 // oneRun checks that files belong together, that none is missing as far as they
 // know, and that their clocks can be compared.
-func oneRun(paths []string, headers map[string]*trace.HistoryHeader) error {
+func oneRun(paths []string, headers map[string]*history.Header) error {
 	if len(paths) == 0 {
 		return fmt.Errorf("%w: there is no history", ErrIncomplete)
 	}
@@ -223,7 +223,7 @@ func byKey(all []Operation) ([]Key, map[Key][]*Operation) {
 	parts := make(map[Key][]*Operation)
 	for i := range all {
 		o := &all[i]
-		k := Key{Lock: o.Op == trace.OpAcquire || o.Op == trace.OpRelease, Name: ofNames(o.Op),
+		k := Key{Lock: o.Op == history.OpAcquire || o.Op == history.OpRelease, Name: ofNames(o.Op),
 			Barrier: ofBarriers(o.Op), Object: o.Object, Word: o.Word}
 		parts[k] = append(parts[k], o)
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // turn is what is known of the holder of a lock with one fence.
@@ -30,12 +30,12 @@ func byFences(ops []*Operation) (c *conflict, decided bool) {
 	}
 	open := false // there are acquires without an answer
 	for _, o := range ops {
-		if o.Op == trace.OpAcquire && o.open() {
+		if o.Op == history.OpAcquire && o.open() {
 			open = true
 			continue
 		}
 		// What was not granted says nothing.
-		if o.Op == trace.OpAcquire && o.Value != 0 {
+		if o.Op == history.OpAcquire && o.Value != 0 {
 			t := at(o)
 			if t.acquire != nil {
 				return &conflict{why: fmt.Sprintf("two turns have the fence %d", o.Value), ops: []*Operation{t.acquire, o},
@@ -43,7 +43,7 @@ func byFences(ops []*Operation) (c *conflict, decided bool) {
 			}
 			t.acquire = o
 		}
-		if o.Op != trace.OpRelease {
+		if o.Op != history.OpRelease {
 			continue
 		}
 		if o.Value == 0 {

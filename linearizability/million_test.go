@@ -6,14 +6,15 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/clock"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // writeRegisters writes a linearizable history of reads and writes of some
 // words by some clients, and says where one of the reads stands.
 func writeRegisters(t testing.TB, path string, operations, words, clients int) {
 	t.Helper()
-	all := make([]trace.Operation, 0, operations)
+	all := make([]history.Operation, 0, operations)
 	rng := rand.New(rand.NewPCG(1, 2))
 	values := make([]uint64, words)
 	free := make([]int64, clients) // when a client's last operation has returned
@@ -21,21 +22,21 @@ func writeRegisters(t testing.TB, path string, operations, words, clients int) {
 	for i := range operations {
 		client, word := rng.IntN(clients), rng.IntN(words)
 		now += rng.Int64N(100)
-		o := trace.Operation{Client: client, Op: trace.OpRead, Object: "words", Word: uint64(word)}
+		o := history.Operation{Client: client, Op: history.OpRead, Object: "words", Word: uint64(word)}
 		// It takes effect now; it was called up to ten operations ago.
 		o.Call = max(free[client]+1, now-rng.Int64N(500))
 		now = max(now, o.Call)
 		o.Return = now + rng.Int64N(500)
 		free[client] = o.Return
 		if rng.IntN(2) == 0 {
-			o.Op = trace.OpWrite
+			o.Op = history.OpWrite
 			values[word] = uint64(i + 1)
 		}
 		o.Value = values[word]
 		all = append(all, o)
 	}
-	header := trace.HistoryHeader{Model: "strong", Run: "made", Process: path, Clock: trace.LocalClock()}
-	if err := trace.WriteHistory(path, header, all); err != nil {
+	header := history.Header{Model: "strong", Run: "made", Process: path, Reading: clock.Local()}
+	if err := history.Write(path, header, all); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -78,10 +79,10 @@ func TestManyOperations(t *testing.T) {
 		if o.Word != 1 {
 			continue
 		}
-		if i > 5_000 && old == nil && o.Op == trace.OpWrite {
+		if i > 5_000 && old == nil && o.Op == history.OpWrite {
 			old = o
 		}
-		if i > 15_000 && o.Op == trace.OpRead {
+		if i > 15_000 && o.Op == history.OpRead {
 			wrong = o
 			break
 		}
@@ -106,7 +107,7 @@ func TestManyOperations(t *testing.T) {
 func TestManyRefused(t *testing.T) {
 	hard := 0
 	for seed := range uint64(6) {
-		r := &random{Rand: rand.New(rand.NewPCG(seed, 7)), ops: []string{trace.OpWrite, trace.OpCAS, trace.OpCAS},
+		r := &random{Rand: rand.New(rand.NewPCG(seed, 7)), ops: []string{history.OpWrite, history.OpCAS, history.OpCAS},
 			unique: true, clients: 4 << (seed % 3), count: 20_000}
 		all := r.history()
 		s := newStates(pointers(all))
@@ -122,8 +123,8 @@ func TestManyRefused(t *testing.T) {
 			end = max(end, all[i].Return)
 		}
 		all = append(all,
-			Operation{Line: len(all) + 2, Operation: trace.Operation{Object: "it", Op: trace.OpWrite, Value: value, Call: end + 1, Return: end + 2}},
-			Operation{Line: len(all) + 3, Operation: trace.Operation{Object: "it", Op: trace.OpCAS, Old: value, Value: value + 1, Call: end + 3, Return: end + 4}})
+			Operation{Line: len(all) + 2, Operation: history.Operation{Object: "it", Op: history.OpWrite, Value: value, Call: end + 1, Return: end + 2}},
+			Operation{Line: len(all) + 3, Operation: history.Operation{Object: "it", Op: history.OpCAS, Old: value, Value: value + 1, Call: end + 3, Return: end + 4}})
 		got := Check(all, Limits{})
 		if got.Verdict != Violation {
 			t.Fatalf("seed %d: %v, want a violation", seed, got.Verdict)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // The sequential specifications, for Porcupine. An input is an *Operation, with
@@ -14,10 +14,10 @@ import (
 // Porcupine must place every operation. One without an answer can always take
 // its place at the end, where nobody sees what it does.
 var (
-	Register    = wordModel(trace.OpRead, trace.OpWrite)
-	CASRegister = wordModel(trace.OpRead, trace.OpWrite, trace.OpCAS)
-	Counter     = wordModel(trace.OpRead, trace.OpAdd)
-	Word        = wordModel(trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd)
+	Register    = wordModel(history.OpRead, history.OpWrite)
+	CASRegister = wordModel(history.OpRead, history.OpWrite, history.OpCAS)
+	Counter     = wordModel(history.OpRead, history.OpAdd)
+	Word        = wordModel(history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd)
 
 	// Lock is a lock with fences: each turn's is higher than all before.
 	Lock = porcupine.Model{
@@ -75,17 +75,17 @@ func wordModel(ops ...string) porcupine.Model {
 
 func stepWord(value uint64, o *Operation) (bool, uint64) {
 	switch o.Op {
-	case trace.OpRead:
+	case history.OpRead:
 		return o.open() || value == o.Value, value
-	case trace.OpWrite:
+	case history.OpWrite:
 		return true, o.Value
-	case trace.OpCAS:
+	case history.OpCAS:
 		equal := value == o.Old
 		if equal && (o.open() || o.Result != 0) {
 			return true, o.Value
 		}
 		return o.open() || o.Result == 0 && !equal, value
-	case trace.OpAdd:
+	case history.OpAdd:
 		sum := value + o.Value
 		return o.open() || o.Result == sum, sum
 	}
@@ -107,7 +107,7 @@ type lockState struct {
 // such a death can end.
 func stepLock(s lockState, o *Operation) (bool, lockState) {
 	switch o.Op {
-	case trace.OpAcquire:
+	case history.OpAcquire:
 		switch {
 		case o.open():
 			return true, lockState{unknownFence, s.last}
@@ -115,7 +115,7 @@ func stepLock(s lockState, o *Operation) (bool, lockState) {
 			return true, s
 		}
 		return (s.holder == 0 || o.Old != 0) && o.Value > s.last, lockState{o.Value, o.Value}
-	case trace.OpRelease:
+	case history.OpRelease:
 		held := o.Value != 0 && s.holder == o.Value
 		if held && (o.open() || o.Result != 0) {
 			return true, lockState{0, s.last}
@@ -128,7 +128,7 @@ func stepLock(s lockState, o *Operation) (bool, lockState) {
 // ofNames says whether an operation is about the name of a segment.
 func ofNames(op string) bool {
 	switch op {
-	case trace.OpCreate, trace.OpOpen, trace.OpOpenOrCreate, trace.OpRemove:
+	case history.OpCreate, history.OpOpen, history.OpOpenOrCreate, history.OpRemove:
 		return true
 	}
 	return false
@@ -137,9 +137,9 @@ func ofNames(op string) bool {
 // nameAnswer is what an operation was told about a name.
 func nameAnswer(o *Operation) string {
 	switch {
-	case o.Op == trace.OpRemove && o.Result == 0 || o.Op == trace.OpOpen && o.Value == 0:
+	case o.Op == history.OpRemove && o.Result == 0 || o.Op == history.OpOpen && o.Value == 0:
 		return "there is none"
-	case o.Op == trace.OpRemove:
+	case o.Op == history.OpRemove:
 		return "done"
 	case o.Value == 0:
 		return "it is there"
@@ -171,17 +171,17 @@ func stepName(s nameState, o *Operation) (bool, nameState) {
 		return there && known && s.generation == o.Value, s
 	}
 	switch {
-	case o.Op == trace.OpRemove && o.open():
+	case o.Op == history.OpRemove && o.open():
 		return true, nameState{0, s.last}
-	case o.Op == trace.OpRemove && o.Result != 0:
+	case o.Op == history.OpRemove && o.Result != 0:
 		return there, nameState{0, s.last}
-	case o.Op == trace.OpRemove:
+	case o.Op == history.OpRemove:
 		return !there, s
-	case o.Op == trace.OpOpen && o.open():
+	case o.Op == history.OpOpen && o.open():
 		return true, s
-	case o.Op == trace.OpOpen && o.Value == 0:
+	case o.Op == history.OpOpen && o.Value == 0:
 		return !there, s
-	case o.Op == trace.OpOpen:
+	case o.Op == history.OpOpen:
 		return finds()
 	case o.open() && !there:
 		return true, nameState{unknownGeneration, s.last}
@@ -189,7 +189,7 @@ func stepName(s nameState, o *Operation) (bool, nameState) {
 		return true, s
 	case o.Value == 0:
 		return there, s
-	case o.Op == trace.OpCreate, o.Result != 0:
+	case o.Op == history.OpCreate, o.Result != 0:
 		return makes()
 	}
 	return finds()
@@ -213,25 +213,25 @@ func modelOf(k Key, ops []*Operation) (name string, model *porcupine.Model, unkn
 	for _, o := range ops {
 		has[o.Op] = true
 		switch o.Op {
-		case trace.OpRead, trace.OpWrite, trace.OpCAS, trace.OpAdd, trace.OpAcquire, trace.OpRelease:
+		case history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd, history.OpAcquire, history.OpRelease:
 		default:
 			if !ofNames(o.Op) && !ofBarriers(o.Op) {
 				return o.Op, nil, o
 			}
 		}
 	}
-	switch add := has[trace.OpAdd]; {
+	switch add := has[history.OpAdd]; {
 	case k.Lock:
 		return modelLock, &Lock, nil
 	case k.Name:
 		return modelName, &Name, nil
 	case k.Barrier:
 		return modelBarrier, &Barrier, nil
-	case add && (has[trace.OpWrite] || has[trace.OpCAS]):
+	case add && (has[history.OpWrite] || has[history.OpCAS]):
 		return modelWord, &Word, nil
 	case add:
 		return modelCounter, &Counter, nil
-	case has[trace.OpCAS]:
+	case has[history.OpCAS]:
 		return modelCAS, &CASRegister, nil
 	}
 	return modelRegister, &Register, nil

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
-	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // worlds are where broken cores run: small ones, in which nodes meet often.
@@ -38,12 +38,12 @@ func simulate(t *testing.T, cfg sim.Config, broken bool) (*sim.History, *Report)
 }
 
 // judgeFile writes a history and judges what it reads.
-func judgeFile(t *testing.T, ops []trace.Operation, seed uint64) *Report {
+func judgeFile(t *testing.T, ops []history.Operation, seed uint64) *Report {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "history.ndjson")
 	defer os.Remove(path)
-	header := trace.HistoryHeader{Model: "strong", Run: "simulated", Process: "simulated", Seed: seed}
-	if err := trace.WriteHistory(path, header, ops); err != nil {
+	header := history.Header{Model: "strong", Run: "simulated", Process: "simulated", Seed: seed}
+	if err := history.Write(path, header, ops); err != nil {
 		t.Fatal(err)
 	}
 	h, err := Read(path)
@@ -143,14 +143,14 @@ func TestCorrectCore(t *testing.T) {
 
 // corruptRead gives a read a value that was overwritten before it was called, by
 // a write that was called after that of the value had returned.
-func corruptRead(rng *rand.Rand, ops []trace.Operation) bool {
+func corruptRead(rng *rand.Rand, ops []history.Operation) bool {
 	for _, at := range rng.Perm(len(ops)) {
 		r := &ops[at]
-		if r.Op != trace.OpRead {
+		if r.Op != history.OpRead {
 			continue
 		}
-		same := func(o *trace.Operation) bool {
-			return o.Op == trace.OpWrite && o.Object == r.Object && o.Word == r.Word
+		same := func(o *history.Operation) bool {
+			return o.Op == history.OpWrite && o.Object == r.Object && o.Word == r.Word
 		}
 		for i := range ops {
 			for k := range ops {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // parseNames reads one operation of a name a word: create3 makes generation 3 and
@@ -14,10 +14,10 @@ import (
 // remove0 are done and refused. Times are as in parse.
 func parseNames(t *testing.T, text string) []Operation {
 	t.Helper()
-	ops := map[string]string{"create": trace.OpCreate, "open": trace.OpOpen, "ensure": trace.OpOpenOrCreate, "remove": trace.OpRemove}
+	ops := map[string]string{"create": history.OpCreate, "open": history.OpOpen, "ensure": history.OpOpenOrCreate, "remove": history.OpRemove}
 	var all []Operation
 	for i, word := range strings.Fields(text) {
-		o := Operation{File: "h", Line: i + 2, Operation: trace.Operation{Client: i, Object: "x"}}
+		o := Operation{File: "h", Line: i + 2, Operation: history.Operation{Client: i, Object: "x"}}
 		what, times, _ := strings.Cut(strings.TrimSuffix(word, "]"), "[")
 		call, end, _ := strings.Cut(times, ",")
 		fmt.Sscan(call, &o.Call)
@@ -32,9 +32,9 @@ func parseNames(t *testing.T, text string) []Operation {
 		}
 		o.Op = ops[what[:at]]
 		switch {
-		case o.Op == trace.OpRemove:
+		case o.Op == history.OpRemove:
 			o.Result = number
-		case made || o.Op == trace.OpCreate && number > 0:
+		case made || o.Op == history.OpCreate && number > 0:
 			o.Value, o.Result = number, 1
 		default:
 			o.Value = number

@@ -11,7 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/clock"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // agreement is a property: whatever the operations, their answers and their
@@ -31,18 +32,18 @@ func agreement(t *rapid.T) {
 		}
 		o.Value = value.Draw(t, "value")
 		switch o.Op {
-		case trace.OpWrite:
+		case history.OpWrite:
 			if next++; kind.unique {
 				o.Value = next
 			}
-		case trace.OpAdd:
+		case history.OpAdd:
 			o.Result = rapid.Uint64Range(o.Value, 6).Draw(t, "sum")
-		case trace.OpCAS:
+		case history.OpCAS:
 			if next++; kind.unique {
 				o.Value = next
 			}
 			o.Old, o.Result = value.Draw(t, "old"), rapid.Uint64Range(0, 1).Draw(t, "swapped")
-		case trace.OpAcquire, trace.OpRelease:
+		case history.OpAcquire, history.OpRelease:
 			o.Old = rapid.Uint64Range(0, 1).Draw(t, "died")
 			o.Result = rapid.Uint64Range(0, 1).Draw(t, "held")
 		}
@@ -59,22 +60,22 @@ func FuzzAgreement(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agreement)) }
 
 // TestRead: histories that are not all of one run are not judged.
 func TestRead(t *testing.T) {
-	clock := trace.Clock{Name: "a", Reference: "a"}
-	header := func(process string, rank int) trace.HistoryHeader {
-		return trace.HistoryHeader{Model: "strong", Run: "run", Process: process, Program: "sor", Rank: rank, Ranks: 2, Clock: clock}
+	reading := clock.Reading{Name: "a", Reference: "a"}
+	header := func(process string, rank int) history.Header {
+		return history.Header{Model: "strong", Run: "run", Process: process, Program: "sor", Rank: rank, Ranks: 2, Reading: reading}
 	}
 	first := header("one", 0)
 	for _, c := range []struct {
 		name   string
-		change func(h *trace.HistoryHeader)
+		change func(h *history.Header)
 		want   string // of the error; empty: none
 	}{
-		{"both", func(h *trace.HistoryHeader) {}, ""},
-		{"another run", func(h *trace.HistoryHeader) { h.Run = "other" }, `is of run "other"`},
-		{"another model", func(h *trace.HistoryHeader) { h.Model = "weak" }, `promises "weak"`},
-		{"one process twice", func(h *trace.HistoryHeader) { h.Process = "one" }, "are of the same process"},
-		{"clocks that were not compared", func(h *trace.HistoryHeader) { h.Reference = "b" }, "they were not compared"},
-		{"a rank is missing", func(h *trace.HistoryHeader) { h.Rank = 0 }, "the history of rank 1 of sor is missing"},
+		{"both", func(h *history.Header) {}, ""},
+		{"another run", func(h *history.Header) { h.Run = "other" }, `is of run "other"`},
+		{"another model", func(h *history.Header) { h.Model = "weak" }, `promises "weak"`},
+		{"one process twice", func(h *history.Header) { h.Process = "one" }, "are of the same process"},
+		{"clocks that were not compared", func(h *history.Header) { h.Reference = "b" }, "they were not compared"},
+		{"a rank is missing", func(h *history.Header) { h.Rank = 0 }, "the history of rank 1 of sor is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			second := header("two", 1)
@@ -82,10 +83,10 @@ func TestRead(t *testing.T) {
 			c.change(&second)
 			dir := t.TempDir()
 			var paths []string
-			for i, h := range []trace.HistoryHeader{first, second} {
+			for i, h := range []history.Header{first, second} {
 				paths = append(paths, fmt.Sprintf("%s/%d", dir, i))
-				if err := trace.WriteHistory(paths[i], h, []trace.Operation{
-					{Client: 3, Op: trace.OpRead, Call: 2000, Return: 3000}, {Op: trace.OpWrite, Call: 3500}}); err != nil {
+				if err := history.Write(paths[i], h, []history.Operation{
+					{Client: 3, Op: history.OpRead, Call: 2000, Return: 3000}, {Op: history.OpWrite, Call: 3500}}); err != nil {
 					t.Fatal(err)
 				}
 				// The clock has drifted by 20 until the history is closed.

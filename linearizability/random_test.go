@@ -3,7 +3,7 @@ package linearizability
 import (
 	"math/rand/v2"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // random makes histories of one word, or one lock, that are linearizable because
@@ -52,19 +52,19 @@ func (r *random) history() []Operation {
 		c := &clients[client]
 		switch o := &c.op; {
 		case !c.called:
-			*c = running{called: true, op: Operation{Line: len(all) + 2, Operation: trace.Operation{Client: client, Object: "it",
+			*c = running{called: true, op: Operation{Line: len(all) + 2, Operation: history.Operation{Client: client, Object: "it",
 				Op: r.ops[r.IntN(len(r.ops))], Call: tick(), Return: Never}}}
 			switch o.Op {
-			case trace.OpWrite, trace.OpCAS:
+			case history.OpWrite, history.OpCAS:
 				o.Value = fresh()
 				if o.Old = value; r.IntN(4) == 0 {
 					o.Old = r.Uint64N(4)
 				}
-			case trace.OpAdd:
+			case history.OpAdd:
 				if o.Value = uint64(1 + r.IntN(3)); !r.unique && r.IntN(2) == 0 {
 					o.Value = -o.Value
 				}
-			case trace.OpRelease:
+			case history.OpRelease:
 				if o.Value = held[client]; o.Value == 0 && len(known) > 0 {
 					o.Value = known[r.IntN(len(known))]
 				}
@@ -73,18 +73,18 @@ func (r *random) history() []Operation {
 		case !c.applied:
 			c.applied = true
 			switch o.Op {
-			case trace.OpRead:
+			case history.OpRead:
 				o.Value = value
-			case trace.OpWrite:
+			case history.OpWrite:
 				value = o.Value
-			case trace.OpCAS:
+			case history.OpCAS:
 				if value == o.Old {
 					value, o.Result = o.Value, 1
 				}
-			case trace.OpAdd:
+			case history.OpAdd:
 				value += o.Value
 				o.Result = value
-			case trace.OpAcquire:
+			case history.OpAcquire:
 				died := r.IntN(8) == 0
 				if lock.holder == 0 || died {
 					lock.last += 1 + r.Uint64N(2)
@@ -93,24 +93,24 @@ func (r *random) history() []Operation {
 						o.Old = 1
 					}
 				}
-			case trace.OpRelease:
+			case history.OpRelease:
 				if o.Value != 0 && lock.holder == o.Value {
 					lock.holder, o.Result = 0, 1
 				}
 			}
 		case r.open && r.IntN(40) == 0:
 			// It never answers, and its client does nothing more.
-			if o.Op == trace.OpAcquire {
+			if o.Op == history.OpAcquire {
 				o.Value, o.Old = 0, 0
 			}
-			if o.Op != trace.OpCAS {
+			if o.Op != history.OpCAS {
 				o.Result = 0
 			}
 			all = append(all, *o)
 			*c = running{}
 		default:
 			o.Return = tick()
-			if o.Op == trace.OpAcquire && o.Value != 0 {
+			if o.Op == history.OpAcquire && o.Value != 0 {
 				held[client] = o.Value
 				known = append(known, o.Value)
 			}
@@ -125,7 +125,7 @@ func (r *random) history() []Operation {
 			if o.Return = Never; !r.open {
 				o.Return = tick()
 			}
-			if o.Op == trace.OpAcquire && r.open {
+			if o.Op == history.OpAcquire && r.open {
 				o.Value, o.Old = 0, 0
 			}
 			all = append(all, o)
@@ -145,9 +145,9 @@ func (r *random) corrupt(all []Operation) {
 				o.Value, p.Value, o.Old, p.Old, o.Result, p.Result = p.Value, o.Value, p.Old, o.Old, p.Result, o.Result
 			}
 		case 1:
-			if o.Op == trace.OpAdd {
+			if o.Op == history.OpAdd {
 				o.Result -= r.Uint64N(3)
-			} else if o.Op != trace.OpAcquire && o.Op != trace.OpRead {
+			} else if o.Op != history.OpAcquire && o.Op != history.OpRead {
 				o.Result ^= 1
 			} else if !o.open() {
 				o.Value = p.Value

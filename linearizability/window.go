@@ -9,7 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // MaxWindow is how many operations a picture has at most.
@@ -84,21 +84,21 @@ func (w *window) of(all []*Operation, must []*Operation) []*Operation {
 		in[o] = true
 	}
 	passive := func(o *Operation) bool {
-		return o.Op == trace.OpRead || !o.open() && o.Result == 0 && (o.Op == trace.OpCAS || o.Op == trace.OpRelease)
+		return o.Op == history.OpRead || !o.open() && o.Result == 0 && (o.Op == history.OpCAS || o.Op == history.OpRelease)
 	}
 	rest := MaxWindow
 	for _, o := range all {
 		switch {
 		case in[o]:
 			rest--
-		case passive(o), o.Op == trace.OpRelease && o.Value == 0, o.open() && o.Op == trace.OpAdd:
+		case passive(o), o.Op == history.OpRelease && o.Value == 0, o.open() && o.Op == history.OpAdd:
 		case w.values[arrivalOf(o)]:
 			in[o] = true
 			rest--
 		}
 	}
 	for _, o := range all {
-		if rest > 0 && !in[o] && o.Op == trace.OpRead && !o.open() && w.values[o.Value] {
+		if rest > 0 && !in[o] && o.Op == history.OpRead && !o.open() && w.values[o.Value] {
 			in[o] = true
 			rest--
 		}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // incomplete is the failure of what a run leaves behind beside its result: a
@@ -67,7 +67,7 @@ func byproducts(errs ...error) error {
 func historiesCut(dir string) (list []error) {
 	all, _ := filepath.Glob(filepath.Join(dir, historyFiles)) // the pattern is well formed
 	for _, path := range all {
-		if err := trace.HistoryEnded(path); err != nil {
+		if err := history.Ended(path); err != nil {
 			list = append(list, fmt.Errorf("%w: its program could not write it, or did not close its Recorder", err))
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mome-dsm/mome"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/linearizability"
 )
 
@@ -51,13 +51,13 @@ func TestClocks(t *testing.T) {
 	if err != nil || len(paths) != 2 {
 		t.Fatal(paths, err)
 	}
-	var headers [2]trace.HistoryHeader
+	var headers [2]history.Header
 	for i := range headers {
-		if headers[i], _, err = trace.ReadHistory(paths[i]); err != nil {
+		if headers[i], _, err = history.Read(paths[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	near, far := headers[0].Clock, headers[1].Clock
+	near, far := headers[0].Reading, headers[1].Reading
 	const known = -ahead * 1_000_000_000
 	if near.Reference != near.Name || far.Reference != near.Name || far.Name == near.Name || near.Offset != 0 {
 		t.Errorf("clocks %+v and %+v", near, far)

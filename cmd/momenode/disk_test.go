@@ -95,7 +95,7 @@ func TestTraceDiskFull(t *testing.T) {
 			t.Errorf("status %d, %q", status, stderr)
 		}
 		for i := range 2 {
-			if want := fmt.Sprintf("momenode: node %d: the trace of node %[1]d in %s is cut short: write the trace: ", i, dir); !strings.Contains(stderr, want) {
+			if want := fmt.Sprintf("momenode: node %d: the trace of node %[1]d in %s is cut short: write %[2]s/node%05[1]d-i1-", i, dir); !strings.Contains(stderr, want) {
 				t.Errorf("%q does not say %q", stderr, want)
 			}
 		}
@@ -112,7 +112,7 @@ func TestTraceDiskFull(t *testing.T) {
 		}
 		p.signal(syscall.SIGTERM)
 		status, stderr := p.end()
-		if lines := ownLines(stderr); status != 1 || len(lines) != 1 || !strings.Contains(lines[0], "the trace of node 0 in "+dir+" is cut short: write the trace: ") {
+		if lines := ownLines(stderr); status != 1 || len(lines) != 1 || !strings.Contains(lines[0], "the trace of node 0 in "+dir+" is cut short: write "+dir+"/node00000-i1-") {
 			t.Errorf("status %d, %q", status, stderr)
 		}
 		if !strings.Contains(stderr, "level=ERROR") {

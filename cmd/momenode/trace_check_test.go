@@ -8,40 +8,44 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // writeHistory writes a history of which operation i goes from 10i to 10i+5.
-func writeHistory(t *testing.T, path string, h trace.HistoryHeader, ops ...trace.Operation) {
+func writeHistory(t *testing.T, path string, h history.Header, ops ...history.Operation) {
 	t.Helper()
-	var all []trace.Operation
+	var all []history.Operation
 	for i, o := range ops {
 		o.Object = "x@1"
 		o.Call += int64(10*i + 10)
 		o.Return = o.Call + 5
 		all = append(all, o)
 	}
-	if err := trace.WriteHistory(path, h, all); err != nil {
+	if err := history.Write(path, h, all); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func writes(value uint64) trace.Operation { return trace.Operation{Op: trace.OpWrite, Value: value} }
-func reads(value uint64) trace.Operation  { return trace.Operation{Op: trace.OpRead, Value: value} }
+func writes(value uint64) history.Operation {
+	return history.Operation{Op: history.OpWrite, Value: value}
+}
+func reads(value uint64) history.Operation {
+	return history.Operation{Op: history.OpRead, Value: value}
+}
 
 // TestTraceCheck: a verdict, or one line that says why there is none, at which
 // file and line.
 func TestTraceCheck(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	h := trace.HistoryHeader{Model: "strong", Run: "r", Process: "1", Program: "p", Rank: 0, Ranks: 1}
+	h := history.Header{Model: "strong", Run: "r", Process: "1", Program: "p", Rank: 0, Ranks: 1}
 	writeHistory(t, at("good"), h, writes(1), reads(1), writes(2), reads(2))
 	writeHistory(t, at("stale"), h, writes(1), writes(2), reads(1))
-	made, removed := trace.Operation{Op: trace.OpCreate, Value: 3, Result: 1}, trace.Operation{Op: trace.OpRemove, Result: 1}
-	found, none := trace.Operation{Op: trace.OpOpen, Value: 3}, trace.Operation{Op: trace.OpOpen}
+	made, removed := history.Operation{Op: history.OpCreate, Value: 3, Result: 1}, history.Operation{Op: history.OpRemove, Result: 1}
+	found, none := history.Operation{Op: history.OpOpen, Value: 3}, history.Operation{Op: history.OpOpen}
 	writeHistory(t, at("names"), h, made, found, removed, none)
 	writeHistory(t, at("stale name"), h, made, found, removed, found)
-	var again []trace.Operation
+	var again []history.Operation
 	for range 30 {
 		again = append(again, writes(1), reads(1))
 	}
@@ -165,8 +169,8 @@ func TestClusterHistory(t *testing.T) {
 	}
 	lines := strings.Split(string(text), "\n")
 	for i, line := range lines {
-		var o trace.Operation
-		if json.Unmarshal([]byte(line), &o) == nil && o.Op == trace.OpAdd && o.Result > 1 {
+		var o history.Operation
+		if json.Unmarshal([]byte(line), &o) == nil && o.Op == history.OpAdd && o.Result > 1 {
 			was := fmt.Sprintf(`"result":%d`, o.Result)
 			lines[i] = strings.Replace(line, was, fmt.Sprintf(`"result":%d`, o.Result-1), 1)
 			break

@@ -94,7 +94,7 @@ func TestTraceValidateUndecided(t *testing.T) {
 			}
 			return append(kept, fmt.Sprintf("{\"end\":%d}\n", seq))
 		}), text: "the core has taken "},
-		"truncated":     {dir: edit(func(l []string) []string { return l[:len(l)-2] }), text: "truncated trace: "},
+		"truncated":     {dir: edit(func(l []string) []string { return l[:len(l)-2] }), text: "truncated log: "},
 		"a line is cut": {dir: edit(func(l []string) []string { l[99] = l[99][:20]; return l[:100] }), text: log + ":100: the line ends"},
 		"gap":           {dir: edit(func(l []string) []string { return append(l[:41], l[42:]...) }), text: log + ":42: record 42 follows record 40"},
 		"other version": {dir: edit(func(l []string) []string {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/internal/table"
@@ -27,7 +28,7 @@ type versions struct {
 }
 
 func newVersions() versions {
-	v := versions{Version: "(unknown)", Go: runtime.Version(), Wire: wire.Version, Attach: client.Version, Trace: trace.Format, History: trace.HistoryFormat}
+	v := versions{Version: "(unknown)", Go: runtime.Version(), Wire: wire.Version, Attach: client.Version, Trace: trace.Format, History: history.Format}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

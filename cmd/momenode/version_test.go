@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/client"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/wire"
 )
@@ -21,7 +22,7 @@ func TestVersion(t *testing.T) {
 	if err := decoder.Decode(&v); status != 0 || stderr != "" || err != nil {
 		t.Fatalf("status %d, %q, %v: %s", status, stderr, err, stdout)
 	}
-	if v.Version == "" || v.Go != runtime.Version() || v.Wire != wire.Version || v.Attach != client.Version || v.Trace != trace.Format || v.History != trace.HistoryFormat {
+	if v.Version == "" || v.Go != runtime.Version() || v.Wire != wire.Version || v.Attach != client.Version || v.Trace != trace.Format || v.History != history.Format {
 		t.Errorf("%+v", v)
 	}
 	// The commit is known where it was noted, which go build may be told not to.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -187,11 +188,11 @@ func TestReadErrors(t *testing.T) {
 		want           error
 		where          string
 	}{
-		{"cut", `{"end":12}` + "\n", "", trace.ErrTruncated, ":14:"},
-		{"gap", `"seq":5,`, `"seq":6,`, trace.ErrGap, ":6:"},
-		{"format", `"format":5`, `"format":1`, trace.ErrFormat, ":1:"},
-		{"action", `"act":"Evict"`, `"act":"Vanish"`, trace.ErrMalformed, ":5:"},
-		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, trace.ErrMalformed, ":9:"},
+		{"cut", `{"end":12}` + "\n", "", ndjson.ErrTruncated, ":14:"},
+		{"gap", `"seq":5,`, `"seq":6,`, ndjson.ErrGap, ":6:"},
+		{"format", `"format":5`, `"format":1`, ndjson.ErrFormat, ":1:"},
+		{"action", `"act":"Evict"`, `"act":"Vanish"`, ndjson.ErrMalformed, ":5:"},
+		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, ndjson.ErrMalformed, ":9:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()

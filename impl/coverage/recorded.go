@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -54,7 +55,7 @@ func Read(dirs ...string) ([]*Recorded, error) {
 					err = of[Locks].sync(&rec)
 				}
 				if err != nil {
-					return nil, fmt.Errorf("%w: %s:%d: %w", trace.ErrMalformed, f.Path, rec.Line, err)
+					return nil, fmt.Errorf("%w: %s:%d: %w", ndjson.ErrMalformed, f.Path, rec.Line, err)
 				}
 			}
 		}

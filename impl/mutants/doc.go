@@ -2,7 +2,8 @@
 // with one deliberate mistake, compiled in under the build tag mutants. It is a
 // mistake of the core about pages, locks or barriers (impl/protocol), of the
 // shell around it (impl/node), of the memory layer or of the order in which a
-// node uses it (impl/memory, impl/node), or of what records (impl/trace).
+// node uses it (impl/memory, impl/node), or of what
+// records (impl/trace, impl/history).
 //
 // Several links join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:

@@ -13,7 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/clock"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/linearizability"
 )
 
@@ -29,13 +30,13 @@ const (
 // recorded is an operation as it happened, and the moments between which the
 // recorder was told that it begins and that it has ended.
 type recorded struct {
-	trace.Operation
+	history.Operation
 	called, returned [2]int64
 }
 
 // differs is the first part of the operation that a line of a history has
 // otherwise.
-func (r *recorded) differs(o *trace.Operation) string {
+func (r *recorded) differs(o *history.Operation) string {
 	within := func(t int64, moments [2]int64) bool { return moments[0] <= t && t <= moments[1] }
 	switch {
 	case o.Client != r.Client:
@@ -56,7 +57,7 @@ func (r *recorded) differs(o *trace.Operation) string {
 
 // threadOfControl is a client and its operation.
 type threadOfControl struct {
-	client *trace.Client
+	client *history.Client
 	number int // in the history
 	op     recorded
 	begun  bool
@@ -67,7 +68,7 @@ type threadOfControl struct {
 // process is a history, and what should stand in it.
 type process struct {
 	path    string
-	history *trace.History
+	history *history.Recorder
 	threads []*threadOfControl
 	numbers int // clients that there were
 	want    []recorded
@@ -75,8 +76,8 @@ type process struct {
 
 // moment is a time that no other moment of the test has, nor any stamp before it.
 func moment() int64 {
-	for now := trace.Now(); ; {
-		if next := trace.Now(); next > now {
+	for now := clock.Now(); ; {
+		if next := clock.Now(); next > now {
 			return next
 		}
 	}
@@ -92,8 +93,8 @@ func recordHistories(t *testing.T, dir string) (all []*process) {
 	for i := range historyProcesses {
 		p := &process{path: filepath.Join(dir, fmt.Sprintf("history-%d.ndjson", i))}
 		var err error
-		if p.history, err = trace.NewHistory(p.path, trace.HistoryHeader{Model: "strong", Run: "recorded", Process: fmt.Sprint(i),
-			Program: "clients", Rank: i, Ranks: historyProcesses, Clock: trace.LocalClock()}); err != nil {
+		if p.history, err = history.New(p.path, history.Header{Model: "strong", Run: "recorded", Process: fmt.Sprint(i),
+			Program: "clients", Rank: i, Ranks: historyProcesses, Reading: clock.Local()}); err != nil {
 			t.Fatal(err)
 		}
 		for range historyClients {
@@ -107,14 +108,14 @@ func recordHistories(t *testing.T, dir string) (all []*process) {
 		switch c := p.threads[rng.IntN(historyClients)]; {
 		case !c.begun:
 			*c = threadOfControl{client: c.client, number: c.number, seq: c.seq + 1, begun: true}
-			c.op.Operation = trace.Operation{Client: c.number, Seq: c.seq, Op: []string{trace.OpRead, trace.OpRead, trace.OpWrite, trace.OpCAS}[rng.IntN(4)],
+			c.op.Operation = history.Operation{Client: c.number, Seq: c.seq, Op: []string{history.OpRead, history.OpRead, history.OpWrite, history.OpCAS}[rng.IntN(4)],
 				Object: "words@1", Word: rng.Uint64N(historyWords)}
 			o := c.op.Operation
-			if o.Op != trace.OpRead {
+			if o.Op != history.OpRead {
 				o.Value = next
 				next++
 			}
-			if o.Op == trace.OpCAS {
+			if o.Op == history.OpCAS {
 				o.Old = words[o.Word]
 			}
 			c.op.Operation = o
@@ -124,11 +125,11 @@ func recordHistories(t *testing.T, dir string) (all []*process) {
 		case !c.done:
 			c.done = true
 			switch o, at := &c.op.Operation, &words[c.op.Word]; o.Op {
-			case trace.OpRead:
+			case history.OpRead:
 				o.Value = atomic.LoadUint64(at)
-			case trace.OpWrite:
+			case history.OpWrite:
 				atomic.StoreUint64(at, o.Value)
-			case trace.OpCAS:
+			case history.OpCAS:
 				if atomic.CompareAndSwapUint64(at, o.Old, o.Value) {
 					o.Result = 1
 				}
@@ -137,13 +138,13 @@ func recordHistories(t *testing.T, dir string) (all []*process) {
 			answered := rng.IntN(20) > 0
 			if !answered {
 				c.op.Result = 0
-				if c.op.Op == trace.OpRead {
+				if c.op.Op == history.OpRead {
 					c.op.Value = 0
 				}
 			} else {
 				c.op.returned[0] = moment()
 			}
-			c.client.End(answered, func(o *trace.Operation) { o.Value, o.Result = c.op.Value, c.op.Result })
+			c.client.End(answered, func(o *history.Operation) { o.Value, o.Result = c.op.Value, c.op.Result })
 			p.want = append(p.want, c.op)
 			if c.begun = false; answered {
 				p.want[len(p.want)-1].returned[1] = moment()
@@ -156,7 +157,7 @@ func recordHistories(t *testing.T, dir string) (all []*process) {
 	for _, p := range all {
 		for _, c := range p.threads {
 			if c.begun { // it has no answer
-				if c.op.Result = 0; c.op.Op == trace.OpRead {
+				if c.op.Result = 0; c.op.Op == history.OpRead {
 					c.op.Value = 0
 				}
 				p.want = append(p.want, c.op)
@@ -172,14 +173,14 @@ func recordHistories(t *testing.T, dir string) (all []*process) {
 
 // operationsOf are the operations that stand in a history, whatever else is
 // wrong with it.
-func operationsOf(t *testing.T, path string) (all []trace.Operation) {
+func operationsOf(t *testing.T, path string) (all []history.Operation) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(text) {
-		var o trace.Operation
+		var o history.Operation
 		if err := json.Unmarshal(line, &o); err != nil {
 			t.Fatal(err)
 		}
@@ -248,15 +249,15 @@ func findByChecker(t *testing.T, all []*process) Finding {
 
 // TestHistories puts each mistake into the recorder of histories.
 func TestHistories(t *testing.T) {
-	defer trace.Break(trace.BugNone)
+	defer history.Break(history.BugNone)
 	tb := Table{Name: "histories", Package: "./impl/mutants", Links: []string{"model", "reader", "checker"}}
-	for _, bug := range append([]trace.Bug{trace.BugNone}, trace.HistoryBugs()...) {
+	for _, bug := range append([]history.Bug{history.BugNone}, history.Bugs()...) {
 		if !Wanted(bug.String()) {
 			continue
 		}
-		trace.Break(bug)
+		history.Break(bug)
 		all := recordHistories(t, t.TempDir())
-		trace.Break(trace.BugNone)
+		history.Break(history.BugNone)
 		tb.Rows = append(tb.Rows, Row{bug.String(), []Finding{findByModel(t, all), findByReader(all), findByChecker(t, all)}})
 	}
 	tb.Compare(t, "testdata")

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/history"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/trace/replay"
 	"github.com/mome-dsm/mome/impl/trace/validate"
@@ -17,7 +19,7 @@ import (
 	"github.com/mome-dsm/mome/spec/tlc"
 )
 
-func judgeHistory(history []trace.Operation) *linearizability.Report {
+func judgeHistory(history []history.Operation) *linearizability.Report {
 	ops := make([]linearizability.Operation, len(history))
 	for i, o := range history {
 		if o.Return == 0 {
@@ -86,7 +88,7 @@ func findInTrace(t *testing.T, tool *tlc.Tool, kind validate.Kind, r recording) 
 	}
 	v, err := validate.Run(t.Context(), run, kind, validate.Options{Tool: tool, Workers: 1})
 	switch {
-	case errors.Is(err, trace.ErrMalformed):
+	case errors.Is(err, ndjson.ErrMalformed):
 		return r.finds("no whole log", err.Error())
 	case errors.Is(err, validate.ErrNothing) && kind.Optional:
 		return Finding{}

@@ -139,7 +139,7 @@ func TestTraces(t *testing.T) {
 	tool := findTLC(t)
 	tb := Table{Name: "traces", Package: "./impl/mutants", Links: []string{"reader", replayed, "trace"}}
 	judges := newJudges()
-	for _, bug := range append([]trace.Bug{trace.BugNone}, trace.LogBugs()...) {
+	for _, bug := range append([]trace.Bug{trace.BugNone}, trace.Bugs()...) {
 		if !Wanted(bug.String()) {
 			continue
 		}

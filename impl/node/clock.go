@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/clock"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
-	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // clockRounds is how often the reference is asked. The quickest answer counts.
@@ -17,15 +17,15 @@ const clockRounds = 32
 
 // Clock implements the control service.
 func (c control) Clock(context.Context, *controlpb.ClockRequest) (*controlpb.ClockReading, error) {
-	clock := trace.LocalClock()
-	return &controlpb.ClockReading{Clock: clock.Name, NowNs: trace.Now(), BoundNs: clock.Bound}, nil
+	own := clock.Local()
+	return &controlpb.ClockReading{Clock: own.Name, NowNs: clock.Now(), BoundNs: own.Bound}, nil
 }
 
 // compareClock compares this node's clock with that of node 0, which all
 // histories of the cluster refer to. Nodes on one machine have one clock, and
 // nothing is measured.
 func (n *Node) compareClock() (*attachpb.ClockReading, error) {
-	own := trace.LocalClock()
+	own := clock.Local()
 	if n.id == 0 {
 		return &attachpb.ClockReading{Clock: own.Name, Reference: own.Name}, nil
 	}
@@ -38,7 +38,7 @@ func (n *Node) compareClock() (*attachpb.ClockReading, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, statusTime)
 	defer cancel()
 	var reference *controlpb.ClockReading
-	offset, bound, err := trace.CompareClock(clockRounds, func() (int64, error) {
+	offset, bound, err := clock.Compare(clockRounds, func() (int64, error) {
 		reference, err = controlpb.NewControlClient(conn).Clock(ctx, &controlpb.ClockRequest{})
 		return reference.GetNowNs(), err
 	})

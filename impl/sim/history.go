@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mome-dsm/mome/impl/addr"
-	"github.com/mome-dsm/mome/impl/trace"
+	"github.com/mome-dsm/mome/impl/history"
 )
 
 // History is what the processes of a World have seen: their loads and stores in
@@ -12,7 +12,7 @@ import (
 // is blind: what a broken core lets the processes see is to be found in the
 // history.
 type History struct {
-	Operations []trace.Operation
+	Operations []history.Operation
 	// Stale are the loads that returned something else than the atomic memory
 	// had at that moment. A load that was under way for some time may be right
 	// nevertheless.
@@ -76,11 +76,11 @@ func (h *History) done(w *World, n *node, proc int, p addr.PageNum, waited, writ
 	// A process has a thread for the loads and one for the stores of each page:
 	// it may wait for several pages, and load while it waits to store.
 	client := 2 * ((int(n.id)*w.cfg.Processes+proc)*w.cfg.Pages + int(p))
-	o := trace.Operation{Client: client, Op: trace.OpRead, Object: fmt.Sprintf("simulated@%d", generation), Word: uint64(p),
+	o := history.Operation{Client: client, Op: history.OpRead, Object: fmt.Sprintf("simulated@%d", generation), Word: uint64(p),
 		Value: value, Call: here.call, Return: here.end}
 	k := word{generation, p}
 	if write {
-		o.Op = trace.OpWrite
+		o.Op = history.OpWrite
 		o.Client++
 		h.stores[k] = append(h.stores[k], here)
 		h.stored[value] = here

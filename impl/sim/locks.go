@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/protocol"
-	"github.com/mome-dsm/mome/impl/trace"
 )
 
 // LocksConfig is a world of locks.
@@ -46,7 +46,7 @@ type Locks struct {
 
 	// History is what the processes have asked for and were answered, in
 	// simulated time, which goes on by one with each call and each return.
-	History []trace.Operation
+	History []history.Operation
 	calls   map[uint64]int // place in History, by the number of a request
 	now     int64
 
@@ -226,11 +226,11 @@ func (w *Locks) request(p *lockProcess, in protocol.SyncInput) *Violation {
 func (w *Locks) called(in *protocol.SyncInput) {
 	w.now++
 	// A process waits for several requests at once: each has a thread of its own.
-	o := trace.Operation{Client: int(in.Request), Op: trace.OpAcquire, Object: fmt.Sprintf("lock %d", in.Object), Call: w.now}
+	o := history.Operation{Client: int(in.Request), Op: history.OpAcquire, Object: fmt.Sprintf("lock %d", in.Object), Call: w.now}
 	switch in.Kind {
 	case protocol.InLockAcquire:
 	case protocol.InLockRelease:
-		o.Op, o.Value = trace.OpRelease, in.Fence
+		o.Op, o.Value = history.OpRelease, in.Fence
 	default:
 		return
 	}
@@ -249,7 +249,7 @@ func (w *Locks) returned(a *protocol.Answer) {
 	o.Return = w.now
 	switch {
 	case a.Code != protocol.CodeOK:
-	case o.Op == trace.OpRelease:
+	case o.Op == history.OpRelease:
 		o.Result = 1
 	default:
 		o.Value = a.Fence

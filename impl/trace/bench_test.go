@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/clock"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -27,7 +28,7 @@ func BenchmarkAction(b *testing.B) {
 		r := newTestRecorder(b, b.TempDir(), 1)
 		l := r.Shard(0)
 		line := appendHead(nil, e.Lamport, e.At, 0, 1)
-		line = appendTail(post.AppendState(appendMessage(line, &m), 0, leaf1), Now())
+		line = appendTail(post.AppendState(appendMessage(line, &m), 0, leaf1), clock.Now())
 		b.SetBytes(int64(len(line)))
 		b.ReportAllocs()
 		for b.Loop() {

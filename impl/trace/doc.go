@@ -1,7 +1,5 @@
 // Package trace records what a node did, so that a run can be checked against
-// the specification afterwards, and what its applications saw, so that it can
-// be checked against the promise of the memory models. README.md describes the
-// two formats.
+// the specification afterwards. README.md describes the format.
 //
 //	Recorder, Log       the events of a node, one file per shard   recorder.go
 //	Step                the steps on a page's frame                step.go
@@ -11,19 +9,11 @@
 //	Account, Manifest   what a node says of its logs in the end     manifest.go
 //	OpenRun, Run, Event all logs of a run, merged                  merge.go
 //	Run.Whole           that they are all that happened            whole.go
-//	History, Client     the operations of an application           history.go, client.go
-//	ReadHistory         the same files, checked                    historyread.go, wellformed.go
-//	Now                 the clock of both                          clock.go
 //
-// Recording is off where the *Recorder, *Log or *History is nil: the methods
-// then return at once, without allocation or I/O. Where it is on, a call appends
-// to a buffer and a goroutine of the recorder writes. Events are never lost to
+// Recording is off where the *Recorder or *Log is nil: the methods then return
+// at once, without allocation or I/O. Where it is on, a call appends to a buffer
+// and a goroutine of the recorder writes (impl/ndjson). Events are never lost to
 // speed: a caller that outruns the disk waits.
 //
-// # Locks
-//
-// A Log is called under the lock of its shard. Below that:
-//
-//	writer.writing   one drain at a time; held while a file is written
-//	  buffer.mu      the bytes that wait to be written; held for an append
+// A Log is called under the lock of its shard, and takes that of its ndjson.Log.
 package trace

@@ -1,24 +1,16 @@
 package trace
 
 import (
-	"encoding/json"
 	"strconv"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // The encoders append JSON by hand: they run under the lock of a shard. The
 // strings that they write are names of constants, which need no escaping, but
-// for those of appendString.
-
-func appendString(b []byte, s string) []byte {
-	quoted, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // there is no string without a JSON encoding
-	}
-	return append(b, quoted...)
-}
+// for those of ndjson.AppendString. What is zero is left out.
 
 func appendPlace(b []byte, p addr.Place) []byte {
 	b = append(b, `{"node":`...)
@@ -26,15 +18,6 @@ func appendPlace(b []byte, p addr.Place) []byte {
 	b = append(b, `,"tag":`...)
 	b = strconv.AppendUint(b, uint64(p.Tag), 10)
 	return append(b, '}')
-}
-
-// uintField and the other fields are left out where they are zero.
-func uintField(b []byte, key string, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	b = append(b, key...)
-	return strconv.AppendUint(b, v, 10)
 }
 
 func nameField(b []byte, key string, v uint8, name string) []byte {
@@ -60,21 +43,21 @@ func appendMessage(b []byte, m *protocol.Message) []byte {
 	if m.Hit {
 		b = append(b, `,"hit":true`...)
 	}
-	b = uintField(b, `,"leaf":`, uint64(m.Leaf))
-	b = uintField(b, `,"page":`, uint64(m.Page))
-	b = uintField(b, `,"gen":`, uint64(m.Generation))
+	b = ndjson.AppendUint(b, `,"leaf":`, uint64(m.Leaf))
+	b = ndjson.AppendUint(b, `,"page":`, uint64(m.Page))
+	b = ndjson.AppendUint(b, `,"gen":`, uint64(m.Generation))
 	b = append(b, `,"from":`...)
 	b = appendPlace(b, m.From)
 	b = append(b, `,"to":`...)
 	b = appendPlace(b, m.To)
-	b = uintField(b, `,"fi":`, uint64(m.FromIncarnation))
-	b = uintField(b, `,"ti":`, uint64(m.ToIncarnation))
-	b = uintField(b, `,"epoch":`, m.Epoch)
-	b = uintField(b, `,"term":`, m.Term)
-	b = uintField(b, `,"cut":`, m.Cut)
-	b = uintField(b, `,"prepared":`, m.Prepared)
-	b = uintField(b, `,"lc":`, m.Lamport)
-	b = uintField(b, `,"ver":`, m.Version)
+	b = ndjson.AppendUint(b, `,"fi":`, uint64(m.FromIncarnation))
+	b = ndjson.AppendUint(b, `,"ti":`, uint64(m.ToIncarnation))
+	b = ndjson.AppendUint(b, `,"epoch":`, m.Epoch)
+	b = ndjson.AppendUint(b, `,"term":`, m.Term)
+	b = ndjson.AppendUint(b, `,"cut":`, m.Cut)
+	b = ndjson.AppendUint(b, `,"prepared":`, m.Prepared)
+	b = ndjson.AppendUint(b, `,"lc":`, m.Lamport)
+	b = ndjson.AppendUint(b, `,"ver":`, m.Version)
 	if m.Txn != (protocol.Txn{}) {
 		b = append(b, `,"txn":{"leaf":`...)
 		b = strconv.AppendUint(b, uint64(m.Txn.Leaf), 10)
@@ -98,7 +81,7 @@ func appendEffects(b []byte, effects []protocol.Effect) []byte {
 		b = append(b, '"')
 		b = appendPage(b, e.Page)
 		b = nameField(b, `,"right":`, uint8(e.Right), e.Right.String())
-		b = uintField(b, `,"stamp":`, uint64(e.Stamp))
+		b = ndjson.AppendUint(b, `,"stamp":`, uint64(e.Stamp))
 		if e.Msg != (protocol.Message{}) {
 			b = appendMessage(append(b, `,"m":`...), &e.Msg)
 		}

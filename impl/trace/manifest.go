@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -128,11 +129,11 @@ func readManifest(dir string, node addr.NodeID, incarnation addr.Incarnation) (*
 		return nil, fmt.Errorf("trace: %w", err)
 	}
 	m := new(Manifest)
-	if err := newLines(path, bytes.NewReader(text)).first(Format, m); err != nil {
+	if err := ndjson.NewLines(path, bytes.NewReader(text)).Header(Format, m); err != nil {
 		return nil, err
 	}
 	if m.Node != node || m.Incarnation != incarnation {
-		return nil, fmt.Errorf("%w: %s: it is that of node %d, incarnation %d", ErrMalformed, path, m.Node, m.Incarnation)
+		return nil, fmt.Errorf("%w: %s: it is that of node %d, incarnation %d", ndjson.ErrMalformed, path, m.Node, m.Incarnation)
 	}
 	return m, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -55,10 +56,10 @@ func OpenRun(dir string) (*Run, error) {
 		case err != nil:
 			return nil, err
 		case c.Fanout != r.Conf.Fanout || !slices.Equal(c.Members, r.Conf.Members) || !slices.Equal(c.Slots, r.Conf.Slots):
-			return nil, fmt.Errorf("%w: %s:1: the configuration is not that of %s", ErrMalformed, f.Path, files[0].Path)
+			return nil, fmt.Errorf("%w: %s:1: the configuration is not that of %s", ndjson.ErrMalformed, f.Path, files[0].Path)
 		case c.Member(f.Header.Node) != f.Header.Incarnation:
 			return nil, fmt.Errorf("%w: %s:1: incarnation %d of node %d is no member of the configuration",
-				ErrMalformed, f.Path, f.Header.Incarnation, f.Header.Node)
+				ndjson.ErrMalformed, f.Path, f.Header.Incarnation, f.Header.Node)
 		}
 	}
 	if err := r.complete(); err != nil {
@@ -74,7 +75,7 @@ func (r *Run) complete() error {
 	for _, f := range r.Files {
 		if f.Header.Shards != shards {
 			return fmt.Errorf("%w: %s:1: it is one of %d logs of its node, %s one of %d",
-				ErrMalformed, f.Path, f.Header.Shards, r.Files[0].Path, shards)
+				ndjson.ErrMalformed, f.Path, f.Header.Shards, r.Files[0].Path, shards)
 		}
 		there[f.Header.fileName()] = true
 	}
@@ -108,7 +109,7 @@ func (r *Run) missing(name string) error {
 func (f *File) configuration() (*protocol.Configuration, error) {
 	c, err := f.Header.Configuration()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s:1: %w", ErrMalformed, f.Path, err)
+		return nil, fmt.Errorf("%w: %s:1: %w", ndjson.ErrMalformed, f.Path, err)
 	}
 	return c, nil
 }

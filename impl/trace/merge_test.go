@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -155,12 +156,12 @@ func TestIncompleteRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, err: ErrMissing, text: "there is no node00001-i1-s001.ndjson"},
-		"no end line": {damage: edit(log, withoutLine(5)), err: ErrTruncated, text: log + ":5"},
-		"half a line": {damage: edit(log, func(s string) string { return s[:len(s)-5] }), err: ErrTruncated, text: log + ":5"},
+		"no end line": {damage: edit(log, withoutLine(5)), err: ndjson.ErrTruncated, text: log + ":5"},
+		"half a line": {damage: edit(log, func(s string) string { return s[:len(s)-5] }), err: ndjson.ErrTruncated, text: log + ":5"},
 		"half a compressed log": {damage: func(t *testing.T, dir string) {
 			compress(t, dir)
 			edit(log+compressed, func(s string) string { return s[:len(s)-20] })(t, dir)
-		}, err: ErrTruncated, text: log + compressed},
+		}, err: ndjson.ErrTruncated, text: log + compressed},
 		"twice": {damage: func(t *testing.T, dir string) {
 			text, err := os.ReadFile(filepath.Join(dir, log))
 			if err != nil {
@@ -170,26 +171,26 @@ func TestIncompleteRuns(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, log), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}, err: ErrMalformed, text: "again"},
+		}, err: ndjson.ErrMalformed, text: "again"},
 		"not compressed": {damage: func(t *testing.T, dir string) {
 			if err := os.Rename(filepath.Join(dir, log), filepath.Join(dir, log+compressed)); err != nil {
 				t.Fatal(err)
 			}
-		}, err: ErrMalformed, text: log + compressed},
-		"a record gone": {damage: edit(log, withoutLine(3)), err: ErrGap, text: log + ":3"},
+		}, err: ndjson.ErrMalformed, text: log + compressed},
+		"a record gone": {damage: edit(log, withoutLine(3)), err: ndjson.ErrGap, text: log + ":3"},
 		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":5`, `"format":1`, 1) }),
-			err: ErrFormat, text: log + ":1"},
-		"no trace": {damage: edit(log, func(string) string { return "GIF89a\n" }), err: ErrMalformed, text: log + ":1"},
+			err: ndjson.ErrFormat, text: log + ":1"},
+		"no trace": {damage: edit(log, func(string) string { return "GIF89a\n" }), err: ndjson.ErrMalformed, text: log + ":1"},
 		"other slots": {change: func(node int, h *Header) {
 			h.Slots = json.RawMessage(strings.Replace(string(h.Slots), `"Home":1`, fmt.Sprintf(`"Home":%d`, node), 1))
-		}, err: ErrMalformed, text: "the configuration is not that of"},
-		"no slots":    {change: func(_ int, h *Header) { h.Slots = nil }, err: ErrMalformed, text: "slots: "},
-		"incarnation": {change: func(node int, h *Header) { h.Incarnation += addr.Incarnation(node) }, err: ErrMalformed, text: "no member"},
+		}, err: ndjson.ErrMalformed, text: "the configuration is not that of"},
+		"no slots":    {change: func(_ int, h *Header) { h.Slots = nil }, err: ndjson.ErrMalformed, text: "slots: "},
+		"incarnation": {change: func(node int, h *Header) { h.Incarnation += addr.Incarnation(node) }, err: ndjson.ErrMalformed, text: "no member"},
 		"other spec": {change: func(node int, h *Header) {
 			if node == 1 {
 				h.Spec = "weak"
 			}
-		}, err: ErrMalformed, text: "not of the same run"},
+		}, err: ndjson.ErrMalformed, text: "not of the same run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := recordRun(t, clocks, c.change)

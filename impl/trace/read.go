@@ -1,8 +1,6 @@
 package trace
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"compress/gzip"
 	"encoding/json"
@@ -16,20 +14,12 @@ import (
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// Errors of reading. Each is wrapped with the file and the line.
+// Errors of reading, beside those of package ndjson.
 var (
-	// ErrFormat: the file is of another version.
-	ErrFormat = errors.New("mome: trace of another format")
-	// ErrMalformed: the line is not what this package writes.
-	ErrMalformed = errors.New("mome: malformed trace")
-	// ErrGap: records are missing in the middle.
-	ErrGap = errors.New("mome: gap in the trace")
-	// ErrTruncated: the end is missing. What was read before is a prefix of
-	// what happened: the process died, or the disk was full.
-	ErrTruncated = errors.New("mome: truncated trace")
 	// ErrMissing: the log of a node or of a shard is not there.
 	ErrMissing = errors.New("mome: incomplete trace")
 	// ErrNoTrace: there is no log in the directory.
@@ -134,12 +124,12 @@ func readFiles(dir, pattern string) ([]*File, error) {
 	for i, f := range files[1:] {
 		h := f.Header
 		if before := files[i]; h.fileName() == before.Header.fileName() {
-			return nil, fmt.Errorf("%w: %s is the log of %s again: remove one", ErrMalformed, f.Path, before.Path)
+			return nil, fmt.Errorf("%w: %s is the log of %s again: remove one", ndjson.ErrMalformed, f.Path, before.Path)
 		}
 		if h.Spec != first.Spec || h.Nodes != first.Nodes || h.PageSize != first.PageSize ||
 			h.Simulated != first.Simulated || h.Seed != first.Seed {
 			return nil, fmt.Errorf("%w: %s:1: not of the same run as %s: it says %+v",
-				ErrMalformed, f.Path, files[0].Path, h)
+				ndjson.ErrMalformed, f.Path, files[0].Path, h)
 		}
 	}
 	return files, nil
@@ -160,7 +150,7 @@ func openLog(path string) (io.ReadCloser, error) {
 	z, err := gzip.NewReader(file)
 	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, path, err)
+		return nil, fmt.Errorf("%w: %s: %w", ndjson.ErrMalformed, path, err)
 	}
 	return struct {
 		io.Reader
@@ -174,12 +164,12 @@ func readFile(path string) (*File, error) {
 		return nil, err
 	}
 	defer file.Close()
-	h, err := newLines(path, file).header()
+	h, err := header(ndjson.NewLines(path, file))
 	if err != nil {
 		return nil, err
 	}
 	if name := strings.TrimSuffix(filepath.Base(path), compressed); name != h.fileName() {
-		return nil, fmt.Errorf("%w: %s:1: the header is that of %s", ErrMalformed, path, h.fileName())
+		return nil, fmt.Errorf("%w: %s:1: the header is that of %s", ndjson.ErrMalformed, path, h.fileName())
 	}
 	return &File{Path: path, Header: h}, nil
 }
@@ -194,14 +184,14 @@ func (f *File) Records() iter.Seq2[Record, error] {
 			return
 		}
 		defer file.Close()
-		l := newLines(f.Path, file)
-		h, err := l.header()
+		l := ndjson.NewLines(f.Path, file)
+		h, err := header(l)
 		if err != nil {
 			yield(Record{}, err)
 			return
 		}
 		var here tally
-		for rec, err := range l.records(h) {
+		for rec, err := range records(l, h) {
 			if err == nil {
 				here.add(&rec)
 			}
@@ -210,114 +200,48 @@ func (f *File) Records() iter.Seq2[Record, error] {
 			}
 		}
 		if text := f.differs(&here); text != "" {
-			yield(Record{}, l.errorf(ErrGap, "%s", text))
+			yield(Record{}, l.Errorf(ndjson.ErrGap, "%s", text))
 		}
 	}
 }
 
 // ReadLog reads one log from a stream; name stands for it in errors.
 func ReadLog(name string, r io.Reader) (Header, iter.Seq2[Record, error], error) {
-	l := newLines(name, r)
-	h, err := l.header()
+	l := ndjson.NewLines(name, r)
+	h, err := header(l)
 	if err != nil {
 		return Header{}, nil, err
 	}
-	return h, l.records(h), nil
+	return h, records(l, h), nil
 }
 
-// lines reads a file of lines and knows where it is.
-type lines struct {
-	name string
-	r    *bufio.Reader
-	line int
-}
-
-func newLines(name string, r io.Reader) *lines {
-	return &lines{name: name, r: bufio.NewReaderSize(r, 1<<16)}
-}
-
-func (l *lines) errorf(kind error, format string, args ...any) error {
-	return fmt.Errorf("%w: %s:%d: %w", kind, l.name, l.line, fmt.Errorf(format, args...))
-}
-
-// next is the next line without its end, or io.EOF. The last one must be ended
-// as well.
-func (l *lines) next() ([]byte, error) {
-	line, err := l.r.ReadBytes('\n')
-	l.line++
-	switch {
-	case err == io.EOF && len(line) == 0:
-		return nil, io.EOF
-	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF): // the latter where gzip is cut
-		return nil, l.errorf(ErrTruncated, "the line ends after %d bytes", len(line))
-	case err != nil:
-		return nil, fmt.Errorf("trace: %s:%d: %w", l.name, l.line, err)
-	}
-	return line[:len(line)-1], nil
-}
-
-// decode reads one JSON value that fills the line.
-func (l *lines) decode(line []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return l.errorf(ErrMalformed, "%w", err)
-	}
-	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {
-		return l.errorf(ErrMalformed, "%.80q after the record", rest)
-	}
-	return nil
-}
-
-// first reads the first line into a header, whose version is checked before
-// anything else.
-func (l *lines) first(format int, into any) error {
-	line, err := l.next()
-	if err == io.EOF {
-		return l.errorf(ErrTruncated, "there is no header")
-	}
-	if err != nil {
-		return err
-	}
-	var version struct {
-		Format *int `json:"format"`
-	}
-	if err := json.Unmarshal(line, &version); err != nil || version.Format == nil {
-		return l.errorf(ErrMalformed, "this is no header: %.80q", line)
-	}
-	if *version.Format != format {
-		return l.errorf(ErrFormat, "format %d, this build reads %d", *version.Format, format)
-	}
-	return l.decode(line, into)
-}
-
-func (l *lines) header() (Header, error) {
+func header(l *ndjson.Lines) (Header, error) {
 	var h Header
-	if err := l.first(Format, &h); err != nil {
+	if err := l.Header(Format, &h); err != nil {
 		return Header{}, err
 	}
 	return h, nil
 }
 
-func (l *lines) records(h Header) iter.Seq2[Record, error] {
+func records(l *ndjson.Lines, h Header) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		var last Record
 		for {
-			line, err := l.next()
+			line, err := l.Next()
 			if err == io.EOF {
-				err = l.errorf(ErrTruncated, "the log ends after record %d without its last line", last.Seq)
+				err = l.Errorf(ndjson.ErrTruncated, "the log ends after record %d without its last line", last.Seq)
 			}
 			var rec Record
 			if err == nil {
-				rec, err = l.record(line, h, &last)
+				rec, err = record(l, line, h, &last)
 			}
 			if err != nil {
 				yield(Record{}, err)
 				return
 			}
 			if rec.Kind == kindEnd {
-				if _, err := l.next(); err != io.EOF {
-					yield(Record{}, l.errorf(ErrMalformed, "there is something after the log's last line"))
+				if _, err := l.Next(); err != io.EOF {
+					yield(Record{}, l.Errorf(ndjson.ErrMalformed, "there is something after the log's last line"))
 				}
 				return
 			}

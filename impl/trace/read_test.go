@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -30,46 +31,46 @@ func TestReadErrors(t *testing.T) {
 		want  error
 		line  int
 	}{
-		{"empty", nil, ErrTruncated, 1},
-		{"no_header", []string{action}, ErrMalformed, 1},
-		{"not_json", []string{"hello"}, ErrMalformed, 1},
-		{"other_format", []string{`{"format":1,"new":1}`}, ErrFormat, 1},
-		{"unknown_in_header", []string{`{"format":5,"new":1}`}, ErrMalformed, 1},
-		{"header_only", []string{goodHeader}, ErrTruncated, 2},
-		{"no_end", []string{goodHeader, action}, ErrTruncated, 3},
-		{"gap", []string{goodHeader, strings.Replace(action, `"seq":1`, `"seq":2`, 1), `{"end":2}`}, ErrGap, 2},
-		{"twice", []string{goodHeader, action, action, end1}, ErrGap, 3},
-		{"gap_at_end", []string{goodHeader, action, `{"end":2}`}, ErrGap, 3},
-		{"after_end", []string{goodHeader, action, end1, action}, ErrMalformed, 4},
-		{"odd_end", []string{goodHeader, action, `{"end":1,"t":1}`}, ErrMalformed, 3},
-		{"half_json", []string{goodHeader, action[:30], end1}, ErrMalformed, 2},
-		{"two_values", []string{goodHeader, action + action, end1}, ErrMalformed, 2},
-		{"unknown_field", []string{goodHeader, `{"x":1}`, end1}, ErrMalformed, 2},
-		{"empty_record", []string{goodHeader, `{}`, end1}, ErrMalformed, 2},
-		{"no_kind", []string{goodHeader, `{"lc":1,` + n + `,"seq":1}`}, ErrMalformed, 2},
-		{"two_kinds", []string{goodHeader, strings.Replace(action, `"act"`, `"conf":1,"act"`, 1)}, ErrMalformed, 2},
-		{"other_node", []string{goodHeader, strings.Replace(action, `"node":1`, `"node":2`, 1)}, ErrMalformed, 2},
-		{"other_shard", []string{goodHeader, strings.Replace(action, `"s":0`, `"s":1`, 1)}, ErrMalformed, 2},
-		{"no_page", []string{goodHeader, strings.Replace(action, `"p":0,`, ``, 1)}, ErrMalformed, 2},
-		{"no_post", []string{goodHeader, strings.Replace(action, `"post":{},`, ``, 1)}, ErrMalformed, 2},
-		{"big_page", []string{goodHeader, strings.Replace(action, `"p":0`, `"p":4294967296`, 1)}, ErrMalformed, 2},
-		{"odd_action", []string{goodHeader, strings.Replace(action, `RecvReq`, `Recv Req`, 1)}, ErrMalformed, 2},
-		{"odd_input", []string{goodHeader, `{` + n + `,"seq":1,"in":"Sneeze","p":0}`}, ErrMalformed, 2},
-		{"input_without_message", []string{goodHeader, `{` + n + `,"seq":1,"in":"Message","p":0}`}, ErrMalformed, 2},
-		{"odd_moment", []string{goodHeader, `{` + n + `,"seq":1,"content":"invalid","p":0,"digest":"0000000000000000"}`}, ErrMalformed, 2},
-		{"short_out", []string{goodHeader, `{` + n + `,"seq":1,"out":"00","p":0}`}, ErrMalformed, 2},
-		{"out_without_page", []string{goodHeader, `{` + n + `,"seq":1,"out":"0000000000000000"}`}, ErrMalformed, 2},
-		{"effects_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"effects":[]`, 1)}, ErrMalformed, 2},
-		{"refused_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"refused":"x"`, 1)}, ErrMalformed, 2},
-		{"short_digest", []string{goodHeader, `{` + n + `,"seq":1,"content":"give","p":0,"digest":"00"}`}, ErrMalformed, 2},
-		{"digest_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"digest":"00"`, 1)}, ErrMalformed, 2},
-		{"odd_phase", []string{goodHeader, strings.Replace(action, `"t":1`, `"phase":"asleep"`, 1)}, ErrMalformed, 2},
-		{"phase_of_input", []string{goodHeader, `{` + n + `,"seq":1,"in":"Evict","p":0,"phase":"serving"}`}, ErrMalformed, 2},
-		{"odd_kind_of_message", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{"kind":"Rec"}`, 1)}, ErrMalformed, 2},
-		{"message_without_kind", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{}`, 1)}, ErrMalformed, 2},
-		{"odd_sender", []string{goodHeader, strings.Replace(action, `"t":1`, `"f":{"node":1},"m":{"kind":"Req"}`, 1)}, ErrMalformed, 2},
+		{"empty", nil, ndjson.ErrTruncated, 1},
+		{"no_header", []string{action}, ndjson.ErrMalformed, 1},
+		{"not_json", []string{"hello"}, ndjson.ErrMalformed, 1},
+		{"other_format", []string{`{"format":1,"new":1}`}, ndjson.ErrFormat, 1},
+		{"unknown_in_header", []string{`{"format":5,"new":1}`}, ndjson.ErrMalformed, 1},
+		{"header_only", []string{goodHeader}, ndjson.ErrTruncated, 2},
+		{"no_end", []string{goodHeader, action}, ndjson.ErrTruncated, 3},
+		{"gap", []string{goodHeader, strings.Replace(action, `"seq":1`, `"seq":2`, 1), `{"end":2}`}, ndjson.ErrGap, 2},
+		{"twice", []string{goodHeader, action, action, end1}, ndjson.ErrGap, 3},
+		{"gap_at_end", []string{goodHeader, action, `{"end":2}`}, ndjson.ErrGap, 3},
+		{"after_end", []string{goodHeader, action, end1, action}, ndjson.ErrMalformed, 4},
+		{"odd_end", []string{goodHeader, action, `{"end":1,"t":1}`}, ndjson.ErrMalformed, 3},
+		{"half_json", []string{goodHeader, action[:30], end1}, ndjson.ErrMalformed, 2},
+		{"two_values", []string{goodHeader, action + action, end1}, ndjson.ErrMalformed, 2},
+		{"unknown_field", []string{goodHeader, `{"x":1}`, end1}, ndjson.ErrMalformed, 2},
+		{"empty_record", []string{goodHeader, `{}`, end1}, ndjson.ErrMalformed, 2},
+		{"no_kind", []string{goodHeader, `{"lc":1,` + n + `,"seq":1}`}, ndjson.ErrMalformed, 2},
+		{"two_kinds", []string{goodHeader, strings.Replace(action, `"act"`, `"conf":1,"act"`, 1)}, ndjson.ErrMalformed, 2},
+		{"other_node", []string{goodHeader, strings.Replace(action, `"node":1`, `"node":2`, 1)}, ndjson.ErrMalformed, 2},
+		{"other_shard", []string{goodHeader, strings.Replace(action, `"s":0`, `"s":1`, 1)}, ndjson.ErrMalformed, 2},
+		{"no_page", []string{goodHeader, strings.Replace(action, `"p":0,`, ``, 1)}, ndjson.ErrMalformed, 2},
+		{"no_post", []string{goodHeader, strings.Replace(action, `"post":{},`, ``, 1)}, ndjson.ErrMalformed, 2},
+		{"big_page", []string{goodHeader, strings.Replace(action, `"p":0`, `"p":4294967296`, 1)}, ndjson.ErrMalformed, 2},
+		{"odd_action", []string{goodHeader, strings.Replace(action, `RecvReq`, `Recv Req`, 1)}, ndjson.ErrMalformed, 2},
+		{"odd_input", []string{goodHeader, `{` + n + `,"seq":1,"in":"Sneeze","p":0}`}, ndjson.ErrMalformed, 2},
+		{"input_without_message", []string{goodHeader, `{` + n + `,"seq":1,"in":"Message","p":0}`}, ndjson.ErrMalformed, 2},
+		{"odd_moment", []string{goodHeader, `{` + n + `,"seq":1,"content":"invalid","p":0,"digest":"0000000000000000"}`}, ndjson.ErrMalformed, 2},
+		{"short_out", []string{goodHeader, `{` + n + `,"seq":1,"out":"00","p":0}`}, ndjson.ErrMalformed, 2},
+		{"out_without_page", []string{goodHeader, `{` + n + `,"seq":1,"out":"0000000000000000"}`}, ndjson.ErrMalformed, 2},
+		{"effects_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"effects":[]`, 1)}, ndjson.ErrMalformed, 2},
+		{"refused_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"refused":"x"`, 1)}, ndjson.ErrMalformed, 2},
+		{"short_digest", []string{goodHeader, `{` + n + `,"seq":1,"content":"give","p":0,"digest":"00"}`}, ndjson.ErrMalformed, 2},
+		{"digest_of_action", []string{goodHeader, strings.Replace(action, `"t":1`, `"digest":"00"`, 1)}, ndjson.ErrMalformed, 2},
+		{"odd_phase", []string{goodHeader, strings.Replace(action, `"t":1`, `"phase":"asleep"`, 1)}, ndjson.ErrMalformed, 2},
+		{"phase_of_input", []string{goodHeader, `{` + n + `,"seq":1,"in":"Evict","p":0,"phase":"serving"}`}, ndjson.ErrMalformed, 2},
+		{"odd_kind_of_message", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{"kind":"Rec"}`, 1)}, ndjson.ErrMalformed, 2},
+		{"message_without_kind", []string{goodHeader, strings.Replace(action, `"t":1`, `"m":{}`, 1)}, ndjson.ErrMalformed, 2},
+		{"odd_sender", []string{goodHeader, strings.Replace(action, `"t":1`, `"f":{"node":1},"m":{"kind":"Req"}`, 1)}, ndjson.ErrMalformed, 2},
 		{"clock_backwards", []string{goodHeader, action,
-			strings.NewReplacer(`"seq":1`, `"seq":2`, `"lc":5`, `"lc":4`).Replace(action)}, ErrMalformed, 3},
+			strings.NewReplacer(`"seq":1`, `"seq":2`, `"lc":5`, `"lc":4`).Replace(action)}, ndjson.ErrMalformed, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := ""
@@ -85,7 +86,7 @@ func TestReadErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range whole {
-		wantReadError(t, whole[:i], ErrTruncated, 1+strings.Count(whole[:i], "\n"))
+		wantReadError(t, whole[:i], ndjson.ErrTruncated, 1+strings.Count(whole[:i], "\n"))
 	}
 }
 
@@ -168,14 +169,14 @@ func TestReadDirErrors(t *testing.T) {
 	if err := r.Close(nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(dir); !errors.Is(err, ErrMalformed) {
+	if _, err := Read(dir); !errors.Is(err, ndjson.ErrMalformed) {
 		t.Errorf("logs of two runs: %v", err)
 	}
 	h.Shard = 0
 	if err := os.Rename(filepath.Join(dir, h.fileName()), filepath.Join(dir, "node00009-i1-s000.ndjson")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(dir); !errors.Is(err, ErrMalformed) {
+	if _, err := Read(dir); !errors.Is(err, ndjson.ErrMalformed) {
 		t.Errorf("a renamed log: %v", err)
 	}
 }

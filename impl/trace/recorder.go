@@ -11,13 +11,13 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/clock"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // Format is the version of the files that this package writes and reads.
 const Format = 5
-
-var errClosed = errors.New("mome: trace closed")
 
 // Header is the first line of a log: what one must know to read the rest.
 type Header struct {
@@ -83,10 +83,9 @@ func (m Moment) String() string {
 // Recorder writes the logs of one node, one per shard. A nil *Recorder is off:
 // its logs are nil.
 type Recorder struct {
-	writer *writer
+	writer *ndjson.Writer
 	dir    string
 	header Header // of a shard's log
-	limit  int    // bytes that wait for one file
 	logs   []*Log
 	sync   *SyncLog // nil until Sync
 
@@ -97,10 +96,10 @@ type Recorder struct {
 // NewRecorder begins the logs of a node with so many shards, in a directory that
 // is created if needed. The header's Format, Shard and Shards are set here.
 func NewRecorder(dir string, h Header, shards int) (*Recorder, error) {
-	return newRecorder(dir, h, shards, bufferLimit)
+	return newRecorder(dir, h, shards, ndjson.Limit)
 }
 
-func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err error) {
+func newRecorder(dir string, h Header, shards, limit int) (*Recorder, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
@@ -108,43 +107,28 @@ func newRecorder(dir string, h Header, shards, limit int) (_ *Recorder, err erro
 		return nil, fmt.Errorf("trace: there is the manifest of another run in %s: give an empty directory", dir)
 	}
 	h.Format, h.Shards = Format, shards
-	r := &Recorder{writer: newWriter(), dir: dir, header: h, limit: limit}
-	defer func() {
-		if err != nil {
-			for _, b := range r.writer.buffers {
-				b.file.Close()
-			}
-		}
-	}()
+	r := &Recorder{writer: ndjson.NewWriter(limit), dir: dir, header: h}
 	for h.Shard = range shards {
 		l, err := r.open(h)
 		if err != nil {
+			_ = r.writer.Close() // what came first is said
 			return nil, err
 		}
 		r.logs = append(r.logs, l)
 	}
-	go r.writer.run()
 	return r, nil
 }
 
 // open begins one log.
 func (r *Recorder) open(h Header) (*Log, error) {
-	line, err := json.Marshal(h)
-	if err != nil {
-		return nil, fmt.Errorf("trace: header: %w", err)
-	}
-	// A log is never written over nor continued.
-	file, err := os.OpenFile(filepath.Join(r.dir, h.fileName()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	out, err := r.writer.Create(filepath.Join(r.dir, h.fileName()), h)
 	if errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("trace: %w: give an empty directory", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	b := newBuffer(file, r.limit, r.writer.kick)
-	b.pending = append(line, '\n')
-	r.writer.add(b)
-	return &Log{out: b, node: h.Node, shard: h.Shard}, nil
+	return &Log{out: out, node: h.Node, shard: h.Shard}, nil
 }
 
 // Shard is the log of a shard, counted from 0.
@@ -160,7 +144,7 @@ func (r *Recorder) Flush() error {
 	if r == nil {
 		return nil
 	}
-	return r.writer.drain()
+	return r.writer.Flush()
 }
 
 // Failed delivers the error that has cut the logs short, when it happens and no
@@ -169,7 +153,7 @@ func (r *Recorder) Failed() <-chan error {
 	if r == nil {
 		return nil
 	}
-	return r.writer.failed
+	return r.writer.Failed()
 }
 
 // Close completes the logs, and leaves a manifest of them that has the node's
@@ -190,7 +174,7 @@ func (r *Recorder) Close(a *Account) error {
 		if r.sync != nil {
 			r.sync.log.end()
 		}
-		r.closeErr = r.writer.close()
+		r.closeErr = r.writer.Close()
 		if r.closeErr == nil && a != nil && !broken(BugNoManifest) {
 			r.closeErr = r.manifest(a).write(r.dir)
 		}
@@ -208,11 +192,11 @@ type State interface {
 // lock of the shard, so that the order of the records is the order of what
 // happened.
 type Log struct {
-	out   *buffer
+	out   *ndjson.Log
 	node  addr.NodeID
 	shard int
-	// seq counts the records; guarded by out.mu, as is lamport, the clock of
-	// the last action.
+	// seq counts the records; guarded by an append to out, as is lamport, the
+	// clock of the last action.
 	seq     uint64
 	lamport uint64
 	text    []byte    // scratch of Output
@@ -221,19 +205,20 @@ type Log struct {
 
 // begin starts a record, and the caller must end it, unless ok is false.
 func (l *Log) begin(at addr.Place) (b []byte, ok bool) {
-	if !l.out.lock() {
+	if b, ok = l.out.Begin(); !ok {
 		return nil, false
 	}
 	l.seq++
-	return appendHead(l.out.pending, l.lamport, at, l.shard, l.seq), true
+	return appendHead(b, l.lamport, at, l.shard, l.seq), true
 }
 
 // finish ends the record that b has behind what was pending.
 func (l *Log) finish(b []byte) {
-	if b, lost := l.mistake(b); !lost {
-		l.out.pending = appendTail(b, Now())
+	b, lost := l.mistake(b)
+	if !lost {
+		b = appendTail(b, clock.Now())
 	}
-	l.out.unlock()
+	l.out.End(b)
 }
 
 // Action records an action that a manager has taken, with the manager's state
@@ -246,12 +231,13 @@ func (l *Log) Action(e *protocol.Event, post State) {
 }
 
 func (l *Log) action(e *protocol.Event, post State) {
-	if !l.out.lock() {
+	b, ok := l.out.Begin()
+	if !ok {
 		return
 	}
 	l.seq++
 	l.lamport = e.Lamport
-	b := appendHead(l.out.pending, e.Lamport, e.At, l.shard, l.seq)
+	b = appendHead(b, e.Lamport, e.At, l.shard, l.seq)
 	b = append(b, `,"act":"`...)
 	b = append(b, e.Action.String()...)
 	b = append(b, '"')
@@ -299,7 +285,7 @@ func (l *Log) input(in *protocol.Input) {
 	b = append(b, in.Kind.String()...)
 	b = append(b, '"')
 	b = appendPage(b, page)
-	b = uintField(b, `,"stamp":`, uint64(in.Stamp))
+	b = ndjson.AppendUint(b, `,"stamp":`, uint64(in.Stamp))
 	if in.Msg != nil {
 		b = append(b, `,"m":`...)
 		b = appendMessage(b, in.Msg)
@@ -341,7 +327,7 @@ func (l *Log) output(in *protocol.Input, effects []protocol.Effect, refused erro
 	}
 	if refused != nil {
 		b = append(b, `,"refused":`...)
-		b = appendString(b, refused.Error())
+		b = ndjson.AppendString(b, refused.Error())
 	}
 	l.finish(b)
 }
@@ -408,11 +394,11 @@ func (l *Log) content(m Moment, p addr.PageNum, at addr.Place, d Digest) {
 
 // end writes the last line, which tells a complete log from one that was cut.
 func (l *Log) end() {
-	if !l.out.lock() {
+	b, ok := l.out.Begin()
+	if !ok {
 		return
 	}
-	b := append(l.out.pending, `{"end":`...)
+	b = append(b, `{"end":`...)
 	b = strconv.AppendUint(b, l.seq, 10)
-	l.out.pending = append(b, '}', '\n')
-	l.out.unlock()
+	l.out.End(append(b, '}', '\n'))
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -15,8 +14,6 @@ import (
 
 func TestOff(t *testing.T) {
 	var r *Recorder
-	var h *History
-	c := h.Client()
 	l := r.Shard(5)
 	if l != nil {
 		t.Fatal("a recorder that is off has a log")
@@ -24,7 +21,6 @@ func TestOff(t *testing.T) {
 	m := aMessage()
 	e := protocol.Event{Message: &m}
 	in := protocol.Input{Msg: &m}
-	o := Operation{Op: "read"}
 	page := make([]byte, addr.PageSize)
 	shard := protocol.NewShard(0, 1, 0, &protocol.Configuration{}, nil)
 	allocs := testing.AllocsPerRun(100, func() {
@@ -32,13 +28,11 @@ func TestOff(t *testing.T) {
 		l.Input(&in)
 		l.Configure(page)
 		l.Content(Give, 1, leaf1, page)
-		c.Begin(o)
-		c.End(true, nil)
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations while off", allocs)
 	}
-	if err := errors.Join(r.Flush(), r.Close(nil), h.Flush(), h.Close()); err != nil {
+	if err := errors.Join(r.Flush(), r.Close(nil)); err != nil {
 		t.Error(err)
 	}
 }
@@ -111,80 +105,6 @@ func TestShards(t *testing.T) {
 		if n != each {
 			t.Fatalf("%d records of shard %d, want %d", n, i, each)
 		}
-	}
-}
-
-// A disk that is slower than the caller: nothing is lost, and no more than the
-// limit is held.
-func TestSlowDisk(t *testing.T) {
-	const limit, records = 4096, 20000
-	from, to, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	w := newWriter()
-	b := newBuffer(to, limit, w.kick)
-	w.buffers = []*buffer{b}
-	go w.run()
-	l := &Log{out: b, node: 1}
-	b.pending = append(b.pending, `{"format":5,"node":1}`+"\n"...)
-	held := make(chan int, 1) // in bytes, before closing frees them
-	go func() {
-		e := protocol.Event{At: leaf1}
-		for range records {
-			l.Action(&e, states(`{}`))
-		}
-		l.end()
-		if err := w.drain(); err != nil {
-			t.Error(err)
-		}
-		w.writing.Lock() // nobody drains, and nobody appends
-		held <- max(cap(b.pending), cap(b.spare))
-		w.writing.Unlock()
-		if err := w.close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	_, all, err := ReadLog("pipe", from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, err := range all {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	if n != records {
-		t.Fatalf("%d records, want %d", n, records)
-	}
-	if held := <-held; held < limit || held > 4*limit {
-		t.Fatalf("%d bytes were held, the limit is %d", held, limit)
-	}
-}
-
-// A disk that is full: recording ends, with an error, and nobody waits.
-func TestFullDisk(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	w := newWriter()
-	b := newBuffer(full, 100, w.kick)
-	w.buffers = []*buffer{b}
-	go w.run()
-	l := &Log{out: b, node: 1}
-	for range 1000 {
-		l.Content(Take, 1, leaf1, nil)
-	}
-	l.end()
-	if err := w.drain(); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("drain = %v", err)
-	}
-	if err := w.close(); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("close = %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -158,8 +159,8 @@ func (m *rawMessage) message() (*protocol.Message, error) {
 // identifier is what an action may be called.
 var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 
-// record reads one line and checks that it follows the last one.
-func (l *lines) record(line []byte, h Header, last *Record) (Record, error) {
+// record reads one line of a log and checks that it follows the last one.
+func record(l *ndjson.Lines, line []byte, h Header, last *Record) (Record, error) {
 	var body interface {
 		head() *rawHead
 		record() (Record, error)
@@ -167,35 +168,35 @@ func (l *lines) record(line []byte, h Header, last *Record) (Record, error) {
 	if h.Spec == SyncSpec {
 		body = new(rawSyncRecord)
 	}
-	if err := l.decode(line, body); err != nil {
+	if err := l.Decode(line, body); err != nil {
 		return Record{}, err
 	}
 	raw := body.head()
 	if raw.End != nil {
 		if string(line) != `{"end":`+strconv.FormatUint(*raw.End, 10)+`}` {
-			return Record{}, l.errorf(ErrMalformed, "a last line that says more than that")
+			return Record{}, l.Errorf(ndjson.ErrMalformed, "a last line that says more than that")
 		}
 		if *raw.End != last.Seq {
-			return Record{}, l.errorf(ErrGap, "the log ends with record %d, the last one here is %d", *raw.End, last.Seq)
+			return Record{}, l.Errorf(ndjson.ErrGap, "the log ends with record %d, the last one here is %d", *raw.End, last.Seq)
 		}
 		return Record{Kind: kindEnd}, nil
 	}
 	switch {
 	case raw.At == nil || raw.Shard == nil:
-		return Record{}, l.errorf(ErrMalformed, "a record needs n and s")
+		return Record{}, l.Errorf(ndjson.ErrMalformed, "a record needs n and s")
 	case raw.Seq != last.Seq+1:
-		return Record{}, l.errorf(ErrGap, "record %d follows record %d", raw.Seq, last.Seq)
+		return Record{}, l.Errorf(ndjson.ErrGap, "record %d follows record %d", raw.Seq, last.Seq)
 	case raw.At.Node != h.Node || *raw.Shard != h.Shard:
-		return Record{}, l.errorf(ErrMalformed, "node %d shard %d in the log of node %d shard %d",
+		return Record{}, l.Errorf(ndjson.ErrMalformed, "node %d shard %d in the log of node %d shard %d",
 			raw.At.Node, *raw.Shard, h.Node, h.Shard)
 	case raw.Lamport < last.Lamport:
-		return Record{}, l.errorf(ErrMalformed, "the Lamport clock goes from %d back to %d", last.Lamport, raw.Lamport)
+		return Record{}, l.Errorf(ndjson.ErrMalformed, "the Lamport clock goes from %d back to %d", last.Lamport, raw.Lamport)
 	}
 	rec, err := body.record()
 	if err != nil {
-		return Record{}, l.errorf(ErrMalformed, "%w", err)
+		return Record{}, l.Errorf(ndjson.ErrMalformed, "%w", err)
 	}
-	rec.Line = l.line
+	rec.Line = l.Line()
 	return rec, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 )
 
 // FrameStep is a single step on the frame of a page: an action of
@@ -103,8 +104,8 @@ func (l *Log) step(s *Step) {
 	b = append(b, s.Step.String()...)
 	b = append(b, '"')
 	b = appendPage(b, s.Page)
-	b = uintField(b, `,"pages":`, uint64(s.Pages))
-	b = uintField(b, `,"process":`, s.Process)
+	b = ndjson.AppendUint(b, `,"pages":`, uint64(s.Pages))
+	b = ndjson.AppendUint(b, `,"process":`, s.Process)
 	if s.Write {
 		b = append(b, `,"write":true`...)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mome-dsm/mome/impl/ndjson"
 )
 
 // Every step comes back as it was recorded, with all that it may carry.
@@ -65,7 +67,7 @@ func TestStepMalformed(t *testing.T) {
 		}
 		for _, err = range records {
 		}
-		if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, ndjson.ErrMalformed) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -111,7 +112,7 @@ func TestSyncMalformed(t *testing.T) {
 		}
 		for _, err = range records {
 		}
-		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrGap) || !strings.Contains(err.Error(), "a.ndjson:2") {
+		if !errors.Is(err, ndjson.ErrMalformed) && !errors.Is(err, ndjson.ErrGap) || !strings.Contains(err.Error(), "a.ndjson:2") {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

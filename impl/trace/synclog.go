@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -45,13 +46,17 @@ type SyncState interface {
 // Action records an action, with the state of its object after it. It is what a
 // protocol.SyncObserver does.
 func (l *SyncLog) Action(e *protocol.SyncEvent, post SyncState) {
-	if l == nil || !l.log.out.lock() {
+	if l == nil {
 		return
 	}
 	g := l.log
+	b, ok := g.out.Begin()
+	if !ok {
+		return
+	}
 	g.seq++
 	g.lamport = e.Lamport
-	b := appendHead(g.out.pending, e.Lamport, e.At, g.shard, g.seq)
+	b = appendHead(b, e.Lamport, e.At, g.shard, g.seq)
 	b = append(b, `,"act":"`...)
 	b = append(b, e.Action.String()...)
 	b = append(b, '"')
@@ -59,7 +64,7 @@ func (l *SyncLog) Action(e *protocol.SyncEvent, post SyncState) {
 	if e.Barrier {
 		b = append(b, `,"barrier":true`...)
 	}
-	b = uintField(b, `,"party":`, e.Party)
+	b = ndjson.AppendUint(b, `,"party":`, e.Party)
 	if e.Message != nil {
 		b = append(b, `,"f":`...)
 		b = appendPlace(b, addr.Place{Node: e.Message.From, Tag: e.Message.Tag})
@@ -139,7 +144,7 @@ func (l *SyncLog) Output(in *protocol.SyncInput, batch *protocol.SyncBatch, refu
 	}
 	if refused != nil {
 		b = append(b, `,"refused":`...)
-		b = appendString(b, refused.Error())
+		b = ndjson.AppendString(b, refused.Error())
 	}
 	l.log.finish(b)
 }
@@ -170,15 +175,15 @@ func appendObject(b []byte, object uint64) []byte {
 func appendCall(b []byte, in *protocol.SyncInput) []byte {
 	b = append(b, `,"call":{"party":`...)
 	b = strconv.AppendUint(b, in.Party, 10)
-	b = uintField(b, `,"request":`, in.Request)
+	b = ndjson.AppendUint(b, `,"request":`, in.Request)
 	if in.Try {
 		b = append(b, `,"try":true`...)
 	}
-	b = uintField(b, `,"target":`, in.Target)
-	b = uintField(b, `,"fence":`, in.Fence)
-	b = uintField(b, `,"index":`, uint64(in.Index))
-	b = uintField(b, `,"parties":`, uint64(in.Parties))
-	b = uintField(b, `,"round":`, in.Round)
+	b = ndjson.AppendUint(b, `,"target":`, in.Target)
+	b = ndjson.AppendUint(b, `,"fence":`, in.Fence)
+	b = ndjson.AppendUint(b, `,"index":`, uint64(in.Index))
+	b = ndjson.AppendUint(b, `,"parties":`, uint64(in.Parties))
+	b = ndjson.AppendUint(b, `,"round":`, in.Round)
 	return append(b, '}')
 }
 
@@ -189,19 +194,19 @@ func appendSync(b []byte, m *protocol.Sync) []byte {
 	b = append(b, protocol.SyncCode(m.Code).String()...)
 	b = append(b, `","object":`...)
 	b = strconv.AppendUint(b, m.Object, 10)
-	b = uintField(b, `,"party":`, m.Party)
-	b = uintField(b, `,"request":`, m.Request)
-	b = uintField(b, `,"fence":`, m.Fence)
-	b = uintField(b, `,"generation":`, m.Generation)
-	b = uintField(b, `,"count":`, uint64(m.Count))
+	b = ndjson.AppendUint(b, `,"party":`, m.Party)
+	b = ndjson.AppendUint(b, `,"request":`, m.Request)
+	b = ndjson.AppendUint(b, `,"fence":`, m.Fence)
+	b = ndjson.AppendUint(b, `,"generation":`, m.Generation)
+	b = ndjson.AppendUint(b, `,"count":`, uint64(m.Count))
 	b = append(b, `,"from":`...)
 	b = appendPlace(b, addr.Place{Node: m.From, Tag: m.Tag})
-	b = uintField(b, `,"fi":`, uint64(m.FromIncarnation))
-	b = uintField(b, `,"ti":`, uint64(m.ToIncarnation))
-	b = uintField(b, `,"epoch":`, m.Epoch)
-	b = uintField(b, `,"term":`, m.Term)
-	b = uintField(b, `,"cut":`, m.Cut)
-	b = uintField(b, `,"lc":`, m.Lamport)
+	b = ndjson.AppendUint(b, `,"fi":`, uint64(m.FromIncarnation))
+	b = ndjson.AppendUint(b, `,"ti":`, uint64(m.ToIncarnation))
+	b = ndjson.AppendUint(b, `,"epoch":`, m.Epoch)
+	b = ndjson.AppendUint(b, `,"term":`, m.Term)
+	b = ndjson.AppendUint(b, `,"cut":`, m.Cut)
+	b = ndjson.AppendUint(b, `,"lc":`, m.Lamport)
 	return append(b, '}')
 }
 
@@ -220,8 +225,8 @@ func appendBatch(b []byte, batch *protocol.SyncBatch) []byte {
 		b = append(b, a.Code.String()...)
 		b = append(b, `","party":`...)
 		b = strconv.AppendUint(b, a.Party, 10)
-		b = uintField(b, `,"request":`, a.Request)
-		b = uintField(b, `,"fence":`, a.Fence)
+		b = ndjson.AppendUint(b, `,"request":`, a.Request)
+		b = ndjson.AppendUint(b, `,"fence":`, a.Fence)
 		if a.OwnerDied {
 			b = append(b, `,"owner_died":true`...)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 )
 
 // readManifests finds the manifests of the run's nodes.
@@ -52,18 +53,18 @@ func (r *Run) Whole() error {
 			named[m.Logs[i].Name] = true
 		}
 		if len(m.Links) != len(r.Manifests)-1 {
-			return fmt.Errorf("%w: %s: %d links of one of %d nodes", ErrMalformed, filepath.Join(r.Dir, name), len(m.Links), len(r.Manifests))
+			return fmt.Errorf("%w: %s: %d links of one of %d nodes", ndjson.ErrMalformed, filepath.Join(r.Dir, name), len(m.Links), len(r.Manifests))
 		}
 		for _, l := range m.Links {
 			if int(l.Peer) == node || int(l.Peer) >= len(r.Manifests) {
-				return fmt.Errorf("%w: %s: a link of node %d with node %d of %d", ErrMalformed, filepath.Join(r.Dir, name), node, l.Peer, len(r.Manifests))
+				return fmt.Errorf("%w: %s: a link of node %d with node %d of %d", ndjson.ErrMalformed, filepath.Join(r.Dir, name), node, l.Peer, len(r.Manifests))
 			}
 		}
 	}
 	for _, list := range [][]*File{r.Files, r.Sync} {
 		for _, f := range list {
 			if !named[f.Header.fileName()] {
-				return fmt.Errorf("%w: %s: no node's manifest knows it", ErrMalformed, f.Path)
+				return fmt.Errorf("%w: %s: no node's manifest knows it", ndjson.ErrMalformed, f.Path)
 			}
 			delete(named, f.Header.fileName())
 		}
@@ -207,7 +208,7 @@ func (r *Run) withTraffic(files []*File, said func(*LinkAccount) (sent, received
 			}
 		}
 		if text := r.carried(all, said); text != "" && len(files) > 0 {
-			yield(nil, fmt.Errorf("%w: %s: %s", ErrGap, r.Dir, text))
+			yield(nil, fmt.Errorf("%w: %s: %s", ndjson.ErrGap, r.Dir, text))
 		}
 	}
 }

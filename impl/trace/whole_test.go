@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -160,35 +161,35 @@ func TestWhole(t *testing.T) {
 			for node := range 3 {
 				changeManifest(t, dir, node, func(m *trace.Manifest) { m.Logs = m.Logs[:1] })
 			}
-		}, trace.ErrMalformed, "node00000-i1-sync.ndjson: no node's manifest knows it"},
-		"all events of one page":    {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`)) }, trace.ErrGap, "the core has taken "},
-		"all events of one lock":    {recordLocks, func(t *testing.T, dir string) { forget(t, dir, "*-sync.ndjson", of(`,"p":1,`)) }, trace.ErrGap, "the core has taken "},
-		"the actions of one page":   {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`, `"act":`)) }, trace.ErrGap, "actions, the log has"},
-		"the inputs of one page":    {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`, `"in":`)) }, trace.ErrGap, "inputs, the log has"},
-		"the outputs of one page":   {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`, `"out":`)) }, trace.ErrGap, "of them have put out"},
-		"the contents of all pages": {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`"content":`)) }, trace.ErrGap, "records, the log has"},
+		}, ndjson.ErrMalformed, "node00000-i1-sync.ndjson: no node's manifest knows it"},
+		"all events of one page":    {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`)) }, ndjson.ErrGap, "the core has taken "},
+		"all events of one lock":    {recordLocks, func(t *testing.T, dir string) { forget(t, dir, "*-sync.ndjson", of(`,"p":1,`)) }, ndjson.ErrGap, "the core has taken "},
+		"the actions of one page":   {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`, `"act":`)) }, ndjson.ErrGap, "actions, the log has"},
+		"the inputs of one page":    {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`, `"in":`)) }, ndjson.ErrGap, "inputs, the log has"},
+		"the outputs of one page":   {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`,"p":2,`, `"out":`)) }, ndjson.ErrGap, "of them have put out"},
+		"the contents of all pages": {recordPages, func(t *testing.T, dir string) { forget(t, dir, "*.ndjson", of(`"content":`)) }, ndjson.ErrGap, "records, the log has"},
 		"a message that was never sent": {recordPages, func(t *testing.T, dir string) {
 			changeManifest(t, dir, 0, func(m *trace.Manifest) { m.Links[1].Sent-- })
-		}, trace.ErrGap, "node 0 has sent "},
+		}, ndjson.ErrGap, "node 0 has sent "},
 		"a message that no core took": {recordPages, func(t *testing.T, dir string) {
 			changeManifest(t, dir, 2, func(m *trace.Manifest) { m.Links[0].Received++ })
 		},
-			trace.ErrGap, "node 2 has received "},
+			ndjson.ErrGap, "node 2 has received "},
 		"a lock's message that no core took": {recordLocks, func(t *testing.T, dir string) {
 			changeManifest(t, dir, 2, func(m *trace.Manifest) { m.Links[0].SyncsReceived++ })
 		},
-			trace.ErrGap, "node 2 has received "},
+			ndjson.ErrGap, "node 2 has received "},
 		"a link that is missing": {recordPages, func(t *testing.T, dir string) {
 			changeManifest(t, dir, 2, func(m *trace.Manifest) { m.Links = m.Links[:1] })
-		}, trace.ErrMalformed, "1 links of one of 3 nodes"},
+		}, ndjson.ErrMalformed, "1 links of one of 3 nodes"},
 		"a link with itself": {recordPages, func(t *testing.T, dir string) {
 			changeManifest(t, dir, 2, func(m *trace.Manifest) { m.Links[0].Peer = 2 })
 		},
-			trace.ErrMalformed, "a link of node 2 with node 2"},
+			ndjson.ErrMalformed, "a link of node 2 with node 2"},
 		"the manifest of another node": {recordPages, func(t *testing.T, dir string) { changeManifest(t, dir, 2, func(m *trace.Manifest) { m.Node = 1 }) },
-			trace.ErrMalformed, "it is that of node 1"},
+			ndjson.ErrMalformed, "it is that of node 1"},
 		"another format": {recordPages, func(t *testing.T, dir string) { changeManifest(t, dir, 2, func(m *trace.Manifest) { m.Format = 9 }) },
-			trace.ErrFormat, "format 9, this build reads"},
+			ndjson.ErrFormat, "format 9, this build reads"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := c.record(t)

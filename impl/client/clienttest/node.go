@@ -18,8 +18,8 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
+	"github.com/mome-dsm/mome/impl/clock"
 	"github.com/mome-dsm/mome/impl/memory"
-	"github.com/mome-dsm/mome/impl/trace"
 	"golang.org/x/sys/unix"
 )
 
@@ -311,7 +311,7 @@ func (n *Node) handle(c *conn, req *attachpb.Request, fds []int) (*attachpb.Repl
 		n.leave(c, b.BarrierLeave.Name, b.BarrierLeave.Party)
 		return nil, -1, nil
 	case *attachpb.Request_Clock:
-		name := trace.ClockName()
+		name := clock.Name()
 		return &attachpb.Reply{Body: &attachpb.Reply_Clock{Clock: &attachpb.ClockReading{Clock: name, Reference: name}}}, -1, nil
 	case *attachpb.Request_Stats:
 		return &attachpb.Reply{Body: &attachpb.Reply_Counters{Counters: &attachpb.Counters{

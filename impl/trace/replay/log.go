@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -51,7 +52,7 @@ func (l *log) agreed(err error) error {
 }
 
 func malformed(path string, line int, err error) error {
-	return fmt.Errorf("%w: %s:%d: %w", trace.ErrMalformed, path, line, err)
+	return fmt.Errorf("%w: %s:%d: %w", ndjson.ErrMalformed, path, line, err)
 }
 
 func (l *log) record(rec *trace.Record) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace"
@@ -217,7 +218,7 @@ func TestNoManifest(t *testing.T) {
 		i := find(t, lines, 40, `"in"`)
 		return renumber(append(lines[:i+1:i+1], "{\"end\":0}\n"))
 	})
-	if _, err := Run(dir); !errors.Is(err, trace.ErrMalformed) || !strings.Contains(err.Error(), "before the log's end") {
+	if _, err := Run(dir); !errors.Is(err, ndjson.ErrMalformed) || !strings.Contains(err.Error(), "before the log's end") {
 		t.Errorf("a log that ends in a step: %v", err)
 	}
 }
@@ -355,40 +356,40 @@ func TestNoVerdict(t *testing.T) {
 		want   error
 		says   string
 	}{
-		{"truncated", func(_ testing.TB, lines []string) []string { return lines[:len(lines)/2] }, trace.ErrTruncated, "steps before it agree"},
-		{"killed", func(_ testing.TB, lines []string) []string { return lines[:len(lines)-2] }, trace.ErrTruncated, "steps before it agree"},
-		{"dropped", func(_ testing.TB, lines []string) []string { return append(lines[:40:40], lines[41:]...) }, trace.ErrGap, ":41:"},
+		{"truncated", func(_ testing.TB, lines []string) []string { return lines[:len(lines)/2] }, ndjson.ErrTruncated, "steps before it agree"},
+		{"killed", func(_ testing.TB, lines []string) []string { return lines[:len(lines)-2] }, ndjson.ErrTruncated, "steps before it agree"},
+		{"dropped", func(_ testing.TB, lines []string) []string { return append(lines[:40:40], lines[41:]...) }, ndjson.ErrGap, ":41:"},
 		{"no_out", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"out"`)
 			return renumber(append(lines[:i:i], lines[i+1:]...))
-		}, trace.ErrMalformed, "has no out record"},
+		}, ndjson.ErrMalformed, "has no out record"},
 		{"no_in", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"in"`)
 			return renumber(append(lines[:i:i], lines[i+1:]...))
-		}, trace.ErrMalformed, "no in record has begun a step"},
+		}, ndjson.ErrMalformed, "no in record has begun a step"},
 		{"ends_in_a_step", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"in"`)
 			return renumber(append(lines[:i+1:i+1], "{\"end\":0}\n"))
-		}, trace.ErrGap, "the core has taken"},
+		}, ndjson.ErrGap, "the core has taken"},
 		{"other_out", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"out"`, `"p":1`)
 			lines[i] = strings.Replace(lines[i], `"p":1`, `"p":0`, 1)
 			return lines
-		}, trace.ErrMalformed, "the output is not of the page"},
+		}, ndjson.ErrMalformed, "the output is not of the page"},
 		{"other_input", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 40, `"in":"Message"`, `"p":1`)
 			lines[i] = strings.Replace(lines[i], `"p":1`, `"p":0`, 1)
 			return lines
-		}, trace.ErrMalformed, "an input of page 0"},
+		}, ndjson.ErrMalformed, "an input of page 0"},
 		{"odd_configuration", func(t testing.TB, lines []string) []string {
 			i := find(t, lines, 0, `"conf"`)
 			lines[i] = strings.Replace(lines[i], `"Segments"`, `"Parts"`, 1)
 			return lines
-		}, trace.ErrMalformed, ":2:"},
+		}, ndjson.ErrMalformed, ":2:"},
 		{"odd_slots", func(t testing.TB, lines []string) []string {
 			lines[0] = strings.Replace(lines[0], `"Fanout":2`, `"Fanout":0`, 1)
 			return lines
-		}, trace.ErrMalformed, ":1:"},
+		}, ndjson.ErrMalformed, ":1:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 3, Seed: 5}, 1000)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -52,7 +53,7 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 			}
 			if e.Kind == trace.KindConfigure {
 				if conf, err = e.Configure(conf); err != nil {
-					yield(nil, fmt.Errorf("%w: %s: %w", trace.ErrMalformed, e.Where(), err))
+					yield(nil, fmt.Errorf("%w: %s: %w", ndjson.ErrMalformed, e.Where(), err))
 					return
 				}
 				confs[e.File] = conf

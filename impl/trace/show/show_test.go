@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -362,12 +363,12 @@ func TestTruncated(t *testing.T) {
 	}
 	run := open(t, dir)
 	d, err := NewDiagram(run, Filter{})
-	if !errors.Is(err, trace.ErrTruncated) || d == nil || len(d.Events) == 0 || !strings.Contains(d.Note, "truncated trace: "+path) {
+	if !errors.Is(err, ndjson.ErrTruncated) || d == nil || len(d.Events) == 0 || !strings.Contains(d.Note, "truncated log: "+path) {
 		t.Errorf("%v, %+v", err, d)
 	}
 	var b strings.Builder
 	n, err := Text(&b, run, Filter{})
-	if !errors.Is(err, trace.ErrTruncated) || n != len(d.Events) || strings.Count(b.String(), "\n") != n+1 {
+	if !errors.Is(err, ndjson.ErrTruncated) || n != len(d.Events) || strings.Count(b.String(), "\n") != n+1 {
 		t.Errorf("%d lines, %v", n, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"unique"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -101,7 +102,7 @@ func newPages(run *trace.Run) (Projection, error) {
 }
 
 func malformed(ev *trace.Event, format string, args ...any) error {
-	return fmt.Errorf("%w: %s: %w", trace.ErrMalformed, ev.Where(), fmt.Errorf(format, args...))
+	return fmt.Errorf("%w: %s: %w", ndjson.ErrMalformed, ev.Where(), fmt.Errorf(format, args...))
 }
 
 // Add implements Projection.
@@ -282,7 +283,7 @@ func (p *pages) Objects() ([]*Object, error) {
 		}
 	}
 	if lost != nil {
-		return nil, fmt.Errorf("%w: %s: the content of the page is not recorded with this %s", trace.ErrMalformed, lost.Where(), lost.Act)
+		return nil, fmt.Errorf("%w: %s: the content of the page is not recorded with this %s", ndjson.ErrMalformed, lost.Where(), lost.Act)
 	}
 	var all []*page
 	for _, o := range p.objects {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/spec/tlc"
@@ -181,7 +182,7 @@ func TestMalformed(t *testing.T) {
 			dir := record(t, sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Seed: 3}, 1500)
 			path, line := rewrite(t, dir, c.pattern, c.with)
 			_, err := judge(t, dir)
-			if want := fmt.Sprintf("%s:%d: ", path, line); !errors.Is(err, trace.ErrMalformed) || !strings.Contains(err.Error(), want) ||
+			if want := fmt.Sprintf("%s:%d: ", path, line); !errors.Is(err, ndjson.ErrMalformed) || !strings.Contains(err.Error(), want) ||
 				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %s%s", err, want, c.want)
 			}

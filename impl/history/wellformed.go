@@ -1,6 +1,10 @@
-package trace
+package history
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/ndjson"
+)
 
 // lives is what a reader knows of the clients of a history: that each does one
 // thing at a time, in the order of its numbers, while it is there, and that
@@ -21,14 +25,16 @@ type life struct {
 	until int64
 }
 
-// flaw is what is wrong with a line: it is ErrGap or ErrMalformed.
+// flaw is what is wrong with a line: its kind is ErrGap or ErrMalformed of ndjson.
 type flaw struct {
 	kind error
 	text string
 }
 
-func gap(format string, args ...any) *flaw { return &flaw{ErrGap, fmt.Sprintf(format, args...)} }
-func ill(format string, args ...any) *flaw { return &flaw{ErrMalformed, fmt.Sprintf(format, args...)} }
+func gap(format string, args ...any) *flaw { return &flaw{ndjson.ErrGap, fmt.Sprintf(format, args...)} }
+func ill(format string, args ...any) *flaw {
+	return &flaw{ndjson.ErrMalformed, fmt.Sprintf(format, args...)}
+}
 
 // operation takes the next operation of the history.
 func (l *lives) operation(o *Operation, line int) *flaw {

@@ -1,18 +1,19 @@
-package trace
+package history
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// historyLine is what a line after the header may hold: an operation, the end of
+// line is what a line after the header may hold: an operation, the end of
 // a client, or that of the history.
-type historyLine struct {
+type line struct {
 	Operation
 	Operations *uint64 // of a client
 	Begin      *int64
@@ -23,140 +24,140 @@ type historyLine struct {
 	Bound      *int64
 }
 
-// historyLines reads lines of histories. It reads JSON objects of numbers and
+// parser reads lines of histories. It reads JSON objects of numbers and
 // strings without nesting, several times faster than encoding/json: histories
 // have millions of lines.
-type historyLines struct {
+type parser struct {
 	// names are the operations and objects that there were, checked and shared.
 	ops, objects map[string]string
 	rest         []byte // of the line
 }
 
-func newHistoryLines() *historyLines {
-	return &historyLines{ops: make(map[string]string), objects: make(map[string]string)}
+func newParser() *parser {
+	return &parser{ops: make(map[string]string), objects: make(map[string]string)}
 }
 
-func (l *historyLines) read(line []byte) (h historyLine, err error) {
-	l.rest = line
-	if !l.take('{') {
-		return h, l.unexpected("{")
+func (p *parser) line(text []byte) (n line, err error) {
+	p.rest = text
+	if !p.take('{') {
+		return n, p.unexpected("{")
 	}
 	seen := 0
 	for first := true; ; first = false {
-		if l.take('}') {
+		if p.take('}') {
 			break
 		}
-		if !first && !l.take(',') {
-			return h, l.unexpected(", or }")
+		if !first && !p.take(',') {
+			return n, p.unexpected(", or }")
 		}
-		key, err := l.text()
+		key, err := p.text()
 		if err != nil {
-			return h, err
+			return n, err
 		}
-		if !l.take(':') {
-			return h, l.unexpected(":")
+		if !p.take(':') {
+			return n, p.unexpected(":")
 		}
 		bit := 0
 		switch string(key) {
 		case "client":
 			var v int64
-			v, err = l.signed()
-			h.Client, bit = int(v), 1
+			v, err = p.signed()
+			n.Client, bit = int(v), 1
 		case "op":
-			h.Op, err = l.name(l.ops, validOp)
+			n.Op, err = p.name(p.ops, validOp)
 			bit = 2
 		case "object":
-			h.Object, err = l.name(l.objects, validObject)
+			n.Object, err = p.name(p.objects, validObject)
 			bit = 4
 		case "word":
-			h.Word, err = l.unsigned()
+			n.Word, err = p.unsigned()
 			bit = 8
 		case "value":
-			h.Value, err = l.unsigned()
+			n.Value, err = p.unsigned()
 			bit = 16
 		case "old":
-			h.Old, err = l.unsigned()
+			n.Old, err = p.unsigned()
 			bit = 32
 		case "result":
-			h.Result, err = l.unsigned()
+			n.Result, err = p.unsigned()
 			bit = 64
 		case "call_ns":
-			h.Call, err = l.signed()
+			n.Call, err = p.signed()
 			bit = 128
 		case "return_ns":
-			h.Return, err = l.signed()
+			n.Return, err = p.signed()
 			bit = 256
 		case "end":
-			h.End, err = pointer(l.unsigned())
+			n.End, err = pointer(p.unsigned())
 			bit = 512
 		case "clock_offset_ns":
-			h.Offset, err = pointer(l.signed())
+			n.Offset, err = pointer(p.signed())
 			bit = 1024
 		case "clock_bound_ns":
-			h.Bound, err = pointer(l.signed())
+			n.Bound, err = pointer(p.signed())
 			bit = 2048
 		case "seq":
-			h.Seq, err = l.unsigned()
+			n.Seq, err = p.unsigned()
 			bit = 4096
 		case "operations":
-			h.Operations, err = pointer(l.unsigned())
+			n.Operations, err = pointer(p.unsigned())
 			bit = 8192
 		case "begin_ns":
-			h.Begin, err = pointer(l.signed())
+			n.Begin, err = pointer(p.signed())
 			bit = 16384
 		case "end_ns":
-			h.Until, err = pointer(l.signed())
+			n.Until, err = pointer(p.signed())
 			bit = 32768
 		case "clients":
-			h.Clients, err = pointer(l.unsigned())
+			n.Clients, err = pointer(p.unsigned())
 			bit = 65536
 		default:
-			return h, fmt.Errorf("unknown field %q", key)
+			return n, fmt.Errorf("unknown field %q", key)
 		}
 		if err != nil {
-			return h, err
+			return n, err
 		}
 		if seen&bit != 0 {
-			return h, fmt.Errorf("the field %q comes twice", key)
+			return n, fmt.Errorf("the field %q comes twice", key)
 		}
 		seen |= bit
 	}
-	if l.space(); len(l.rest) > 0 {
-		return h, fmt.Errorf("%.80q after the record", l.rest)
+	if p.space(); len(p.rest) > 0 {
+		return n, fmt.Errorf("%.80q after the record", p.rest)
 	}
-	return h, nil
+	return n, nil
 }
 
-func (l *historyLines) space() { l.rest = bytes.TrimLeft(l.rest, " \t\r") }
+func (p *parser) space() { p.rest = bytes.TrimLeft(p.rest, " \t\r") }
 
-func (l *historyLines) take(c byte) bool {
-	if len(l.rest) == 0 || l.rest[0] != c {
-		if l.space(); len(l.rest) == 0 || l.rest[0] != c {
+func (p *parser) take(c byte) bool {
+	if len(p.rest) == 0 || p.rest[0] != c {
+		if p.space(); len(p.rest) == 0 || p.rest[0] != c {
 			return false
 		}
 	}
-	l.rest = l.rest[1:]
+	p.rest = p.rest[1:]
 	return true
 }
 
-func (l *historyLines) unexpected(want string) error {
-	return fmt.Errorf("%.20q where %s is expected", l.rest, want)
+func (p *parser) unexpected(want string) error {
+	return fmt.Errorf("%.20q where %s is expected", p.rest, want)
 }
 
 // text is a string, without its quotes and escapes.
-func (l *historyLines) text() ([]byte, error) {
-	if !l.take('"') {
-		return nil, l.unexpected(`"`)
+func (p *parser) text() ([]byte, error) {
+	if !p.take('"') {
+		return nil, p.unexpected(`"`)
 	}
 	plain := true
-	for i := 0; i < len(l.rest); i++ {
-		switch c := l.rest[i]; {
+	for i := 0; i < len(p.rest); i++ {
+		switch c := p.rest[i]; {
 		case c == '\\':
 			plain = false
 			i++
 		case c == '"':
-			text := l.rest[:i]
-			l.rest = l.rest[i+1:]
+			text := p.rest[:i]
+			p.rest = p.rest[i+1:]
 			if !utf8.Valid(text) {
 				return nil, fmt.Errorf("%.80q is not UTF-8", text)
 			}
@@ -176,8 +177,8 @@ func (l *historyLines) text() ([]byte, error) {
 }
 
 // name is a string that is checked when it comes for the first time.
-func (l *historyLines) name(known map[string]string, valid func(string) error) (string, error) {
-	text, err := l.text()
+func (p *parser) name(known map[string]string, valid func(string) error) (string, error) {
+	text, err := p.text()
 	if err != nil {
 		return "", err
 	}
@@ -191,6 +192,9 @@ func (l *historyLines) name(known map[string]string, valid func(string) error) (
 	known[s] = s
 	return s, nil
 }
+
+// identifier is what an operation may be called.
+var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 
 func validOp(s string) error {
 	if !identifier.MatchString(s) {
@@ -207,36 +211,36 @@ func validObject(s string) error {
 }
 
 // digits is a number as JSON writes whole ones.
-func (l *historyLines) digits() (string, error) {
-	l.space()
+func (p *parser) digits() (string, error) {
+	p.space()
 	n := 0
-	if n < len(l.rest) && l.rest[n] == '-' {
+	if n < len(p.rest) && p.rest[n] == '-' {
 		n++
 	}
 	from := n
-	for n < len(l.rest) && '0' <= l.rest[n] && l.rest[n] <= '9' {
+	for n < len(p.rest) && '0' <= p.rest[n] && p.rest[n] <= '9' {
 		n++
 	}
-	if n == from || n > from+1 && l.rest[from] == '0' {
-		return "", l.unexpected("a whole number")
+	if n == from || n > from+1 && p.rest[from] == '0' {
+		return "", p.unexpected("a whole number")
 	}
-	text := l.rest[:n]
-	l.rest = l.rest[n:]
+	text := p.rest[:n]
+	p.rest = p.rest[n:]
 	return string(text), nil
 }
 
 func pointer[T any](v T, err error) (*T, error) { return &v, err }
 
-func (l *historyLines) signed() (int64, error) {
-	text, err := l.digits()
+func (p *parser) signed() (int64, error) {
+	text, err := p.digits()
 	if err != nil {
 		return 0, err
 	}
 	return strconv.ParseInt(text, 10, 64)
 }
 
-func (l *historyLines) unsigned() (uint64, error) {
-	text, err := l.digits()
+func (p *parser) unsigned() (uint64, error) {
+	text, err := p.digits()
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package trace
+package clock
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 // A clock that is far away is found within the bound, however uneven the two
 // ways are.
-func TestCompareClock(t *testing.T) {
+func TestCompare(t *testing.T) {
 	const far = 123_456_789_000
 	spin := func(ns int64) {
 		for end := Now() + ns; Now() < end; {
@@ -16,7 +16,7 @@ func TestCompareClock(t *testing.T) {
 	}
 	for _, way := range [][2]int64{{0, 0}, {200_000, 0}, {0, 200_000}, {50_000, 150_000}} {
 		asked := 0
-		offset, bound, err := CompareClock(5, func() (int64, error) {
+		offset, bound, err := Compare(5, func() (int64, error) {
 			asked++
 			spin(way[0])
 			now := Now() + far
@@ -27,12 +27,12 @@ func TestCompareClock(t *testing.T) {
 			t.Errorf("%v: offset %d within %d, want %d: %v", way, offset, bound, far, err)
 		}
 	}
-	if _, _, err := CompareClock(5, func() (int64, error) { return 0, io.EOF }); !errors.Is(err, io.EOF) {
+	if _, _, err := Compare(5, func() (int64, error) { return 0, io.EOF }); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
-	c := Clock{Offset: 100, Bound: 10}.cover(130, 5)
-	if c.Offset-c.Bound > 90 || c.Offset+c.Bound < 135 {
-		t.Errorf("%+v does not cover both readings", c)
+	r := Reading{Offset: 100, Bound: 10}.Cover(130, 5)
+	if r.Offset-r.Bound > 90 || r.Offset+r.Bound < 135 {
+		t.Errorf("%+v does not cover both readings", r)
 	}
 }
 

@@ -1,4 +1,6 @@
-package trace
+// Package clock reads the monotonic clock of the machine, and compares it with
+// that of another one: what a time means to others is a [Reading].
+package clock
 
 import (
 	"math"
@@ -20,31 +22,31 @@ func Now() int64 {
 	return o.mono + int64(time.Since(o.at))
 }
 
-// Clock says what the times of a history are.
-type Clock struct {
-	// Name is the clock that they are read from, see ClockName.
+// Reading says what the times of a process are.
+type Reading struct {
+	// Name is the clock that they are read from, see [Name].
 	Name string `json:"clock"`
 	// Reference is the clock that Offset leads to: at the time t of Name it
-	// shows t + Offset, give or take Bound. Histories with one reference can be
-	// put together.
+	// shows t + Offset, give or take Bound. Times with one reference can be put
+	// together.
 	Reference string `json:"clock_reference"`
 	Offset    int64  `json:"clock_offset_ns"`
 	Bound     int64  `json:"clock_bound_ns"`
 }
 
-// LocalClock is the clock of Now, which is its own reference. Its bound is how
+// Local is the clock of Now, which is its own reference. Its bound is how
 // far Now can be from the machine's clock, as measured when it was first asked
 // for; all processes of one machine are compared by it.
-func LocalClock() Clock {
-	name := ClockName()
-	return Clock{Name: name, Reference: name, Bound: int64(origin().within)}
+func Local() Reading {
+	name := Name()
+	return Reading{Name: name, Reference: name, Bound: int64(origin().within)}
 }
 
-// CompareClock finds the offset that leads from Now to a clock that can be asked
+// Compare finds the offset that leads from Now to a clock that can be asked
 // what it shows, as Cristian (1989) does: the answer was given between the
 // question and its arrival, so the offset is known to half of that time. Of
 // several rounds the quickest counts.
-func CompareClock(rounds int, ask func() (now int64, err error)) (offset, bound int64, err error) {
+func Compare(rounds int, ask func() (now int64, err error)) (offset, bound int64, err error) {
 	bound = math.MaxInt64
 	for range rounds {
 		asked := Now()
@@ -60,21 +62,21 @@ func CompareClock(rounds int, ask func() (now int64, err error)) (offset, bound 
 	return offset, bound, nil
 }
 
-// cover is the clock with an offset and a bound that allow for its own and for
-// another reading: the offset of two clocks that run at nearly the same rate
-// goes from one to the other.
-func (c Clock) cover(offset, bound int64) Clock {
-	low := min(c.Offset-c.Bound, offset-bound)
-	high := max(c.Offset+c.Bound, offset+bound)
-	c.Offset = low + (high-low)/2
-	c.Bound = max(high-c.Offset, c.Offset-low)
-	return c
+// Cover is the reading with an offset and a bound that allow for its own and for
+// another one: the offset of two clocks that run at nearly the same rate goes
+// from one to the other.
+func (r Reading) Cover(offset, bound int64) Reading {
+	low := min(r.Offset-r.Bound, offset-bound)
+	high := max(r.Offset+r.Bound, offset+bound)
+	r.Offset = low + (high-low)/2
+	r.Bound = max(high-r.Offset, r.Offset-low)
+	return r
 }
 
-// ClockName names the monotonic clock that this process reads: that of one boot
+// Name names the monotonic clock that this process reads: that of one boot
 // of one machine, and there of one time namespace. Network namespaces and most
 // containers share it.
-var ClockName = sync.OnceValue(func() string {
+var Name = sync.OnceValue(func() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		boot = []byte("unknown-" + strconv.FormatUint(rand.Uint64(), 16))

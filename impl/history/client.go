@@ -1,8 +1,10 @@
-package trace
+package history
 
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/mome-dsm/mome/impl/clock"
 )
 
 // numbers gives clients their numbers: 0, 1 and so on.
@@ -16,7 +18,7 @@ func (n *numbers) given() int { return int(n.last.Load()) }
 // under way; whoever goes on behind it is another client from there on. A nil
 // *Client is off.
 type Client struct {
-	history *History
+	recorder *Recorder
 
 	mu sync.Mutex
 	// What follows is guarded by mu.
@@ -37,16 +39,16 @@ type clientLife struct {
 }
 
 // Client is who operations are recorded for.
-func (h *History) Client() *Client {
-	if h == nil {
+func (r *Recorder) Client() *Client {
+	if r == nil {
 		return nil
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c := &Client{history: h, closed: h.ended}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := &Client{recorder: r, closed: r.ended}
 	if !c.closed {
 		c.become()
-		h.clients = append(h.clients, c)
+		r.clients = append(r.clients, c)
 	}
 	return c
 }
@@ -54,7 +56,7 @@ func (h *History) Client() *Client {
 // become makes it a client that has done nothing.
 // Preconditions: c.mu is held, or nobody else knows it.
 func (c *Client) become() {
-	c.clientLife = clientLife{number: c.history.numbers.next(), since: Now()}
+	c.clientLife = clientLife{number: c.recorder.numbers.next(), since: clock.Now()}
 	c.misnumber()
 }
 
@@ -71,7 +73,7 @@ func (c *Client) Begin(o Operation) {
 	}
 	c.begun++
 	c.op, c.running = o, true
-	c.op.Client, c.op.Seq, c.op.Call, c.op.Return = c.number, c.begun, Now(), 0
+	c.op.Client, c.op.Seq, c.op.Call, c.op.Return = c.number, c.begun, clock.Now(), 0
 	c.misbegin()
 }
 
@@ -95,7 +97,7 @@ func (c *Client) EndBoth(answered bool, answer, second func(*Operation)) {
 	if c == nil {
 		return
 	}
-	now := Now()
+	now := clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = false
@@ -109,7 +111,7 @@ func (c *Client) EndBoth(answered bool, answer, second func(*Operation)) {
 	c.record(false)
 	switch {
 	case !answered:
-		c.until = Now()
+		c.until = clock.Now()
 		c.former = append(c.former, c.clientLife)
 		c.become()
 	case second != nil:
@@ -127,7 +129,7 @@ func (c *Client) record(closing bool) {
 	if c.misrecord(closing) {
 		return
 	}
-	c.history.record(&c.op)
+	c.recorder.record(&c.op)
 }
 
 // close records its last operation, if it has not ended, and ends it for good.
@@ -137,7 +139,7 @@ func (c *Client) close() {
 	if c.misclose(); c.running {
 		c.record(true)
 	}
-	c.until = Now()
+	c.until = clock.Now()
 	c.closed = true
 }
 
