@@ -73,7 +73,7 @@ func TestTraceShow(t *testing.T) {
 
 	// A world of locks beside it.
 	locks := filepath.Join(t.TempDir(), "locks")
-	w := sim.NewLocks(sim.LocksConfig{Nodes: 2, Locks: 2, Seed: 1})
+	w := sim.NewLocks(sim.SyncConfig{Nodes: 2, Objects: 2, Seed: 1})
 	if err := w.Record(locks); err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func readWorld(t *testing.T, w interface {
 
 // TestSync: locks and barriers are counted apart, a home's part at the root.
 func TestSync(t *testing.T) {
-	locks, barriers := readWorld(t, sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1}))
+	locks, barriers := readWorld(t, sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1}))
 	if locks.Spec != coverage.Locks || locks.Logs != 3 || locks.Never(1) != nil || barriers.Total() != 0 ||
 		len(barriers.Never(1)) != len(coverage.Barriers.Actions) {
 		t.Errorf("%v, never %v and %v", locks, locks.Never(1), barriers.Never(1))
@@ -39,7 +39,7 @@ func TestSync(t *testing.T) {
 	if locks.Cases[coverage.Case{Action: "RecvRefuse", Answer: "Busy"}] == 0 {
 		t.Errorf("nobody was refused: %v", locks.Cases)
 	}
-	locks, barriers = readWorld(t, sim.NewBarriers(sim.BarriersConfig{Nodes: 3, Barriers: 2, Parties: 3, Seed: 1}))
+	locks, barriers = readWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}))
 	if barriers.Spec != coverage.Barriers || barriers.Logs != 3 || barriers.Never(1) != nil || locks.Total() != 0 {
 		t.Errorf("%v, never %v and %v", barriers, barriers.Never(1), locks.Never(1))
 	}

@@ -46,7 +46,7 @@
 // The runs are simulated: a few worlds of at most six nodes, each with seeds
 // from 0 on; a run is named world/seed. A link goes through seed 0 of every
 // world, then seed 1, and stops at the first run in which it finds the mistake:
-// after 20 seeds of pageSteps steps at the latest, for locks 24 of lockSteps, for barriers 24 of barrierSteps. Histories and logs are those that real nodes write, but for the
+// after 20 seeds of pageSteps steps at the latest, for locks and barriers 24 of the steps of their syncKind. Histories and logs are those that real nodes write, but for the
 // time. TLC takes longer: it judges the first recorded run in which the replay
 // finds another action, and that one only. The explorer takes exploredModels in
 // their order; it knows pages only.

@@ -4,39 +4,18 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// BarriersConfig is a world of barriers.
-type BarriersConfig struct {
-	Nodes, Barriers int
-	Parties         uint32 // of each barrier
-	Seed            uint64
-	// Blind: nothing is watched. What the core refuses, what it panics with and
-	// who waits in vain still end a run.
-	Blind bool
-}
-
-// Barriers is the machines of barriers of a few nodes, links that deliver in
-// order and some time, and processes that join, wait, leave and die. It watches
-// what they are answered.
+// Barriers is a world of processes that join, wait, leave and die.
 type Barriers struct {
-	syncNodes
-	cfg      BarriersConfig
-	rng      *rand.Rand
-	procs    []*barrierProcess
-	alive    []*barrierProcess // always as many
-	requests uint64
-
+	*Syncs
 	posts map[uint64][]barrierPost // at the homes: the generations, the oldest first
 	lives map[lifeKey]*barrierLife
 	given map[givenKey]uint64 // the generation of a seat that a node has heard of last
-
-	Passed, Broken, Deaths, Refused, Late, Beside int
 }
 
 // barrierPost is what a home says of a generation of a barrier.
@@ -98,13 +77,6 @@ func (w *Barriers) life(barrier, generation uint64) *barrierLife {
 	return l
 }
 
-type barrierProcess struct {
-	id    uint64
-	node  addr.NodeID
-	open  map[uint64]protocol.SyncInput // requests without an answer
-	seats map[seatKey]*barrierSeat
-}
-
 type seatKey struct {
 	barrier uint64
 	index   uint32
@@ -118,37 +90,24 @@ type barrierSeat struct {
 }
 
 // NewBarriers makes a world in which nothing has happened yet.
-func NewBarriers(cfg BarriersConfig) *Barriers {
-	w := &Barriers{syncNodes: newSyncNodes(cfg.Nodes, cfg.Seed, cfg.Blind), cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		posts: make(map[uint64][]barrierPost), lives: make(map[lifeKey]*barrierLife), given: make(map[givenKey]uint64)}
-	w.noticed, w.observed, w.answered = w.noticeSeat, w.watchHome, w.watch
-	w.watchAll()
-	for i := range cfg.Nodes {
-		for range 2 {
-			w.alive = append(w.alive, w.spawn(addr.NodeID(i)))
-		}
-	}
+func NewBarriers(cfg SyncConfig) *Barriers {
+	w := &Barriers{posts: make(map[uint64][]barrierPost), lives: make(map[lifeKey]*barrierLife), given: make(map[givenKey]uint64)}
+	w.Syncs = newSyncs(cfg, w, 2)
 	return w
 }
 
-func (w *Barriers) spawn(node addr.NodeID) *barrierProcess {
-	p := &barrierProcess{id: uint64(1 + len(w.procs)), node: node, open: make(map[uint64]protocol.SyncInput),
-		seats: make(map[seatKey]*barrierSeat)}
-	w.procs = append(w.procs, p)
-	return p
-}
-
-// noticeSeat keeps which generation a seat is of: a process is not told.
-func (w *Barriers) noticeSeat(e *protocol.SyncEvent) {
+// noticed implements objects: it keeps which generation a seat is of, of which a
+// process is not told.
+func (w *Barriers) noticed(e *protocol.SyncEvent) {
 	if m := e.Message; e.Action == protocol.ActRecvJoined && protocol.SyncCode(m.Code) == protocol.CodeOK {
 		w.given[givenKey{seatKey{m.Object, m.Count}, m.Party}] = m.Generation
 	}
 }
 
-// watchHome: rounds are over one after the other, none of a generation that is
-// broken, and whoever dies with a seat breaks it; and nobody is ahead of one that
-// needs him.
-func (w *Barriers) watchHome(e *protocol.SyncEvent, state []byte) {
+// observed implements objects: rounds are over one after the other, none of a
+// generation that is broken, and whoever dies with a seat breaks it; and nobody is
+// ahead of one that needs him.
+func (w *Barriers) observed(e *protocol.SyncEvent, state []byte) {
 	if e.At.Tag != addr.Root {
 		return
 	}
@@ -158,10 +117,10 @@ func (w *Barriers) watchHome(e *protocol.SyncEvent, state []byte) {
 	}
 	was := w.posts[e.Object]
 	w.posts[e.Object] = posts
-	w.Beside += max(0, len(posts)-1)
+	w.Counts["beside"] += max(0, len(posts)-1)
 	for i := range posts {
 		post := &posts[i]
-		if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.procs[e.Party-1]) {
+		if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.parties[e.Party-1]) {
 			w.life(e.Object, post.Generation).loses(1)
 		}
 		if w.fell == nil {
@@ -185,7 +144,7 @@ func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []barrierPo
 	case dies && about && !post.Broken:
 		return violated("Death", "barrier %d is not broken by the death of process %d", e.Object, e.Party)
 	case e.Action == protocol.ActHomeRecvJoin && len(was.Left) > 0 && len(post.Seats) > len(was.Seats) && !post.Broken:
-		w.Late++
+		w.Counts["late"]++
 	}
 	for i := range older {
 		if !older[i].Broken && !post.behind(&older[i]) {
@@ -195,24 +154,10 @@ func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []barrierPo
 	return nil
 }
 
-// Run takes so many random steps, has everybody come and then leave, and returns
-// the first property that did not hold, a *Violation.
-func (w *Barriers) Run(steps int) (err error) {
-	defer recoverViolation(&err)
-	for range steps {
-		if v := w.random(); v != nil {
-			return v
-		}
-	}
-	return w.finish()
-}
-
-func (w *Barriers) random() *Violation {
-	if links := w.busyLinks(); len(links) > 0 && w.rng.IntN(3) > 0 {
-		return w.deliver(links[w.rng.IntN(len(links))])
-	}
-	p := w.alive[w.rng.IntN(len(w.alive))]
-	key := seatKey{uint64(w.rng.IntN(w.cfg.Barriers)), uint32(w.rng.IntN(int(w.cfg.Parties)))}
+// act implements objects.
+func (w *Barriers) act() *Violation {
+	p := w.someone()
+	key := seatKey{uint64(w.rng.IntN(w.cfg.Objects)), uint32(w.rng.IntN(int(w.cfg.Parties)))}
 	switch x := w.rng.IntN(40); {
 	case x < 10:
 		if p.joins(key) {
@@ -238,7 +183,7 @@ func (w *Barriers) random() *Violation {
 }
 
 // someSeat is one that the process has and does not leave, or nil.
-func (w *Barriers) someSeat(p *barrierProcess) (seatKey, *barrierSeat) {
+func (w *Barriers) someSeat(p *party) (seatKey, *barrierSeat) {
 	keys := p.kept()
 	if len(keys) == 0 {
 		return seatKey{}, nil
@@ -248,7 +193,7 @@ func (w *Barriers) someSeat(p *barrierProcess) (seatKey, *barrierSeat) {
 }
 
 // kept are the seats that it has and does not leave, in order.
-func (p *barrierProcess) kept() (keys []seatKey) {
+func (p *party) kept() (keys []seatKey) {
 	for key, s := range p.seats {
 		if !s.left {
 			keys = append(keys, key)
@@ -262,37 +207,20 @@ func (p *barrierProcess) kept() (keys []seatKey) {
 
 // joins says whether a Join of the process for the seat has no answer yet, or it
 // has the seat.
-func (p *barrierProcess) joins(key seatKey) bool {
-	for _, in := range p.open {
-		if in.Kind == protocol.InBarrierJoin && in.Object == key.barrier && in.Index == key.index {
-			return true
-		}
-	}
-	return p.seats[key] != nil
+func (p *party) joins(key seatKey) bool {
+	return p.asks(protocol.InBarrierJoin, key.barrier, key.index) || p.seats[key] != nil
 }
 
-func (p *barrierProcess) waits(key seatKey) bool {
-	for _, in := range p.open {
-		if in.Kind == protocol.InBarrierWait && in.Object == key.barrier && in.Index == key.index {
-			return true
-		}
-	}
-	return false
+func (p *party) waits(key seatKey) bool {
+	return p.asks(protocol.InBarrierWait, key.barrier, key.index)
 }
 
-func (w *Barriers) request(p *barrierProcess, key seatKey, in protocol.SyncInput) *Violation {
-	w.requests++
-	in.Party, in.Request, in.Object, in.Index = p.id, w.requests, key.barrier, key.index
-	p.open[in.Request] = in
-	return w.step(p.node, in)
-}
-
-func (w *Barriers) join(p *barrierProcess, key seatKey) *Violation {
-	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierJoin, Parties: w.cfg.Parties})
+func (w *Barriers) join(p *party, key seatKey) *Violation {
+	return w.request(p, protocol.SyncInput{Kind: protocol.InBarrierJoin, Object: key.barrier, Index: key.index, Parties: w.cfg.Parties})
 }
 
 // await comes to the next round, or asks for the one before it again.
-func (w *Barriers) await(p *barrierProcess, key seatKey, again bool) *Violation {
+func (w *Barriers) await(p *party, key seatKey, again bool) *Violation {
 	s := p.seats[key]
 	round := s.round
 	if again && round > 1 {
@@ -300,14 +228,14 @@ func (w *Barriers) await(p *barrierProcess, key seatKey, again bool) *Violation 
 	} else if came := w.life(key.barrier, s.generation).came; !s.broken {
 		came[key.index] = round
 	}
-	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierWait, Parties: w.cfg.Parties, Round: round})
+	return w.request(p, protocol.SyncInput{Kind: protocol.InBarrierWait, Object: key.barrier, Index: key.index, Parties: w.cfg.Parties, Round: round})
 }
 
-func (w *Barriers) leave(p *barrierProcess, key seatKey) *Violation {
+func (w *Barriers) leave(p *party, key seatKey) *Violation {
 	p.seats[key].left = true
 	l := w.life(key.barrier, p.seats[key].generation)
 	l.loses(l.came[key.index] + 1)
-	return w.request(p, key, protocol.SyncInput{Kind: protocol.InBarrierLeave})
+	return w.request(p, protocol.SyncInput{Kind: protocol.InBarrierLeave, Object: key.barrier, Index: key.index})
 }
 
 func (l *barrierLife) loses(round uint64) {
@@ -316,9 +244,8 @@ func (l *barrierLife) loses(round uint64) {
 	}
 }
 
-// die ends a process; another one takes its place.
-func (w *Barriers) die(p *barrierProcess) *Violation {
-	w.Deaths++
+// dies implements objects.
+func (w *Barriers) dies(p *party) {
 	for _, key := range p.kept() {
 		w.life(key.barrier, p.seats[key].generation).loses(p.seats[key].round)
 	}
@@ -330,18 +257,10 @@ func (w *Barriers) die(p *barrierProcess) *Violation {
 			}
 		}
 	}
-	clear(p.open)
-	w.alive[slices.Index(w.alive, p)] = w.spawn(p.node)
-	return w.step(p.node, protocol.SyncInput{Kind: protocol.InProcessDied, Party: p.id})
 }
 
-func (w *Barriers) watch(a protocol.Answer) *Violation {
-	p := w.procs[a.Party-1]
-	in, ok := p.open[a.Request]
-	if !ok || in.Kind != a.Kind {
-		return violated("NoLostRequest", "an answer to nothing: %+v", a)
-	}
-	delete(p.open, a.Request)
+// answered implements objects.
+func (w *Barriers) answered(p *party, in protocol.SyncInput, a protocol.Answer) *Violation {
 	key := seatKey{in.Object, in.Index}
 	switch a.Kind {
 	case protocol.InBarrierJoin:
@@ -356,9 +275,9 @@ func (w *Barriers) watch(a protocol.Answer) *Violation {
 	return nil
 }
 
-func (w *Barriers) watchJoin(p *barrierProcess, key seatKey, a protocol.Answer) *Violation {
+func (w *Barriers) watchJoin(p *party, key seatKey, a protocol.Answer) *Violation {
 	if a.Code != protocol.CodeOK {
-		w.Refused++
+		w.Counts["refused"]++
 		return nil
 	}
 	generation := w.given[givenKey{key, p.id}]
@@ -371,14 +290,14 @@ func (w *Barriers) watchJoin(p *barrierProcess, key seatKey, a protocol.Answer) 
 	return nil
 }
 
-func (w *Barriers) watchWait(p *barrierProcess, key seatKey, round uint64, a protocol.Answer) *Violation {
+func (w *Barriers) watchWait(p *party, key seatKey, round uint64, a protocol.Answer) *Violation {
 	s := p.seats[key]
 	l := w.life(key.barrier, s.generation)
 	switch a.Code {
 	case protocol.CodeOK:
 		if round == s.round {
 			s.round++
-			w.Passed++
+			w.Counts["passed"]++
 		}
 		for i := range w.cfg.Parties {
 			if l.came[i] < round {
@@ -387,7 +306,7 @@ func (w *Barriers) watchWait(p *barrierProcess, key seatKey, round uint64, a pro
 		}
 	case protocol.CodePartyDied:
 		s.broken = true
-		w.Broken++
+		w.Counts["broken"]++
 		if !s.left && (l.lost == 0 || round < l.lost) {
 			return violated("Lost", "barrier %d: nobody is gone that round %d needs", key.barrier, round)
 		}
@@ -398,7 +317,7 @@ func (w *Barriers) watchWait(p *barrierProcess, key seatKey, round uint64, a pro
 	return nil
 }
 
-// finish has a party come to each seat until nobody waits, and demands that this
+// finish implements objects: it has a party come to each seat until nobody waits, and demands that this
 // is so soon. Then everybody leaves.
 func (w *Barriers) finish() error {
 	for again := 6*int(w.cfg.Parties) + 8; ; again-- {
@@ -436,7 +355,7 @@ func (w *Barriers) finish() error {
 	return nil
 }
 
-func (w *Barriers) whoWaits() *barrierProcess {
+func (w *Barriers) whoWaits() *party {
 	for _, p := range w.alive {
 		for _, key := range p.kept() {
 			if p.waits(key) {
@@ -447,7 +366,7 @@ func (w *Barriers) whoWaits() *barrierProcess {
 	return nil
 }
 
-func (w *Barriers) seated() (all []*barrierProcess) {
+func (w *Barriers) seated() (all []*party) {
 	for _, p := range w.alive {
 		if len(p.kept()) > 0 {
 			all = append(all, p)
@@ -460,8 +379,8 @@ func (w *Barriers) seated() (all []*barrierProcess) {
 // those who have one come to the round that is waited for; who has heard that his
 // generation is broken leaves, and who is waited for in a later one only.
 func (w *Barriers) everybodyComes() *Violation {
-	for b := range uint64(w.cfg.Barriers) {
-		if !slices.ContainsFunc(w.alive, func(p *barrierProcess) bool { return p.waitsAt(b) }) {
+	for b := range uint64(w.cfg.Objects) {
+		if !slices.ContainsFunc(w.alive, func(p *party) bool { return p.waitsAt(b) }) {
 			continue
 		}
 		for i := range w.cfg.Parties {
@@ -476,7 +395,7 @@ func (w *Barriers) everybodyComes() *Violation {
 // comes has whoever has a seat do what is next for him, and if nobody has it who
 // can come to a round, somebody joins.
 func (w *Barriers) comes(key seatKey) *Violation {
-	var free *barrierProcess
+	var free *party
 	taken := false
 	for _, p := range w.alive {
 		s := p.seats[key]
@@ -509,7 +428,7 @@ func (w *Barriers) comes(key seatKey) *Violation {
 	return w.join(free, key)
 }
 
-func (p *barrierProcess) waitsAt(barrier uint64) bool {
+func (p *party) waitsAt(barrier uint64) bool {
 	for _, in := range p.open {
 		if in.Kind == protocol.InBarrierWait && in.Object == barrier {
 			return true

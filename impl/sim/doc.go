@@ -10,11 +10,11 @@
 //	Recreate   segments that go, and what has their pages then segments.go
 //	Record     the logs of a run, as real nodes write them    record.go
 //	History    what the processes have seen                   history.go
-//	Locks      locks: processes, what they ask for and see    locks.go
+//	Syncs      processes, nodes and links of locks or barriers syncs.go, syncnodes.go
+//	Locks      locks: what is asked for, and seen             locks.go
 //	Barriers   barriers: the same                             barriers.go
-//	syncNodes  the nodes and links of these two               syncnodes.go
 //	Machine    a rapid state machine of the spec's actions    machine.go
-//	           (of locks and of barriers: lockmachine.go, barriermachine.go)
+//	           (of locks and of barriers: syncmachine.go)
 //
 // Which action ran at which level and phase is counted by impl/coverage.
 //

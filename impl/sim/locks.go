@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -12,35 +11,14 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-// LocksConfig is a world of locks.
-type LocksConfig struct {
-	Nodes, Locks int
-	Seed         uint64
-	// Late: now and then a Release that a home has taken arrives there again.
-	// The links of a run never do that, so such a world cannot be recorded.
-	Late bool
-	// Blind: nothing is watched. What the core refuses, what it panics with and
-	// who waits in vain still end a run.
-	Blind bool
-}
-
-// lockProcesses is how many processes a node has.
-const lockProcesses = 3
-
-// Locks is the machines of locks of a few nodes, links that deliver in order and
-// some time, and processes that acquire, try, take back, release, release under
-// a fence that is over, and die. It watches what they are answered.
+// Locks is a world of processes that acquire, try, take back, release, release
+// under a fence that is over, and die.
 type Locks struct {
-	syncNodes
-	cfg      LocksConfig
-	rng      *rand.Rand
-	procs    []*lockProcess
-	alive    []*lockProcess // always as many
-	requests uint64
-	taken    []protocol.Sync // Releases that came over a link
+	*Syncs
+	taken []protocol.Sync // Releases that came over a link
 
 	posts  map[uint64]lockPost // at the homes
-	holder map[uint64]*lockProcess
+	holder map[uint64]*party
 	owed   map[uint64]bool // a holder died, and nobody was told
 	fences map[uint64]uint64
 
@@ -49,8 +27,6 @@ type Locks struct {
 	History []history.Operation
 	calls   map[uint64]int // place in History, by the number of a request
 	now     int64
-
-	Grants, Deaths, Canceled, Busy, Overtaken int
 }
 
 // lockPost is what a home says of a lock.
@@ -66,10 +42,10 @@ type lockWaiter struct {
 	Party, Request uint64
 }
 
-// watchOrder: a lock that is given up goes to the front of the queue or to the
-// first one of the same node, and the front waits for protocol.NearTurns of
-// those at most.
-func (w *Locks) watchOrder(e *protocol.SyncEvent, state []byte) {
+// observed implements objects: a lock that is given up goes to the front of the
+// queue or to the first one of the same node, and the front waits for
+// protocol.NearTurns of those at most.
+func (w *Locks) observed(e *protocol.SyncEvent, state []byte) {
 	if e.At.Tag != addr.Root {
 		return
 	}
@@ -78,7 +54,7 @@ func (w *Locks) watchOrder(e *protocol.SyncEvent, state []byte) {
 		panic(fmt.Sprintf("sim: the state of a lock: %v", err))
 	}
 	for _, x := range post.Queue {
-		if w.procs[x.Party-1].open[x.Request].Try && w.fell == nil {
+		if w.parties[x.Party-1].open[x.Request].Try && w.fell == nil {
 			w.fell = violated("Try", "lock %d has a try in its queue: %+v", e.Object, x)
 		}
 	}
@@ -97,55 +73,28 @@ func (w *Locks) watchOrder(e *protocol.SyncEvent, state []byte) {
 			w.fell = violated("Fifo", "lock %d went to place %d of %+v from node %d, %d times in a row not to the front",
 				e.Object, i, was.Queue, was.Holder.Node, post.passed)
 		default:
-			w.Overtaken++
+			w.Counts["overtaken"]++
 		}
 	}
 	w.posts[e.Object] = post
 }
 
-type lockProcess struct {
-	id   uint64
-	node addr.NodeID
-	open map[uint64]protocol.SyncInput // requests without an answer
-	held map[uint64]uint64             // lock: fence
-	past map[uint64]uint64             // lock: a fence that is over
-}
-
 // NewLocks makes a world in which nothing has happened yet.
-func NewLocks(cfg LocksConfig) *Locks {
-	w := &Locks{syncNodes: newSyncNodes(cfg.Nodes, cfg.Seed, cfg.Blind), cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)),
-		holder: make(map[uint64]*lockProcess),
-		posts:  make(map[uint64]lockPost), owed: make(map[uint64]bool), fences: make(map[uint64]uint64), calls: make(map[uint64]int)}
-	w.observed, w.answered, w.arrives = w.watchOrder, w.watch, w.took
-	w.watchAll()
-	for i := range cfg.Nodes {
-		for range lockProcesses {
-			w.alive = append(w.alive, w.spawn(addr.NodeID(i)))
-		}
-	}
+func NewLocks(cfg SyncConfig) *Locks {
+	w := &Locks{holder: make(map[uint64]*party), posts: make(map[uint64]lockPost), owed: make(map[uint64]bool),
+		fences: make(map[uint64]uint64), calls: make(map[uint64]int)}
+	w.Syncs = newSyncs(cfg, w, 3)
 	return w
 }
 
-// Run takes so many random steps, lets everybody release, and returns the first
-// property that did not hold, a *Violation.
-func (w *Locks) Run(steps int) (err error) {
-	defer recoverViolation(&err)
-	for range steps {
-		if v := w.random(); v != nil {
-			return v
-		}
-	}
-	return w.finish()
-}
-
-// finish lets everybody release, and demands that nobody waits in the end.
+// finish implements objects: it lets everybody release, and demands that nobody waits in the end.
 func (w *Locks) finish() error {
 	if v := w.settle(); v != nil {
 		return v
 	}
 	for again := true; again; {
 		again = false
-		for _, p := range w.procs {
+		for _, p := range w.parties {
 			for _, lock := range slices.Sorted(maps.Keys(p.held)) {
 				again = true
 				if v := w.release(p, lock); v != nil {
@@ -157,7 +106,7 @@ func (w *Locks) finish() error {
 			return v
 		}
 	}
-	for _, p := range w.procs {
+	for _, p := range w.parties {
 		if len(p.open) > 0 {
 			return violated("LockServed", "process %d waits in vain: %+v", p.id, p.open)
 		}
@@ -165,26 +114,17 @@ func (w *Locks) finish() error {
 	return nil
 }
 
-func (w *Locks) spawn(node addr.NodeID) *lockProcess {
-	p := &lockProcess{id: uint64(1 + len(w.procs)), node: node, open: make(map[uint64]protocol.SyncInput),
-		held: make(map[uint64]uint64), past: make(map[uint64]uint64)}
-	w.procs = append(w.procs, p)
-	return p
-}
-
-func (w *Locks) random() *Violation {
-	if links := w.busyLinks(); len(links) > 0 && w.rng.IntN(3) > 0 {
-		return w.deliver(links[w.rng.IntN(len(links))])
-	}
+// act implements objects.
+func (w *Locks) act() *Violation {
 	if w.cfg.Late && len(w.taken) > 0 && w.rng.IntN(4) == 0 {
 		return w.late(w.taken[w.rng.IntN(len(w.taken))])
 	}
-	p := w.alive[w.rng.IntN(len(w.alive))]
-	lock := uint64(w.rng.IntN(w.cfg.Locks))
+	p := w.someone()
+	lock := uint64(w.rng.IntN(w.cfg.Objects))
 	fence, held := p.held[lock]
 	switch w.rng.IntN(11) {
 	case 0, 1, 2, 3:
-		if !held && !p.waits(lock) {
+		if !held && !p.asks(protocol.InLockAcquire, lock, 0) {
 			return w.request(p, protocol.SyncInput{Kind: protocol.InLockAcquire, Object: lock, Try: w.rng.IntN(4) == 0})
 		}
 	case 4, 5, 6, 7:
@@ -205,25 +145,9 @@ func (w *Locks) random() *Violation {
 	return nil
 }
 
-func (p *lockProcess) waits(lock uint64) bool {
-	for _, in := range p.open {
-		if in.Kind == protocol.InLockAcquire && in.Object == lock {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *Locks) request(p *lockProcess, in protocol.SyncInput) *Violation {
-	w.requests++
-	in.Party, in.Request = p.id, w.requests
-	p.open[in.Request] = in
-	w.called(&in)
-	return w.step(p.node, in)
-}
-
-// called records that a process asks for a lock, or to be rid of it.
-func (w *Locks) called(in *protocol.SyncInput) {
+// asks implements objects: it records that a process asks for a lock, or to be rid
+// of it.
+func (w *Locks) asks(in *protocol.SyncInput) {
 	w.now++
 	// A process waits for several requests at once: each has a thread of its own.
 	o := history.Operation{Client: int(in.Request), Op: history.OpAcquire, Object: fmt.Sprintf("lock %d", in.Object), Call: w.now}
@@ -259,7 +183,7 @@ func (w *Locks) returned(a *protocol.Answer) {
 	}
 }
 
-func (w *Locks) release(p *lockProcess, lock uint64) *Violation {
+func (w *Locks) release(p *party, lock uint64) *Violation {
 	fence := p.held[lock]
 	p.past[lock] = fence
 	delete(p.held, lock)
@@ -269,7 +193,7 @@ func (w *Locks) release(p *lockProcess, lock uint64) *Violation {
 
 // cancel takes back something that the process waits for, once, half of the
 // time as a timeout, which has no answer. choose(n) is below n.
-func (w *Locks) cancel(p *lockProcess, choose func(n int) int) *Violation {
+func (w *Locks) cancel(p *party, choose func(n int) int) *Violation {
 	canceled := make(map[uint64]bool)
 	var targets []uint64
 	for _, r := range slices.Sorted(maps.Keys(p.open)) {
@@ -291,21 +215,17 @@ func (w *Locks) cancel(p *lockProcess, choose func(n int) int) *Violation {
 	return w.request(p, in)
 }
 
-// die ends a process; another one takes its place.
-func (w *Locks) die(p *lockProcess) *Violation {
-	w.Deaths++
+// dies implements objects.
+func (w *Locks) dies(p *party) {
 	for lock := range p.held {
 		delete(w.holder, lock)
 		w.owed[lock] = true
 	}
 	clear(p.held)
-	clear(p.open)
-	w.alive[slices.Index(w.alive, p)] = w.spawn(p.node)
-	return w.step(p.node, protocol.SyncInput{Kind: protocol.InProcessDied, Party: p.id})
 }
 
-// took remembers a Release that came over a link.
-func (w *Locks) took(m protocol.Sync) {
+// arrives implements objects: it remembers a Release that came over a link.
+func (w *Locks) arrives(m protocol.Sync) {
 	if protocol.SyncKind(m.Kind) == protocol.SyncRelease {
 		w.taken = append(w.taken, m)
 	}
@@ -327,13 +247,8 @@ func (w *Locks) late(m protocol.Sync) *Violation {
 	return nil
 }
 
-func (w *Locks) watch(a protocol.Answer) *Violation {
-	p := w.procs[a.Party-1]
-	in, ok := p.open[a.Request]
-	if !ok || in.Kind != a.Kind {
-		return violated("NoLostRequest", "an answer to nothing: %+v", a)
-	}
-	delete(p.open, a.Request)
+// answered implements objects.
+func (w *Locks) answered(p *party, in protocol.SyncInput, a protocol.Answer) *Violation {
 	w.returned(&a)
 	switch {
 	case a.Kind == protocol.InLockRelease:
@@ -348,17 +263,17 @@ func (w *Locks) watch(a protocol.Answer) *Violation {
 	case a.Code == protocol.CodeOK:
 		return w.watchGrant(p, in.Object, a)
 	case a.Code == protocol.CodeBusy && in.Try:
-		w.Busy++
+		w.Counts["busy"]++
 	case a.Code == protocol.CodeCanceled && !in.Try:
-		w.Canceled++
+		w.Counts["canceled"]++
 	default:
 		return violated("NoLostRequest", "an acquire of process %d: %v", p.id, a.Code)
 	}
 	return nil
 }
 
-func (w *Locks) watchGrant(p *lockProcess, lock uint64, a protocol.Answer) (v *Violation) {
-	w.Grants++
+func (w *Locks) watchGrant(p *party, lock uint64, a protocol.Answer) (v *Violation) {
+	w.Counts["grants"]++
 	switch q := w.holder[lock]; {
 	case q != nil:
 		v = violated("MutualExclusion", "lock %d: processes %d and %d have it", lock, q.id, p.id)

@@ -29,7 +29,7 @@ func recordPages(t *testing.T) string {
 func recordLocks(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1})
+	w := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1})
 	if err := errors.Join(w.Record(dir), w.Run(300), w.EndRecord()); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func TestAgrees(t *testing.T) {
 // recordLocks runs a world of locks and returns the directory with its logs.
 func recordLocks(t testing.TB, seed uint64) string {
 	t.Helper()
-	return recordSyncs(t, sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: seed}))
+	return recordSyncs(t, sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: seed}))
 }
 
 // recordSyncs runs a world of locks or barriers.
@@ -146,7 +146,7 @@ func TestLocks(t *testing.T) {
 
 // So do barriers.
 func TestBarriers(t *testing.T) {
-	dir := recordSyncs(t, sim.NewBarriers(sim.BarriersConfig{Nodes: 3, Barriers: 2, Parties: 3, Seed: 1}))
+	dir := recordSyncs(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}))
 	got, err := Run(dir)
 	if err != nil {
 		t.Fatal(err)

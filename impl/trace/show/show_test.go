@@ -36,7 +36,7 @@ func record(t testing.TB, cfg sim.Config, steps int) string {
 func recordLocks(t testing.TB, steps int) string {
 	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 3})
+	w := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 3})
 	if err := w.Record(dir); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 // TestAcceptsBarriers: every action of a barrier occurs, and the run is accepted.
 func TestAcceptsBarriers(t *testing.T) {
-	dir, fell := recordWorld(t, sim.NewBarriers(sim.BarriersConfig{Nodes: 3, Barriers: 2, Parties: 3, Seed: 1}), 2000)
+	dir, fell := recordWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}), 2000)
 	if fell != nil {
 		t.Fatal(fell)
 	}
@@ -38,7 +38,7 @@ func TestRejectsBarriers(t *testing.T) {
 		"a seat of somebody else":            {`("act":"HomeRecvJoin".*"seats":\[{"index":\d+,"node":\d+,"party":)\d+`, `${1}99`, "HomeRecvJoin", "seats: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, fell := recordWorld(t, sim.NewBarriers(sim.BarriersConfig{Nodes: 3, Barriers: 1, Parties: 3, Seed: 3}), 1500)
+			dir, fell := recordWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 1, Parties: 3, Seed: 3}), 1500)
 			if fell != nil {
 				t.Fatal(fell)
 			}

@@ -11,7 +11,7 @@ import (
 
 // recordLocks lets simulated locks run for so many steps and returns their logs
 // and the property that fell, if one did.
-func recordLocks(t *testing.T, cfg sim.LocksConfig, steps int) (string, error) {
+func recordLocks(t *testing.T, cfg sim.SyncConfig, steps int) (string, error) {
 	t.Helper()
 	return recordWorld(t, sim.NewLocks(cfg), steps)
 }
@@ -56,7 +56,7 @@ func judgeKind(t *testing.T, dir string, kind Kind) *Verdict {
 
 // TestAcceptsLocks: every action of a lock occurs, and the run is accepted.
 func TestAcceptsLocks(t *testing.T) {
-	dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 2, Seed: 1}, 2000)
+	dir, fell := recordLocks(t, sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1}, 2000)
 	if fell != nil {
 		t.Fatal(fell)
 	}
@@ -79,7 +79,7 @@ func TestRejectsLocks(t *testing.T) {
 		"a lock that is kept":         {`("act":"ReleaseLock".*"post":{"dead":false),"calls":\[\d+\]`, `$1,"calls":[]`, "ReleaseLock", "calls: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, fell := recordLocks(t, sim.LocksConfig{Nodes: 3, Locks: 1, Seed: 3}, 1000)
+			dir, fell := recordLocks(t, sim.SyncConfig{Nodes: 3, Objects: 1, Seed: 3}, 1000)
 			if fell != nil {
 				t.Fatal(fell)
 			}
