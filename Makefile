@@ -41,7 +41,7 @@ install: ## the Debian packages that tests need
 check: ## formatting, vet, staticcheck, generated files, go.mod
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	$(GO) vet ./...
-	$(GO) vet -tags invariants,mutants ./...
+	scripts/mutated $(GO) vet -tags invariants,mutants ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	@scripts/generated
@@ -97,7 +97,7 @@ fuzz: ## every fuzz target for its share of T (make fuzz T=10m), with a row for 
 	@scripts/fuzz $(T)
 
 fuzz-short: ## the same for some hundred executions each; fail files must still fail under their mutants
-	@$(GO) test -tags mutants ./fuzz
+	@scripts/mutated $(GO) test ./fuzz
 	@scripts/fuzz 500x
 
 bench: build ## latency and throughput beside their floors
@@ -109,7 +109,7 @@ nightly: test spec-nightly ## the long runs
 	$(GO) run ./impl/explore/check -class nightly -graph 1000000
 	$(MAKE) fuzz T=5m
 	scripts/gotest ./linearizability -run TestAgreement -rounds 200000
-	scripts/gotest -tags mutants ./impl/node -run '^TestShell$$' -seeds 20000
+	scripts/mutated scripts/gotest ./impl/node -run '^TestShell$$' -seeds 20000
 	scripts/gotest ./impl/wire -run '^TestFlapping$$' -flapping 10h
 	$(REAL) scripts/gotest ./cmd/momenode -run '^TestFlapping$$' -timeout 3h -flap 1h
 	$(REAL) scripts/gotest ./e2e -run '^TestSweep$$' -every-call

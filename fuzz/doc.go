@@ -19,7 +19,7 @@
 // fuzzer finds is written to testdata/fuzz/FuzzX; commit that. To find one
 // against a mutant:
 //
-//	go test -tags mutants ./fuzz -run TestFind -mutant SkipAckWait
+//	scripts/mutated go test ./fuzz -run TestFind -mutant SkipAckWait
 //
 // A change of a machine's actions or of what they draw makes fail files mean
 // something else: make those of mutants anew.

@@ -100,7 +100,7 @@ func TestFailFiles(t *testing.T) {
 				}
 				protocol.Break(b)
 				if v := check("no such test", m.property, only); !v.failed {
-					t.Errorf("it passes under the mutant; make it anew: go test -tags mutants ./fuzz -run TestFind -mutant %s", name)
+					t.Errorf("it passes under the mutant; make it anew: scripts/mutated go test ./fuzz -run TestFind -mutant %s", name)
 				}
 			})
 		}

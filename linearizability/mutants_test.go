@@ -80,7 +80,7 @@ func TestStaleReads(t *testing.T) {
 				cfg.Seed = s
 				h, r := simulate(t, cfg, true)
 				ops += len(h.Operations)
-				again := fmt.Sprintf("run again: go test -tags mutants ./linearizability -run TestStaleReads -seed %d", s)
+				again := fmt.Sprintf("run again: scripts/mutated go test ./linearizability -run TestStaleReads -seed %d", s)
 				switch {
 				case h.Wrong > 0 && r.Verdict != Violation:
 					t.Fatalf("%v in world %d: %d wrong reads, and the verdict is %v\n%s", bug, i, h.Wrong, r.Verdict, again)

@@ -1,5 +1,5 @@
 // Package mutants measures the checks by what they find. A mutant is the code
-// with one deliberate mistake, compiled in under the build tag mutants. It is a
+// with one deliberate mistake, built under the tag mutants by scripts/mutated. It is a
 // mistake of the core about pages, locks or barriers (impl/protocol), of the
 // shell around it (impl/node), of the memory layer or of the order in which a
 // node uses it (impl/memory, impl/node), or of what
@@ -34,12 +34,18 @@
 // Any change of a table fails; so does a mutant that nobody finds, and anything that is
 // found in the code without a mistake (the row "none").
 //
-//	make mutants                                               all tables
-//	go test -tags mutants ./impl/mutants -rewrite              those of the core, as they are now
-//	go test -tags mutants ./impl/node -run TestBrokenShell -rewrite         shell
-//	go test -tags mutants ./e2e -run TestBrokenMemory -rewrite memory
-//	go test -tags mutants ./impl/mutants -v -run TestPages -mutant GrantEarly
-//	                                                           what each link says of one mutant
+//	make mutants                                                       all tables
+//	scripts/mutated go test ./impl/mutants -rewrite                    those of the core, as they are now
+//	scripts/mutated go test ./impl/node -run TestBrokenShell -rewrite  shell
+//	scripts/mutated go test ./e2e -run TestBrokenMemory -rewrite       memory
+//	scripts/mutated go test ./impl/mutants -v -run TestPages -mutant GrantEarly
+//	                                                                   what each link says of one mutant
+//
+// The mistakes of the core are not in its sources. Each is a change of their text, in
+// impl/protocol/mutants.txt: what to find, which must occur once, and what to put in its
+// place. overlay makes a copy of the sources with all of them, which the go command
+// builds in their place, and broken(bugX) in a copy asks whether X is switched on. So
+// one build serves all mutants. A text that does not match any more fails.
 //
 // # Pages, segments, locks and barriers
 //
@@ -61,7 +67,7 @@
 // programs of their own, go from one segment to the next (TestSuccession). Each
 // mistake is looked for by the check that is about it.
 //
-//	go test -tags mutants ./impl/node -run TestBrokenSegments -rewrite
+//	scripts/mutated go test ./impl/node -run TestBrokenSegments -rewrite
 //
 // # Shell
 //

@@ -53,7 +53,7 @@ type Table struct {
 // the figures.
 func (tb *Table) Compare(t *testing.T, testdata string) {
 	t.Helper()
-	again := fmt.Sprintf("go test -tags mutants %s -v -run '^%s$' -mutant", tb.Package, t.Name())
+	again := fmt.Sprintf("scripts/mutated go test %s -v -run '^%s$' -mutant", tb.Package, t.Name())
 	by := make([]int, len(tb.Links))
 	bugs, nobody := 0, 0
 	for _, r := range tb.Rows {

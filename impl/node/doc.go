@@ -82,7 +82,7 @@
 // delays. What the shell owes the core, the kernel and the programs is a list of rules
 // (shell_rules_test.go), which are looked at all the while:
 //
-//	go test -tags mutants ./impl/node -run TestShell
+//	scripts/mutated go test ./impl/node -run TestShell
 //
 // # Memory
 //

@@ -194,7 +194,7 @@ func (p workload) seeded(seed uint64, views []*view) (steps int, f *failure) {
 		return w.steps, nil
 	}
 	w, _ = simulate(p, chanceOf(seed), views, true)
-	return w.steps, &failure{broken, fmt.Sprintf("go test -tags mutants ./impl/node -run '^TestShell$' -v -only %s/%d", p.name, seed), w.log}
+	return w.steps, &failure{broken, fmt.Sprintf("scripts/mutated go test ./impl/node -run '^TestShell$' -v -only %s/%d", p.name, seed), w.log}
 }
 
 // TestShellOrders goes through all orders of what goes on at once in short
@@ -224,7 +224,7 @@ func (c scenario) ordered(views []*view) (runs int, f *failure) {
 		if _, broken := simulate(c.workload, o, views, false); broken != nil {
 			o.repeat()
 			w, _ := simulate(c.workload, o, views, true)
-			return runs, &failure{broken, fmt.Sprintf("go test -tags mutants ./impl/node -run '^TestShellOrders$/^%s$' -v (order %d, %v)",
+			return runs, &failure{broken, fmt.Sprintf("scripts/mutated go test ./impl/node -run '^TestShellOrders$/^%s$' -v (order %d, %v)",
 				strings.ReplaceAll(c.name, " ", "_"), runs, o), w.log}
 		}
 	}

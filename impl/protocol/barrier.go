@@ -107,7 +107,7 @@ func (c barrierClient) AwaitBarrier(in *SyncInput) {
 		s.waits = slices.Delete(s.waits, 0, 1)
 	}
 	s.waits = append(s.waits, in.Request)
-	if s.arrived < in.Round || broken(bugArriveAgain) {
+	if s.arrived < in.Round {
 		s.arrived = in.Round
 		c.toHome(SyncArrive, CodeOK, Sync{Object: in.Object, Generation: m.generation, Party: in.Party, Count: in.Index, Fence: in.Round})
 	}
@@ -239,7 +239,7 @@ func (c barrierClient) sit(msg *Sync) {
 	p := c.enter(msg.Party)
 	p.seats++
 	m.seats = slices.Insert(m.seats, i, seat{index: msg.Count, party: msg.Party})
-	if p.dead && !broken(bugDeadSits) {
+	if p.dead {
 		c.leave(msg.Object, m.generation, &m.seats[i], 0, CodePartyDied)
 	}
 }
@@ -375,13 +375,7 @@ func (b *barrier) has(m *Sync) bool {
 // open says whether a seat can be had, or whoever has it may come to a round. Who
 // has left a seat is for the next generation.
 func (b *barrier) open(index uint32) bool {
-	switch {
-	case broken(bugClosedToLate):
-		return !b.broken && len(b.left) == 0
-	case broken(bugJoinBroken):
-		return true
-	}
-	return !b.broken && (!b.left[index] || broken(bugLeftSeatGiven))
+	return !b.broken && !b.left[index]
 }
 
 // place is the generation that a Join is for: the one in which the party has the
@@ -392,9 +386,6 @@ func (h barrierHome) place(m *Sync) *barrier {
 	i := slices.IndexFunc(all, func(b *barrier) bool { return b.has(m) })
 	if i < 0 {
 		i = slices.IndexFunc(all, func(b *barrier) bool { return b.open(m.Count) })
-	}
-	if broken(bugJoinNewest) && len(all) > 0 && !all[len(all)-1].broken {
-		i = len(all) - 1
 	}
 	if i >= 0 {
 		return all[i]
@@ -414,7 +405,7 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 	case uint64(b.parties) != m.Fence:
 		code = CodeMismatch
 	case b.has(m):
-	case taken && !broken(bugSeatTwice):
+	case taken:
 		code = CodeMismatch
 	default:
 		b.seats[m.Count] = homeSeat{node: m.From, party: m.Party}
@@ -435,24 +426,19 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 	s := b.seats[m.Count]
 	s.arrived = m.Fence
 	b.seats[m.Count] = s
-	if b.broken && !broken(bugRoundAfterBroken) {
+	if b.broken {
 		return
 	}
 	b.arrived++
-	if b.arrived < b.parties && !(b.arrived+1 == b.parties && broken(bugOneTooFew)) {
+	if b.arrived < b.parties {
 		return
 	}
-	if !broken(bugArrivalsStay) {
-		b.arrived = 0
-	}
+	b.arrived = 0
 	b.over++
-	for i, n := range b.nodes {
-		if i > 0 && broken(bugDoneToOne) {
-			break
-		}
+	for _, n := range b.nodes {
 		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Generation: b.generation, Fence: b.over})
 	}
-	if len(b.left) > 0 && !broken(bugLeftForgotten) {
+	if len(b.left) > 0 {
 		h.breakUp(m.Object, b)
 	}
 	h.check(m.Object)
@@ -470,7 +456,7 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 	case len(b.seats) == 0:
 		forget(h.barriers, m.Object, b)
 	case b.broken:
-	case (SyncCode(m.Code) == CodeOK || broken(bugDeathLeaves)) && s.arrived == b.over+1 && !broken(bugLeaveBreaks):
+	case SyncCode(m.Code) == CodeOK && s.arrived == b.over+1:
 		if b.left == nil {
 			b.left = make(map[uint32]bool)
 		}
@@ -483,9 +469,6 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 
 func (h barrierHome) breakUp(object uint64, b *barrier) {
 	b.broken = true
-	if broken(bugBrokenUntold) {
-		return
-	}
 	for _, n := range b.nodes {
 		h.send(n.node, addr.Root, SyncBroken, CodeOK, Sync{Object: object, Generation: b.generation})
 	}

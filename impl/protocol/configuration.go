@@ -123,9 +123,7 @@ func (c *Configuration) Change(gone, made []Segment) *Configuration {
 func (c *Configuration) Follow(gone, made []Segment, epoch uint64, generation uint32) *Configuration {
 	next := c.Change(gone, made)
 	next.Epoch = epoch
-	if !broken(bugNewestOfThese) {
-		next.Generation = max(next.Generation, generation)
-	}
+	next.Generation = max(next.Generation, generation)
 	return next
 }
 

@@ -31,20 +31,15 @@ type earlyMessage[C any] struct {
 // a manager of his asks about a page there is one request. ErrForeign: there are as
 // many from that node already as most.
 func (e *Early[C]) Keep(m *Message, content C, most int) error {
-	if broken(bugEarlyDropped) {
-		return nil
-	}
-	if !broken(bugEarlyStays) {
-		before := len(e.kept)
-		e.kept = slices.DeleteFunc(e.kept, func(k earlyMessage[C]) bool {
-			return k.msg.From.Node == m.From.Node && k.msg.Page == m.Page && k.msg.Generation < m.Generation
-		})
-		if gone := before - len(e.kept); gone > 0 {
-			if e.moot == nil {
-				e.moot = make(map[addr.NodeID]int)
-			}
-			e.moot[m.From.Node] += gone
+	before := len(e.kept)
+	e.kept = slices.DeleteFunc(e.kept, func(k earlyMessage[C]) bool {
+		return k.msg.From.Node == m.From.Node && k.msg.Page == m.Page && k.msg.Generation < m.Generation
+	})
+	if gone := before - len(e.kept); gone > 0 {
+		if e.moot == nil {
+			e.moot = make(map[addr.NodeID]int)
 		}
+		e.moot[m.From.Node] += gone
 	}
 	from := 0
 	for i := range e.kept {

@@ -11,7 +11,7 @@ import (
 // Preconditions: no child is recorded owned or write, so the home is not stale;
 // an intermediate never comes here.
 func (m *manager) fromHome() {
-	if !m.root || m.dir.Home == Stale && !broken(bugHomeSendsWhileStale) {
+	if !m.root || m.dir.Home == Stale {
 		panic(fmt.Sprintf("mome: %v has no home to supply %v from\n%s", m.at, m.page,
 			m.state()))
 	}
@@ -27,14 +27,12 @@ func (m *manager) fromHome() {
 // homeStale records that the root grants write: a new master version is about
 // to be made, elsewhere.
 func (m *manager) homeStale() {
-	if m.dir.Home == Valid && !broken(bugHomeKept) {
+	if m.dir.Home == Valid {
 		m.batch.add(Effect{Kind: HomeDrop, Page: m.page})
 	}
 	m.dir.Home = Stale
 	m.prepare(m.at, m.page, 0)
-	if !broken(bugVersionNotAdvanced) {
-		m.dir.Version++
-	}
+	m.dir.Version++
 }
 
 // HomeRecvData is the spec's HomeRecvData(m): the page comes home.

@@ -29,7 +29,7 @@ func (l *leafManager) endLeaf() {
 	if invariantsOn {
 		l.check()
 	}
-	if l.Asking.idle() && !broken(bugAskingKept) {
+	if l.Asking.idle() {
 		l.asks.set(l.page, nil)
 		l.freeAsking(l.Asking)
 	} else {
@@ -79,7 +79,7 @@ func (l *leafManager) ReadFault() bool {
 
 // WriteFault is the spec's WriteFault(l).
 func (l *leafManager) WriteFault() bool {
-	if l.Right >= Write || l.Op != OpNone || l.Recall.Kind != KindInvalid && broken(bugUpgradeWhileHeld) {
+	if l.Right >= Write || l.Op != OpNone {
 		return false
 	}
 	l.ask(OpWrite, l.Right)
@@ -98,7 +98,7 @@ func (l *leafManager) Writeback() bool {
 // Evict is the spec's Evict(l): only a read copy leaves silently, and never
 // under one's own request.
 func (l *leafManager) Evict() bool {
-	if l.Right != Read && !(l.Right == Owned && broken(bugEvictOwned)) || l.Op != OpNone && !broken(bugEvictUnderUpgrade) {
+	if l.Right != Read || l.Op != OpNone {
 		return false
 	}
 	l.Right = None
@@ -122,10 +122,9 @@ func (l *leafManager) RecvData(d *Message, local bool) {
 // LeafRecvGrant is the spec's LeafRecvGrant(l).
 // Preconditions: the Data of a Grant(sent) has arrived.
 func (l *leafManager) LeafRecvGrant(g *Message) {
-	if g.Source == Zero && l.Right == None && !broken(bugGrantBeforeZero) {
+	if g.Source == Zero && l.Right == None {
 		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
 	}
-	had := l.Right
 	row := g.Op.row()
 	l.Right = max(l.Right, row.grants)
 	if row.grants == Write {
@@ -140,13 +139,8 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 		l.batch.add(Effect{Kind: Written, Page: l.page})
 	} else {
 		l.Version = g.Version
-		if !broken(bugNoStamp) && (had == None || !broken(bugStampOfFirstGrant)) {
-			l.Stamp = l.now
-		}
+		l.Stamp = l.now
 		l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Right: l.Right})
-	}
-	if g.Source == Zero && had == None && broken(bugGrantBeforeZero) {
-		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
 	}
 }
 
@@ -155,27 +149,21 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 func (l *leafManager) LeafRecvRecall(r *Message) {
 	keep := min(l.Right, r.Keep)
 	hit := l.Right != None && r.Dst != ToNobody
-	late := hit && broken(bugProtectBehindSend)
-	if l.Right == Write && !late && !(keep == None && broken(bugDropUnprotected)) {
+	if l.Right == Write {
 		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
-	if hit && !broken(bugHitWithoutData) {
+	if hit {
 		to := addr.Place{Node: r.Leaf, Tag: addr.Leaf}
 		if r.Dst == ToHome {
 			to = l.tree(l.page).Root()
 		}
 		l.sendData(l.at, to, l.page, Message{Version: l.Version, Txn: r.Txn})
 	}
-	if l.Right == Write && late {
-		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
-	}
 	if l.Right != None && keep == None {
 		l.prepare(l.at, l.page, 0)
 		l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	}
-	if !broken(bugKeepsWriteOnDowngrade) || keep != Owned {
-		l.Right = keep
-	}
+	l.Right = keep
 	parent, _ := l.tree(l.page).Parent(l.at)
 	l.send(l.at, parent, l.page, Message{Kind: Ack, Keep: keep, Hit: hit, Version: l.Version, Txn: r.Txn})
 }

@@ -97,7 +97,7 @@ func (c lockClient) cancelTurn(key turnKey, t turn) turn {
 func (c lockClient) ReleaseLock(in *SyncInput) {
 	key := turnKey{in.Party, in.Object}
 	t, ok := c.turns[key]
-	if !ok || t.fence == 0 || t.fence != in.Fence && !broken(bugAnyFence) {
+	if !ok || t.fence == 0 || t.fence != in.Fence {
 		c.refuse(in, CodeNotOwner)
 		return
 	}
@@ -133,7 +133,7 @@ func (c lockClient) abandonLocks(id uint64) {
 		switch t, ok := c.turns[key]; {
 		case ok && t.fence == 0:
 			c.turns[key] = c.cancelTurn(key, t)
-		case ok && !broken(bugDeathKeepsLock):
+		case ok:
 			c.endTurn(key)
 			c.giveBack(key, 0, t.fence, CodeOwnerDied)
 		}
@@ -174,7 +174,7 @@ func (c lockClient) RecvGrant(m *Sync) {
 	key := turnKey{m.Party, m.Object}
 	t := c.turns[key]
 	delete(c.awaited, awaitedKey{m.Party, m.Request})
-	if c.parties[m.Party].dead && !broken(bugDeadKeepsGrant) {
+	if c.parties[m.Party].dead {
 		c.endTurn(key)
 		c.giveBack(key, 0, m.Fence, SyncCode(m.Code))
 		return
@@ -264,9 +264,9 @@ func (h lockHome) HomeRecvAcquire(m *Sync) {
 	}
 	w := waiter{m.From, m.Party, m.Request}
 	switch {
-	case l.fence == 0 || broken(bugGrantWhileHeld):
+	case l.fence == 0:
 		h.grant(m.Object, l, w)
-	case m.Count == 1 && !broken(bugTryWaits):
+	case m.Count == 1:
 		h.refuseWaiter(m.Object, w, CodeBusy)
 	case len(l.queue) >= MaxWaiters:
 		h.refuseWaiter(m.Object, w, CodeLimit)
@@ -288,9 +288,7 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 	if i < 0 {
 		return
 	}
-	if !broken(bugCancelStaysQueued) {
-		l.queue = slices.Delete(l.queue, i, i+1)
-	}
+	l.queue = slices.Delete(l.queue, i, i+1)
 	h.refuseWaiter(m.Object, w, CodeCanceled)
 	h.check(m.Object)
 }
@@ -299,7 +297,7 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 // nothing.
 func (h lockHome) HomeRecvRelease(m *Sync) {
 	l := h.locks[m.Object]
-	owner := l != nil && (l.fence == m.Fence || broken(bugDropFence)) && l.holder.is(m)
+	owner := l != nil && l.fence == m.Fence && l.holder.is(m)
 	code := CodeOK
 	if !owner {
 		code = CodeNotOwner
@@ -309,7 +307,7 @@ func (h lockHome) HomeRecvRelease(m *Sync) {
 		return
 	}
 	l.fence = 0
-	l.died = SyncCode(m.Code) == CodeOwnerDied && !broken(bugOwnerDiedLost) || l.died && broken(bugOwnerDiedTwice)
+	l.died = SyncCode(m.Code) == CodeOwnerDied
 	h.handOver(m.Object, l)
 	h.check(m.Object)
 }
@@ -323,9 +321,7 @@ func (h lockHome) handOver(object uint64, l *lock) {
 		return
 	}
 	next := 0
-	if broken(bugLastFirst) {
-		next = len(l.queue) - 1
-	} else if l.overtaken < NearTurns || broken(bugNearForever) {
+	if l.overtaken < NearTurns {
 		near := slices.IndexFunc(l.queue, func(w waiter) bool { return w.node == l.holder.node })
 		next = max(next, near)
 	}
@@ -335,9 +331,7 @@ func (h lockHome) handOver(object uint64, l *lock) {
 		l.overtaken++
 	}
 	w := l.queue[next]
-	if broken(bugForgetWaiter) && len(l.queue) > next+1 {
-		l.queue = slices.Delete(l.queue, next, next+2)
-	} else if next == 0 {
+	if next == 0 {
 		l.queue = l.queue[1:]
 	} else {
 		l.queue = slices.Delete(l.queue, next, next+1)
@@ -352,7 +346,7 @@ func (h lockHome) grant(object uint64, l *lock, w waiter) {
 	if l.died {
 		code = CodeOwnerDied
 	}
-	l.died = l.died && broken(bugOwnerDiedTwice)
+	l.died = false
 	h.send(w.node, addr.Root, SyncGrant, code, Sync{Object: object, Party: w.party, Request: w.request, Fence: l.fence})
 }
 

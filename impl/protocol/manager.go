@@ -82,14 +82,7 @@ func (m *manager) decide() {
 	for {
 		switch {
 		case m.Recall.Active:
-			if broken(bugServeWhileRecalled) && m.Busy.Op == OpNone && len(m.Queue) > 0 {
-				m.takeReq()
-			}
-			if broken(bugServeWhileRecalled) && m.Busy.Op != OpNone && !m.Busy.Climbing && m.Busy.Wait == 0 {
-				m.serve()
-				continue
-			}
-			if !m.Recall.collected() && !(broken(bugAckBeforeCollect) && m.Recall.Keep == None) {
+			if !m.Recall.collected() {
 				return
 			}
 			m.collect()
@@ -110,20 +103,10 @@ func (m *manager) decide() {
 
 // takeReq starts to serve the request that came first.
 func (m *manager) takeReq() {
-	i := 0
-	switch { // of the requests, never the recall
-	case broken(bugNewestFirst):
-		for i = len(m.Queue) - 1; m.Queue[i].IsRecall(); i-- {
-		}
-	case broken(bugRequestsFirst):
-		for m.Queue[i].IsRecall() {
-			i++
-		}
-	}
-	r := m.Queue[i]
-	m.Queue = append(m.Queue[:i], m.Queue[i+1:]...)
+	r := m.Queue[0]
+	m.Queue = append(m.Queue[:0], m.Queue[1:]...)
 	m.Busy = Busy{Op: r.Op, Child: r.Child, Have: r.Have, Collection: Collection{Leaf: r.Leaf, Txn: r.Txn}}
-	if r.Op.row().most == None && !broken(bugUnmarkMissing) {
+	if r.Op.row().most == None {
 		// Rule 1: who asks for a copy says that it has nothing.
 		m.dir.record(int(r.Child), None)
 	}
@@ -143,7 +126,7 @@ func (m *manager) RecvGrant(g *Message) {
 	m.dir.Version = max(m.dir.Version, g.Version)
 	m.Busy.Climbing = false
 	m.Busy.Source = g.Source
-	if row.supplies && g.Source == Have && !broken(bugHavePassedDown) {
+	if row.supplies && g.Source == Have {
 		// Rule 3: "have" means that this manager's children supply it.
 		m.Busy.Source = SourceNone
 	}

@@ -18,21 +18,15 @@ func (m *manager) mayTakeRecall() bool {
 		return false
 	}
 	if m.Busy.Op == OpNone {
-		return i == 0 && (len(m.Queue) == 1 || !broken(bugRequestsFirst))
+		return i == 0
 	}
-	if broken(bugRecallWhileServing) {
-		return true
-	}
-	return m.Busy.Climbing && !broken(bugRecallNotWhileUp)
+	return m.Busy.Climbing
 }
 
 func (m *manager) takeRecall() {
 	i := m.waitingRecall()
 	r := m.Queue[i]
 	m.Queue = append(m.Queue[:i], m.Queue[i+1:]...)
-	if broken(bugNoTxn) {
-		r.Txn = Txn{}
-	}
 	m.Recall = Collecting{Active: true, Collection: Collection{Keep: r.Keep, Dst: r.Dst, Leaf: r.Leaf, Txn: r.Txn}}
 	c, owner := &m.Recall.Collection, m.dir.Owner.Child()
 	switch {
@@ -57,7 +51,6 @@ func (m *manager) collect() {
 	case r.Keep == None || r.Hit:
 		m.acknowledge(r.Keep)
 	case m.dir.Marked == 0:
-		r.Hit = broken(bugMissAsHit)
 		m.acknowledge(None)
 	default:
 		m.ask(&r.Collection, m.dir.Marked&-m.dir.Marked, r.Keep, r.Dst)

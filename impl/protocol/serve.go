@@ -14,11 +14,8 @@ func (m *manager) sends(c *Collection, child int) Dst {
 // ask recalls the page from a set of children.
 func (m *manager) ask(c *Collection, set Children, keep Right, dst Dst) {
 	c.Wait, c.Keep, c.Dst = set, keep, dst
-	if m.root && dst == ToHome && !broken(bugWritebackIgnoresData) {
+	if m.root && dst == ToHome {
 		c.HomeDue = 1
-	}
-	if broken(bugRecallsNarrow) && keep == None {
-		set &= 1<<32 - 1
 	}
 	for rest := set; rest != 0; rest &= rest - 1 {
 		child := bits.TrailingZeros64(uint64(rest))
@@ -29,7 +26,7 @@ func (m *manager) ask(c *Collection, set Children, keep Right, dst Dst) {
 // supported is what the request claims to have, as far as it is still true
 // (rule 5).
 func (m *manager) supported() Right {
-	if m.dir.Recorded(int(m.Busy.Child)) >= m.Busy.Have || broken(bugHaveUnchecked) {
+	if m.dir.Recorded(int(m.Busy.Child)) >= m.Busy.Have {
 		return m.Busy.Have
 	}
 	return None
@@ -42,14 +39,13 @@ func (m *manager) lacks() bool {
 
 // moot says whether nothing is left to do: who asks has lost what it takes.
 func (m *manager) moot() bool {
-	return m.dir.Recorded(int(m.Busy.Child)) < m.Busy.Op.row().least && !broken(bugWritebackMootMissing)
+	return m.dir.Recorded(int(m.Busy.Child)) < m.Busy.Op.row().least
 }
 
 // covered is rule 2: the request can be served here, by the right of this subtree,
 // because the parent has served it, or because nothing is left to do.
 func (m *manager) covered() bool {
-	return m.dir.Right >= m.Busy.Op.row().needs || m.root || m.Busy.Source != SourceNone || m.moot() ||
-		broken(bugOwnedCoversWrite) && m.Busy.Op == OpWrite && m.dir.Right == Owned
+	return m.dir.Right >= m.Busy.Op.row().needs || m.root || m.Busy.Source != SourceNone || m.moot()
 }
 
 // whom is which children to recall next. The home supplies what no child owns.
@@ -59,16 +55,13 @@ func (m *manager) whom() Children {
 		owner := m.dir.Owner.Child()
 		switch {
 		case !m.lacks():
-		case owner != noChild && !(m.root && broken(bugHomeSendsWhileStale)):
+		case owner != noChild:
 			return 1 << owner
 		case !m.root && m.dir.Marked != 0:
 			return m.dir.Marked & -m.dir.Marked
 		}
 	case others:
 		set := m.dir.Marked &^ (1 << m.Busy.Child)
-		if broken(bugForgetChild) {
-			set &= set - 1
-		}
 		return set
 	case asker:
 		if m.Busy.Source == SourceNone && !m.moot() {
@@ -120,13 +113,6 @@ func (m *manager) askFor(set Children) {
 	m.ask(&m.Busy.Collection, set, min(m.dir.Recorded(first), s.keep), dst)
 	if s.recalls != others {
 		return
-	}
-	if broken(bugSkipAckWait) && set&(set-1) != 0 {
-		m.Busy.Wait &= m.Busy.Wait - 1
-	}
-	if broken(bugGrantEarly) && dst == ToNobody {
-		m.Busy.Wait = 0
-		m.dir.Marked, m.dir.Owner = m.dir.Marked&(1<<m.Busy.Child), nobody
 	}
 }
 

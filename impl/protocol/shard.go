@@ -122,9 +122,6 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 // forgotten: whoever waits for them gets no answer from the core. Those are the
 // Gone of the configuration before, which the caller knows without comparing all.
 func (s *Shard) Configure(conf *Configuration, segments []Segment) {
-	if broken(bugEveryViewForgets) {
-		segments = s.conf.Segments()
-	}
 	s.conf, s.lastSegment = conf, nil
 	s.generation = max(s.generation, conf.Generation)
 	if len(segments) == 0 {
@@ -135,20 +132,14 @@ func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 		list.Set(segments[i].First, &segments[i])
 	}
 	was := &Configuration{segments: &list}
-	goneUnless := func(b Bug) func(addr.PageNum) bool {
-		if broken(b) {
-			return func(p addr.PageNum) bool { return was.Segment(p) != nil && conf.Segment(p) == nil }
-		}
-		return func(p addr.PageNum) bool { return was.Segment(p) != nil }
-	}
-	goneOfHome := goneUnless(bugSkippedKeepsHome)
-	goneID := func(id addr.ManagerID) bool { return goneOfHome(id.Page()) }
+	gone := func(p addr.PageNum) bool { return was.Segment(p) != nil }
+	goneID := func(id addr.ManagerID) bool { return gone(id.Page()) }
 	s.directories.forget(goneID)
 	s.transactions.forget(goneID)
-	s.views.forget(goneUnless(bugSkippedKeepsRight))
-	s.asks.forget(goneUnless(bugSkippedKeepsRequest))
+	s.views.forget(gone)
+	s.asks.forget(gone)
 	s.prepared.forget(goneID)
-	s.orders.forget(goneUnless(bugSkippedKeepsRight))
+	s.orders.forget(gone)
 }
 
 // Counters is what was counted so far.
@@ -227,9 +218,6 @@ func (s *Shard) receive(m *Message) error {
 	}
 	seg := s.segment(m.Page)
 	switch {
-	case broken(bugGenerationIgnored) && seg != nil:
-	case broken(bugEarlyAccepted) && seg != nil && m.Generation > s.generation:
-	case broken(bugLateAccepted) && seg != nil && m.Generation < seg.Generation:
 	case m.Generation > s.generation:
 		return ErrEarly
 	case seg == nil || m.Generation != seg.Generation:
@@ -420,9 +408,6 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 		// nothing to reside.
 		l.Over = l.Right == None && l.Grant.Kind == KindInvalid
 		if !l.Over && l.Grant.Kind == KindInvalid {
-			if broken(bugResidenceOfRecall) {
-				l.Stamp = s.now
-			}
 			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.Stamp})
 		}
 	}
@@ -432,7 +417,7 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 
 // drainLeaf handles what waits at the leaf, in order, as far as it can be.
 func (s *Shard) drainLeaf(l *leafManager) {
-	if l.Grant.Kind != KindInvalid && (l.Grant.Source != Sent || l.Arrived || broken(bugGrantBeforeData)) {
+	if l.Grant.Kind != KindInvalid && (l.Grant.Source != Sent || l.Arrived) {
 		before, g := l.phase(), &s.waited
 		*g, l.Grant = l.Grant, Message{}
 		s.lamport++
@@ -443,7 +428,7 @@ func (s *Shard) drainLeaf(l *leafManager) {
 			s.batch.add(Effect{Kind: Held, Page: l.page, Stamp: l.Stamp})
 		}
 	}
-	if l.Recall.Kind != KindInvalid && (l.Over && l.Grant.Kind == KindInvalid || broken(bugRecallOvertakesGrant)) {
+	if l.Recall.Kind != KindInvalid && l.Over && l.Grant.Kind == KindInvalid {
 		before, r := l.phase(), &s.waited
 		*r, l.Recall, l.Over = l.Recall, Message{}, false
 		s.lamport++
@@ -456,9 +441,7 @@ func (s *Shard) drainLeaf(l *leafManager) {
 
 // learn adopts what every message carries.
 func (s *Shard) learn(m *Message) {
-	if s.lamport++; !broken(bugClockStands) {
-		s.lamport = max(s.lamport, m.Lamport+1)
-	}
+	s.lamport = max(s.lamport, m.Lamport) + 1
 	s.cut = max(s.cut, m.Cut)
 }
 
@@ -471,14 +454,6 @@ func (s *Shard) send(from, to addr.Place, p addr.PageNum, msg Message) {
 	msg.FromIncarnation, msg.ToIncarnation = s.incarnation, s.conf.Member(to.Node)
 	msg.Epoch, msg.Cut, msg.Lamport = s.conf.Epoch, s.cut, s.lamport
 	msg.Term = s.conf.Slots[seg.Slot(p, len(s.conf.Slots))].Term
-	switch {
-	case broken(bugNoVersion):
-		msg.Version = 0
-	case broken(bugNoTerm):
-		msg.Term = 0
-	case broken(bugNoIncarnation):
-		msg.ToIncarnation = 0
-	}
 	if to.Node == s.self {
 		s.local = append(s.local, msg)
 		return
