@@ -109,30 +109,13 @@ type Coverage struct {
 // New is a coverage of nothing.
 func New(s *Spec) *Coverage { return &Coverage{s, make(map[Cell]int), make(map[Case]int)} }
 
-// Event counts an action of Strong. right is what the leaf has after it, where a
-// leaf took it.
-func (c *Coverage) Event(e *protocol.Event, right protocol.Right) {
-	c.count(e.Action.String(), e.At.Tag, e.Before, e.Message, right)
-}
-
-func (c *Coverage) count(action string, at addr.Tag, before protocol.Phase, m *protocol.Message, right protocol.Right) {
+// count counts an action, and what its message said.
+func (c *Coverage) count(action string, at addr.Tag, before protocol.Phase, said *Case) {
 	c.Cells[Cell{action, LevelOf(at), before}]++
-	if m == nil {
-		return
+	if said != nil {
+		said.Action = action
+		c.Cases[*said]++
 	}
-	k := Case{Action: action, Kind: m.Kind}
-	switch m.Kind {
-	case protocol.Req:
-		k.Op, k.Have = m.Op, m.Have
-	case protocol.Grant:
-		k.Op, k.Source = m.Op, m.Source
-	case protocol.Recall:
-		k.Keep, k.Dst = m.Keep, m.Dst
-		k.Missed = m.Keep != protocol.None && at == addr.Leaf && right == protocol.None
-	case protocol.Ack:
-		k.Keep, k.Hit = m.Keep, m.Hit
-	}
-	c.Cases[k]++
 }
 
 // Add adds another run's.

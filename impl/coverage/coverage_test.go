@@ -223,7 +223,7 @@ func TestReadErrors(t *testing.T) {
 // TestImpossible: the levels and the reasons are of actions that there are, and
 // leave something to be done by each.
 func TestImpossible(t *testing.T) {
-	for _, s := range []*Spec{Strong, Frame, Locks, Barriers} {
+	for _, s := range Specs {
 		for _, a := range s.Actions {
 			for _, l := range s.Levels(a, 4) {
 				possible := 0

@@ -8,6 +8,6 @@
 // it cannot be otherwise, which a Spec gives.
 //
 //	Coverage  the counts, and the table that people read     coverage.go
-//	Spec      the actions, their levels, and what cannot be  spec.go
+//	Spec      the actions, their levels, and what cannot be  spec.go: pages.go, frames.go, syncs.go
 //	Read      what the runs recorded in directories covered  recorded.go
 package coverage

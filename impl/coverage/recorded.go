@@ -1,13 +1,10 @@
 package coverage
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/ndjson"
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -25,10 +22,8 @@ type Recorded struct {
 // part would say that something did not happen.
 func Read(dirs ...string) ([]*Recorded, error) {
 	var all []*Recorded
-	of := make(map[*Spec]*Recorded)
-	for _, s := range []*Spec{Strong, Frame, Locks, Barriers} {
-		of[s] = &Recorded{Coverage: New(s)}
-		all = append(all, of[s])
+	for _, s := range Specs {
+		all = append(all, &Recorded{Coverage: New(s)})
 	}
 	for _, dir := range dirs {
 		run, err := trace.OpenRun(dir)
@@ -43,24 +38,18 @@ func Read(dirs ...string) ([]*Recorded, error) {
 				if err != nil {
 					return nil, err
 				}
-				switch {
-				case rec.Kind == trace.KindStep:
-					of[Frame].step(&rec)
-				case rec.Kind != trace.KindAction:
-				case f.Header.Spec != trace.SyncSpec:
-					err = of[Strong].action(&rec)
-				case rec.Barrier:
-					err = of[Barriers].sync(&rec)
-				default:
-					err = of[Locks].sync(&rec)
+				for _, r := range all {
+					if act := r.action(&rec); act != "" {
+						err = r.record(act, &rec)
+					}
 				}
 				if err != nil {
 					return nil, fmt.Errorf("%w: %s:%d: %w", ndjson.ErrMalformed, f.Path, rec.Line, err)
 				}
 			}
 		}
-		for s, r := range of {
-			if s == Locks || s == Barriers {
+		for _, r := range all {
+			if r.sync {
 				r.Logs += len(run.Sync)
 			} else {
 				r.Logs += len(run.Files)
@@ -71,49 +60,12 @@ func Read(dirs ...string) ([]*Recorded, error) {
 	return all, nil
 }
 
-func (r *Recorded) action(rec *trace.Record) error {
-	if !slices.Contains(r.Actions, rec.Act) {
-		return fmt.Errorf("%s has no action %s", r.Name, rec.Act)
+// record counts the action of a record.
+func (r *Recorded) record(act string, rec *trace.Record) error {
+	if !slices.Contains(r.Actions, act) {
+		return fmt.Errorf("%s has no action %s", r.Name, act)
 	}
-	right, err := leafRight(rec)
-	r.count(rec.Act, rec.At.Tag, rec.Before, rec.Message, right)
+	said, err := r.said(rec)
+	r.count(act, rec.At.Tag, rec.Before, said)
 	return err
-}
-
-// sync counts an action of locks or barriers, with the code of its message.
-func (r *Recorded) sync(rec *trace.Record) error {
-	if !slices.Contains(r.Actions, rec.Act) {
-		return fmt.Errorf("%s has no action %s", r.Name, rec.Act)
-	}
-	r.Cells[Cell{rec.Act, LevelOf(rec.At.Tag), protocol.Idle}]++
-	if rec.Sync != nil {
-		r.Cases[Case{Action: rec.Act, Answer: protocol.SyncCode(rec.Sync.Code).String()}]++
-	}
-	return nil
-}
-
-func (r *Recorded) step(rec *trace.Record) {
-	step := rec.Step.Step.String()
-	r.Cells[Cell{step, LevelOf(rec.At.Tag), protocol.Idle}]++
-	if rec.Step.Answer != "" {
-		r.Cases[Case{Action: step, Answer: rec.Step.Answer}]++
-	}
-}
-
-// leafRight is the right of a leaf after an action; nobody asks for that of
-// others.
-func leafRight(rec *trace.Record) (protocol.Right, error) {
-	if rec.At.Tag != addr.Leaf || rec.Message == nil || rec.Message.Kind != protocol.Recall {
-		return protocol.None, nil
-	}
-	var post struct{ Right string }
-	if err := json.Unmarshal(rec.Post, &post); err != nil {
-		return protocol.None, fmt.Errorf("post: %w", err)
-	}
-	for r := protocol.None; r <= protocol.Write; r++ {
-		if r.String() == post.Right {
-			return r, nil
-		}
-	}
-	return protocol.None, fmt.Errorf("post: there is no right %q", post.Right)
 }

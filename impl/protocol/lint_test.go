@@ -96,10 +96,10 @@ func TestNoConcurrency(t *testing.T) {
 // nextActions are the actions that Next of a module names, through one more
 // level of operators, and without those that are not the core's. What the module
 // extends comes before it.
-func nextActions(t *testing.T, files []string, silent ...string) (spec []string) {
+func nextActions(t *testing.T, folder string, files []string, silent ...string) (spec []string) {
 	var text []byte
 	for _, f := range files {
-		module, err := os.ReadFile("../../spec/" + f)
+		module, err := os.ReadFile(filepath.Join("../../spec", folder, f))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,29 +140,31 @@ func nextActions(t *testing.T, files []string, silent ...string) (spec []string)
 // code, both ways, and demands that a handler has the name of its action. Store
 // is the application's, and silent.
 func TestActions(t *testing.T) {
+	var compared []*protocol.Protocol
 	for _, c := range []struct {
-		spec    []string
+		of      *protocol.Protocol
+		spec    []string // its modules
 		silent  []string // in Next, and no actions
-		code    []string
 		files   []string
 		handler string // its receiver
 		least   int
 	}{
-		{[]string{"strong/Manager.tla", "strong/Strong.tla"}, []string{"Children", "Store"}, actionNames(protocol.Actions()),
+		{protocol.Pages, []string{"Manager.tla", "Strong.tla"}, []string{"Children", "Store"},
 			[]string{"manager.go", "leaf.go", "home.go"}, `\*(manager|leafManager)`, 12},
-		{[]string{"heaplock/HeapLock.tla"}, []string{"Unused"}, actionNames(protocol.LockActions()),
+		{protocol.Locks, []string{"HeapLock.tla"}, []string{"Unused"},
 			[]string{"lock.go", "sync.go"}, `lockClient|lockHome|\*SyncNode`, 10},
-		{[]string{"barrier/Barrier.tla"}, []string{"Unused"}, actionNames(protocol.BarrierActions()),
+		{protocol.Barriers, []string{"Barrier.tla"}, []string{"Unused"},
 			[]string{"barrier.go", "sync.go"}, `barrierClient|barrierHome|\*SyncNode`, 11},
 	} {
-		t.Run(c.spec[len(c.spec)-1], func(t *testing.T) {
-			spec := nextActions(t, c.spec, c.silent...)
+		compared = append(compared, c.of)
+		t.Run(c.of.Spec, func(t *testing.T) {
+			spec := nextActions(t, c.of.Spec, c.spec, c.silent...)
 			for _, a := range spec {
-				if !slices.Contains(c.code, a) {
+				if !slices.Contains(c.of.Actions, a) {
 					t.Errorf("Next has %s, the code has not", a)
 				}
 			}
-			for _, a := range c.code {
+			for _, a := range c.of.Actions {
 				if !slices.Contains(spec, a) {
 					t.Errorf("the code has %s, Next has not", a)
 				}
@@ -170,16 +172,12 @@ func TestActions(t *testing.T) {
 			if len(spec) < c.least {
 				t.Errorf("only %d actions found in Next: %v", len(spec), spec)
 			}
-			expectHandlers(t, c.files, c.handler, c.code)
+			expectHandlers(t, c.files, c.handler, c.of.Actions)
 		})
 	}
-}
-
-func actionNames[A interface{ String() string }](actions []A) (all []string) {
-	for _, a := range actions {
-		all = append(all, a.String())
+	if !slices.Equal(compared, protocol.Protocols) {
+		t.Errorf("not every protocol of the registry is compared, in its order")
 	}
-	return all
 }
 
 func expectHandlers(t *testing.T, files []string, receiver string, actions []string) {

@@ -5,6 +5,7 @@
 //	Step                the steps on a page's frame                step.go
 //	SyncLog             those of its locks and barriers             synclog.go
 //	Read, File, Record  the same files, checked                    read.go, recordline.go
+//	Record.Protocol     whose action a record is                   protocol.go
 //	Change              the configuration that a log tells of      configuration.go
 //	Account, Manifest   what a node says of its logs in the end     manifest.go
 //	OpenRun, Run, Event all logs of a run, merged                  merge.go
