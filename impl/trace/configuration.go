@@ -41,16 +41,25 @@ func (h Header) Configuration() (*protocol.Configuration, error) {
 	return conf, nil
 }
 
-// Configure is the configuration that a conf record makes of the one before it.
-func (r *Record) Configure(before *protocol.Configuration) (*protocol.Configuration, error) {
+// Change is what a conf record says.
+func (r *Record) Change() (Change, error) {
 	var c Change
 	if err := decodeStrictly(r.Conf, &c); err != nil {
-		return nil, fmt.Errorf("conf: %w", err)
+		return Change{}, fmt.Errorf("conf: %w", err)
 	}
 	for _, s := range c.Segments {
 		if s.Pages < 1 {
-			return nil, fmt.Errorf("conf: a segment of %d pages", s.Pages)
+			return Change{}, fmt.Errorf("conf: a segment of %d pages", s.Pages)
 		}
+	}
+	return c, nil
+}
+
+// Configure is the configuration that a conf record makes of the one before it.
+func (r *Record) Configure(before *protocol.Configuration) (*protocol.Configuration, error) {
+	c, err := r.Change()
+	if err != nil {
+		return nil, err
 	}
 	conf := before.WithSegments(c.Segments)
 	conf.Epoch, conf.Generation = c.Epoch, max(conf.Generation, c.Generation)
