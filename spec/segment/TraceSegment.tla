@@ -68,7 +68,7 @@ TakeStore(e) ==
     IN  /\ Single(e)
         /\ IF Now = to THEN Consume /\ UNCHANGED vars
            ELSE /\ CASE Now.gen = 0 /\ to.gen = Fresh -> Create(to.name)
-                     [] Now.gen # 0 /\ <<to.name, to.gen>> # <<Now.name, Now.gen>> -> Remove
+                     [] Now.gen # 0 /\ to.gen # Now.gen -> Remove
                      [] OTHER -> Now.newest < to.newest /\ CreateElsewhere
                 /\ Hold
         /\ UNCHANGED begun
@@ -77,13 +77,12 @@ TakeStore(e) ==
 Distinct(e) == \A i \in 1..Rev : past[i].gen \notin e.elsewhere
 
 TakeView(e) ==
-    LET n  == e.at
-        to == CHOOSE i \in 1..Rev : past[i] = Said(e)
-    IN  /\ Single(e)
-        /\ Distinct(e)
-        /\ \E i \in 1..Rev : past[i] = Said(e)
-        /\ IF to = view[n] THEN UNCHANGED vars ELSE Apply(n, to)
-        /\ begun' = IF Same(n, to) THEN begun ELSE [begun EXCEPT ![n] = {}]
+    LET n == e.at
+    IN  /\ Distinct(e)
+        /\ \E to \in 1..Rev :
+              /\ past[to] = Said(e)
+              /\ IF to = view[n] THEN UNCHANGED vars ELSE Apply(n, to)
+              /\ begun' = IF Same(n, to) THEN begun ELSE [begun EXCEPT ![n] = {}]
         /\ Consume
 
 ----------------------------------------------------------------------------
@@ -116,7 +115,6 @@ Taken(e) ==
 \* What was kept is looked at after each view.  Nothing but a request is early.
 TakeRefused(e) ==
     /\ e.early
-    /\ e.link
     /\ e.msg.kind = "Req"
     /\ IF IsKept(e) THEN IsEarly(e.at, e.msg.gen) /\ UNCHANGED vars ELSE KeepEarly(e.at, e.from)
 
@@ -223,11 +221,10 @@ TraceNext == IF Going THEN Step(Event) ELSE UNCHANGED traceVars
 (***************************************************************************)
 StoreGuards(e) ==
     << <<"a page is in one segment", Single(e)>>,
-       <<"a generation does not come again, nor twice, and later ones are higher", FALSE>> >>
+       <<"a generation is not had twice, and later ones are higher", ~Single(e)>> >>
 
 ViewGuards(e) ==
-    << <<"a page is in one segment", Single(e)>>,
-       <<"one generation is of one segment", Distinct(e)>>,
+    << <<"one generation is of one segment", Distinct(e)>>,
        <<"a view comes behind the one before it", \E i \in view[e.at]..Rev : past[i] = Said(e)>> >>
 
 OwnGuards(e) ==
@@ -237,7 +234,7 @@ OwnGuards(e) ==
 MessageGuards(e) ==
     CASE e.act = "Refused" ->
             << <<"a message is refused only if it is early", e.early>>,
-               <<"nothing but a request is early", e.msg.kind = "Req" /\ e.link>>,
+               <<"nothing but a request is early", e.msg.kind = "Req">>,
                <<"IsEarly(n, msg.gen)", IsEarly(e.at, e.msg.gen)>> >>
       [] e.act = "Waits" -> OwnGuards(e)
       [] OTHER ->
