@@ -14,6 +14,7 @@
 //	Kind, Projection  what the objects are, and their events  kind.go
 //	module            the literals                            module.go
 //	pages             the pages of spec/strong                pages.go, state.go, names.go
+//	segments          the pages over all lives of spec/segment  segments.go
 //	frames            the frames of spec/frame                frames.go
 //	locks             the locks of spec/heaplock              locks.go
 //	barriers          the barriers of spec/barrier            barriers.go
