@@ -55,9 +55,11 @@ func traceValidateCommand(asJSON *bool) *cobra.Command {
 		Long: `Validate merges the logs of all nodes of a run, which are in DIR, and has the
 model checker TLC follow every page through the specification (TraceStrong): each
 action must be possible and lead to the state that the log has, and contents must
-be those that were stored. Below that, it follows every page of every node through
-the steps by which processes get it and lose it (TraceFrame); beside it, every lock
-(TraceHeapLock) and every barrier (TraceBarrier) that the run has used.
+be those that were stored. A page that several segments have had, one after another,
+is followed through this succession too (TraceSegment): nothing of one segment may
+reach the next. Below that, every page of every node is followed through the steps by
+which processes get it and lose it (TraceFrame); beside it, every lock (TraceHeapLock)
+and every barrier (TraceBarrier) that the run has used.
 
 A run is whole if every node has left a manifest, which it writes when it ends: which
 logs it has, and what its cores and its links say that they have done. Where the

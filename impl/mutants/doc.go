@@ -22,6 +22,7 @@
 //	            differs and counts as nobody             impl/trace/replay
 //	trace       TLC does not accept what the broken one recorded
 //	                                                       impl/trace/validate
+//	successions the same, of pages over all lives of their segments
 //	model       impl/memory's own test against a model of its operations
 //	orders      shells over a model of the kernel and of the links: short
 //	            scenarios in all orders that have few delays   impl/node
@@ -59,7 +60,11 @@
 //
 // Mistakes about segments are in the core, and PagesCompared in the views of
 // impl/coord. Their runs are those of worlds in which segments go and others have
-// their pages; TLC judges the pages, which are other objects with another segment.
+// their pages. TLC judges the pages, which are other objects with another segment
+// (trace: TraceStrong), and apart from that the pages with all their segments
+// (successions: TraceSegment). For the latter it is given the first run that the replay
+// finds anything in, and then one run of each world: what becomes of an early message
+// behind the core is nothing that a replay sees.
 //
 // # Nodes
 //

@@ -44,6 +44,7 @@ type layer[W run[W]] struct {
 	name    string
 	bugs    []mistake
 	kind    validate.Kind
+	others  []validate.Kind // whose objects TLC judges as well
 	worlds  []W
 	seeds   uint64 // of each world: the bound of what a link may need for a mutant
 	links   []link[W]
@@ -82,6 +83,20 @@ func (y *layer[W]) recorded(t *testing.T, bug mistake, wd W) recording {
 	return r
 }
 
+// likely are the runs in which others than the layer's own objects are judged: the
+// first in which the replay finds anything, and then one of each world, since what
+// becomes of a message before or behind the core is nothing that it sees.
+func (y *layer[W]) likely(t *testing.T, bug mistake, again *replays) (runs []recording) {
+	t.Helper()
+	if again.differs.dir != "" {
+		runs = append(runs, again.differs)
+	}
+	for _, wd := range y.worlds {
+		runs = append(runs, y.recorded(t, bug, wd))
+	}
+	return runs
+}
+
 // test puts each mistake into the core.
 func (y *layer[W]) test(t *testing.T) {
 	tool := findTLC(t)
@@ -90,6 +105,9 @@ func (y *layer[W]) test(t *testing.T) {
 		tb.Links = append(tb.Links, l.name)
 	}
 	tb.Links = append(tb.Links, replayed, "trace")
+	for _, kind := range y.others {
+		tb.Links = append(tb.Links, kind.Name)
+	}
 	judges := newJudges()
 	for _, bug := range append(mistakes([]protocol.Bug{0}), y.bugs...) {
 		if !Wanted(bug.name) {
@@ -118,6 +136,10 @@ func (y *layer[W]) test(t *testing.T) {
 			return again.look(t, y.recorded(t, bug, wd))
 		})
 		r.Found[len(y.links)] = again.found
+		for i, kind := range y.others {
+			runs := y.likely(t, bug, &again)
+			judges.add(func() { r.Found[len(y.links)+2+i] = firstInTrace(t, tool, kind, runs) })
+		}
 		if again.judged.dir == "" && bug.name != None {
 			continue // its logs have the actions of the core without it, which TLC accepts
 		}

@@ -21,6 +21,7 @@ const pageSteps = 2000
 type world struct {
 	name string
 	cfg  sim.Config
+	rest bool // logs are of runs that come to rest
 }
 
 func (wd world) String() string { return fmt.Sprintf("%s/%d", wd.name, wd.cfg.Seed) }
@@ -35,12 +36,12 @@ func (wd world) finds(short, full string) Finding { return Finding{wd.String() +
 // worlds are where mutants of the pages' core run: one page, so that nodes meet
 // often and a recorded run has one first event to be refused.
 var worlds = []world{
-	{"root3", sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Processes: 2, Lateral: true}},
-	{"pair3", sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Processes: 2, Lateral: true}},
-	{"deep4", sim.Config{Nodes: 6, Fanout: 2, Pages: 1, Lateral: true}},
-	{"wide6", sim.Config{Nodes: 6, Fanout: 3, Pages: 1, Lateral: true}},
-	{"exact3", sim.Config{Nodes: 3, Fanout: 2, Pages: 1, Exact: true}},
-	{"flat40", sim.Config{Nodes: 40, Fanout: 64, Pages: 1, Lateral: true}},
+	{name: "root3", cfg: sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Processes: 2, Lateral: true}},
+	{name: "pair3", cfg: sim.Config{Nodes: 4, Fanout: 2, Pages: 1, Processes: 2, Lateral: true}},
+	{name: "deep4", cfg: sim.Config{Nodes: 6, Fanout: 2, Pages: 1, Lateral: true}},
+	{name: "wide6", cfg: sim.Config{Nodes: 6, Fanout: 3, Pages: 1, Lateral: true}},
+	{name: "exact3", cfg: sim.Config{Nodes: 3, Fanout: 2, Pages: 1, Exact: true}},
+	{name: "flat40", cfg: sim.Config{Nodes: 40, Fanout: 64, Pages: 1, Lateral: true}},
 }
 
 // isInvariant says whether a property is one that only somebody can check who
@@ -86,7 +87,7 @@ func (wd world) record(dir string) (ended bool, err error) {
 	if err := w.Record(dir); err != nil {
 		return false, err
 	}
-	ended = w.Play(pageSteps, false) != nil
+	ended = w.Play(pageSteps, wd.rest) != nil
 	return ended, w.EndRecord()
 }
 

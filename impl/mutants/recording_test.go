@@ -39,7 +39,8 @@ type recording struct {
 
 // replays are those of recorded runs, one after another, on the correct core.
 type replays struct {
-	found Finding // of the first run that differs
+	found   Finding // of the first run that differs
+	differs recording
 	// judged is the first run in which an action differs, for TLC: whether a
 	// message is refused is no action.
 	judged recording
@@ -60,7 +61,7 @@ func (p *replays) look(t *testing.T, r recording) Finding {
 	what, _, _ := strings.Cut(d.What, " of ")
 	f := r.finds(fmt.Sprintf("step %d %s", d.Step, what), err.Error())
 	if p.found.Short == "" {
-		p.found = f
+		p.found, p.differs = f, r
 	}
 	if d.What == "refusal" {
 		return Finding{}
@@ -99,6 +100,16 @@ func findInTrace(t *testing.T, tool *tlc.Tool, kind validate.Kind, r recording) 
 		return Finding{}
 	}
 	return r.finds(refused(v.Refusal))
+}
+
+// firstInTrace is what the first of the runs shows in which TLC finds something.
+func firstInTrace(t *testing.T, tool *tlc.Tool, kind validate.Kind, runs []recording) (f Finding) {
+	for _, r := range runs {
+		if f = findInTrace(t, tool, kind, r); f.Short != "" {
+			break
+		}
+	}
+	return f
 }
 
 // refused names the event, and of a guard that does not hold its text, of parts

@@ -14,16 +14,16 @@ import (
 // segmentWorlds are where mutants about segments run: others take the pages of those
 // that go, and nodes hear of it late.
 var segmentWorlds = []world{
-	{"again3", sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Recreate: true}},
-	{"again4", sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Recreate: true, Lateral: true}},
-	{"split3", sim.Config{Nodes: 3, Fanout: 64, Pages: 3, Segments: 2, Processes: 2, Recreate: true, Breaks: true}},
+	{name: "again3", cfg: sim.Config{Nodes: 3, Fanout: 64, Pages: 1, Recreate: true}, rest: true},
+	{name: "again4", cfg: sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Recreate: true, Lateral: true}, rest: true},
+	{name: "split3", cfg: sim.Config{Nodes: 3, Fanout: 64, Pages: 3, Segments: 2, Processes: 2, Recreate: true, Breaks: true}, rest: true},
 }
 
 // TestSegments puts each mistake about segments into the core, and one into the
 // views that nodes take.
 func TestSegments(t *testing.T) {
 	pagesCompared := mistake{name: "PagesCompared", put: coord.ComparePages}
-	(&layer[world]{name: "segments", bugs: append(mistakes(protocol.SegmentBugs()), pagesCompared), kind: validate.Pages, worlds: segmentWorlds, seeds: 10,
+	(&layer[world]{name: "segments", bugs: append(mistakes(protocol.SegmentBugs()), pagesCompared), kind: validate.Pages, others: []validate.Kind{validate.Successions}, worlds: segmentWorlds, seeds: 10,
 		links: []link[world]{
 			{name: "invariants", run: findByInvariants},
 			{name: "simulator", run: findBySimulator},

@@ -14,7 +14,7 @@
 //	Kind, Projection  what the objects are, and their events  kind.go
 //	module            the literals                            module.go
 //	pages             the pages of spec/strong                pages.go, state.go, names.go
-//	segments          the pages over all lives of spec/segment  segments.go
+//	successions       the pages over all lives, spec/segment  successions.go
 //	frames            the frames of spec/frame                frames.go
 //	locks             the locks of spec/heaplock              locks.go
 //	barriers          the barriers of spec/barrier            barriers.go
@@ -27,7 +27,8 @@
 //
 // Where the run had come to rest (trace.Run.UnderWay) each object of pages, locks and
 // barriers ends with the event End, which no log has: nothing may be under way in the
-// specification then. A frame ends with it always: nobody works on it any more.
+// specification then. A frame ends with it always: nobody works on it any more. A
+// succession does where no node has failed: what was kept has been looked at.
 //
 // # Another kind of object
 //

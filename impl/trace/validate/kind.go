@@ -27,7 +27,7 @@ type Kind struct {
 }
 
 // Kinds are all kinds, in the order in which they are judged.
-var Kinds = []Kind{Pages, Segments, Frames, Locks, Barriers}
+var Kinds = []Kind{Pages, Successions, Frames, Locks, Barriers}
 
 // KindsOf are the kinds of objects that the run is made of: each must be there,
 // but for those that are Optional.

@@ -13,11 +13,11 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
-// Segments are the pages over all lives of their segments: what nodes know of
+// Successions are the pages over all lives of their segments: what nodes know of
 // segments that go and come, and of which generation the messages are that they
 // take. A page with one life, in the views of all nodes, is no object unless there
 // was a message about another one: it has nothing to be mixed up with.
-var Segments = Kind{Name: "segments", Spec: "TraceSegment", Optional: true, Records: (*trace.Run).Events, Project: newSegments}
+var Successions = Kind{Name: "successions", Spec: "TraceSegment", Optional: true, Records: (*trace.Run).Events, Project: newSuccessions}
 
 // moment is an event, and when it was among all records.
 type moment struct {
@@ -41,8 +41,8 @@ type lives struct {
 	kept map[protocol.Message]int
 }
 
-// segmentLog is what is known of a log while it is read.
-type segmentLog struct {
+// viewLog is what is known of a log while it is read.
+type viewLog struct {
 	conf  *protocol.Configuration
 	views []viewed
 	// input is the last one until it is known what became of it, and acted says
@@ -52,25 +52,25 @@ type segmentLog struct {
 	acted   bool
 }
 
-// segments is the projection of a run onto its pages, with all their lives.
-type segments struct {
+// successions is the projection of a run onto its pages, with all their lives.
+type successions struct {
 	run     *trace.Run
-	logs    map[*trace.File]*segmentLog
+	logs    map[*trace.File]*viewLog
 	pages   map[addr.PageNum]*lives
 	records int
 	back    bool // a view has gone back
 }
 
-func newSegments(run *trace.Run) (Projection, error) {
-	p := &segments{run: run, logs: make(map[*trace.File]*segmentLog), pages: make(map[addr.PageNum]*lives)}
+func newSuccessions(run *trace.Run) (Projection, error) {
+	p := &successions{run: run, logs: make(map[*trace.File]*viewLog), pages: make(map[addr.PageNum]*lives)}
 	for _, f := range run.Files {
-		p.logs[f] = &segmentLog{conf: run.Conf}
+		p.logs[f] = &viewLog{conf: run.Conf}
 	}
 	return p, nil
 }
 
 // Add implements Projection.
-func (p *segments) Add(ev *trace.Event) error {
+func (p *successions) Add(ev *trace.Event) error {
 	p.records++
 	log := p.logs[ev.File]
 	switch ev.Kind {
@@ -86,7 +86,7 @@ func (p *segments) Add(ev *trace.Event) error {
 	return nil
 }
 
-func (p *segments) configure(ev *trace.Event, log *segmentLog) error {
+func (p *successions) configure(ev *trace.Event, log *viewLog) error {
 	change, err := ev.Change()
 	if err != nil {
 		return malformed(ev, "%w", err)
@@ -101,11 +101,11 @@ func (p *segments) configure(ev *trace.Event, log *segmentLog) error {
 	return nil
 }
 
-func (p *segments) moment(ev *trace.Event, act, shape string) moment {
+func (p *successions) moment(ev *trace.Event, act, shape string) moment {
 	return moment{Event{Shape: unique.Make(shape).Value(), Act: act, At: ev.At, Lamport: ev.Lamport, File: ev.File, Line: ev.Line}, p.records}
 }
 
-func (p *segments) page(ev *trace.Event) *lives {
+func (p *successions) page(ev *trace.Event) *lives {
 	o := p.pages[ev.Page]
 	if o == nil {
 		o = &lives{page: ev.Page, shard: ev.File.Header.Shard, kept: make(map[protocol.Message]int)}
@@ -115,7 +115,7 @@ func (p *segments) page(ev *trace.Event) *lives {
 }
 
 // generation is that of the page in the view of a log.
-func (l *segmentLog) generation(p addr.PageNum) uint32 {
+func (l *viewLog) generation(p addr.PageNum) uint32 {
 	if s := l.conf.Segment(p); s != nil {
 		return s.Generation
 	}
@@ -130,7 +130,7 @@ func (o *lives) message(m *protocol.Message, at addr.NodeID, comes bool) string 
 		m.Kind, m.Generation, o.kept[*m])
 }
 
-func (p *segments) action(ev *trace.Event, log *segmentLog) error {
+func (p *successions) action(ev *trace.Event, log *viewLog) error {
 	o := p.page(ev)
 	comes := !log.acted && log.message != nil && ev.Message != nil && *ev.Message == *log.message
 	log.acted = true
@@ -188,7 +188,7 @@ func alone(ev *trace.Event, m *protocol.Message, conf *protocol.Configuration) (
 }
 
 // output is what became of an input that no action shows.
-func (p *segments) output(ev *trace.Event, log *segmentLog) {
+func (p *successions) output(ev *trace.Event, log *viewLog) {
 	input, m, acted := log.input, log.message, log.acted
 	log.input, log.message, log.acted = "", nil, false
 	refused := ev.Out.Refused != ""
@@ -226,7 +226,7 @@ func (p *segments) output(ev *trace.Event, log *segmentLog) {
 }
 
 // Objects implements Projection.
-func (p *segments) Objects() ([]*Object, error) {
+func (p *successions) Objects() ([]*Object, error) {
 	var objects []*Object
 	doubtful := p.doubtful()
 	for _, page := range slices.Sorted(maps.Keys(p.pages)) {
@@ -260,12 +260,12 @@ func (p *segments) Objects() ([]*Object, error) {
 }
 
 // ended says whether all nodes have done to the end what they had begun.
-func (p *segments) ended() bool {
+func (p *successions) ended() bool {
 	return !slices.ContainsFunc(p.run.Manifests, func(m *trace.Manifest) bool { return m == nil || m.Failed != "" })
 }
 
 // views are those of the page's shard, at all nodes.
-func (p *segments) views(o *lives) (all []*viewed) {
+func (p *successions) views(o *lives) (all []*viewed) {
 	for _, f := range p.run.Files {
 		if f.Header.Shard == o.shard {
 			for i := range p.logs[f].views {
@@ -300,7 +300,7 @@ func generationsOf(page addr.PageNum, views []*viewed) (all map[uint32]bool, com
 
 // doubtful are the first pages of segments that have a generation which another
 // segment has too, in some view. They are objects whatever happened there.
-func (p *segments) doubtful() map[addr.PageNum]bool {
+func (p *successions) doubtful() map[addr.PageNum]bool {
 	all := make(map[addr.PageNum]bool)
 	had := make(map[uint32]protocol.Segment)
 	for _, log := range p.logs {
@@ -370,7 +370,7 @@ func told(page addr.PageNum, views []*viewed, generations map[uint32]bool) (stor
 }
 
 // Constants implements Projection.
-func (p *segments) Constants() []Constant {
+func (p *successions) Constants() []Constant {
 	var nodes []string
 	for node := range p.run.Conf.Members {
 		nodes = append(nodes, fmt.Sprintf("%q", nodeName(addr.NodeID(node))))
