@@ -12,6 +12,7 @@ const (
 
 	BugCallEarly        // the call is stamped 1000 s too early
 	BugCallAtLastReturn // it is stamped when the client's last operation has returned
+	BugTwoAtOnce        // it is stamped a moment before that
 	BugCallLate         // it is stamped when the operation has returned
 	BugReturnLate       // the return is stamped 1000 s too late
 	BugReturnAtNextCall // it is stamped when the client's next operation is called
@@ -30,7 +31,7 @@ const (
 	numBugs
 )
 
-var bugNames = [...]string{"none", "CallEarly", "CallAtLastReturn", "CallLate", "ReturnLate", "ReturnAtNextCall", "ReturnEarly",
+var bugNames = [...]string{"none", "CallEarly", "CallAtLastReturn", "TwoAtOnce", "CallLate", "ReturnLate", "ReturnAtNextCall", "ReturnEarly",
 	"OneNumber", "OtherClient", "OtherWord", "OtherValue", "SkipsOperation", "SkipsLast", "SkipsClient", "RecordsTwice",
 	"OpenAnswered", "AnsweredOpen", "GoesOnOpen"}
 

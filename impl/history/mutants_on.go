@@ -44,6 +44,8 @@ func (c *Client) misbegin() {
 		c.op.Call -= far
 	case broken(BugCallAtLastReturn) && c.broken.last.Return != 0:
 		c.op.Call = c.broken.last.Return
+	case broken(BugTwoAtOnce) && c.broken.last.Return != 0:
+		c.op.Call = c.broken.last.Return - 1
 	}
 	c.misflush(c.op.Call)
 }
