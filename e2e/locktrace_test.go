@@ -133,10 +133,10 @@ func TestLockTraces(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if ev.Act == "RecvGrant" && protocol.SyncCode(ev.Sync.Code) == protocol.CodeOwnerDied {
+				if ev.Act == "RecvGrant" && ev.Sync.Code == protocol.CodeOwnerDied {
 					told++
 				}
-				if ev.Act == "RecvRefuse" && protocol.SyncCode(ev.Sync.Code) == protocol.CodeCanceled {
+				if ev.Act == "RecvRefuse" && ev.Sync.Code == protocol.CodeCanceled {
 					canceled++
 				}
 			}

@@ -228,7 +228,7 @@ type nodeStatus struct {
 
 type segmentStatus struct {
 	Name        string    `json:"name"`
-	Generation  uint32    `json:"generation"`
+	Generation  uint64    `json:"generation"`
 	FirstPage   uint32    `json:"first_page"`
 	Pages       uint64    `json:"pages"`
 	Home        string    `json:"home"`

@@ -151,7 +151,7 @@ type head struct {
 	// Epoch counts the changes of membership, from 1.
 	Epoch uint64 `json:"epoch"`
 	// Generation is that of the segment created last; zero before the first.
-	Generation uint32 `json:"generation"`
+	Generation uint64 `json:"generation"`
 	// Ended says why the cluster has ended. Empty: it has not.
 	Ended string `json:"ended,omitempty"`
 }

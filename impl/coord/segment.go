@@ -56,7 +56,7 @@ type Segment struct {
 	Pages uint64 `json:"pages"`
 	// Generation grows with every creation in the cluster, from 1: it tells
 	// the segments apart that had the same pages one after the other.
-	Generation uint32 `json:"generation"`
+	Generation uint64 `json:"generation"`
 	Attrs
 }
 
@@ -132,14 +132,14 @@ func (c *Config) Remove(ctx context.Context, name string) error {
 
 // RemoveGeneration is Remove, and ErrNotFound where the name has another generation
 // than this one (zero: whichever).
-func (c *Config) RemoveGeneration(ctx context.Context, name string, generation uint32) error {
+func (c *Config) RemoveGeneration(ctx context.Context, name string, generation uint64) error {
 	return c.update(ctx, "remove segment "+name, func(v *View, _ *head) ([]Op, error) {
 		return v.remove(name, generation)
 	})
 }
 
 // remove plans the transaction that removes a segment.
-func (v *View) remove(name string, generation uint32) ([]Op, error) {
+func (v *View) remove(name string, generation uint64) ([]Op, error) {
 	if s, ok := v.Segment(name); !ok || generation != 0 && s.Generation != generation {
 		return nil, fmt.Errorf("%w: segment %q: list the segments for their names", ErrNotFound, name)
 	}

@@ -127,7 +127,7 @@ func testConcurrentCreators(t *testing.T, b backend) {
 		})
 	}
 	wg.Wait()
-	generations := map[uint32]bool{}
+	generations := map[uint64]bool{}
 	for _, s := range all {
 		generations[s.Generation] = true
 	}
@@ -182,7 +182,7 @@ func TestSegmentsModel(t *testing.T) {
 		defer s.Close()
 		configs := []*Config{found(t, s, 1), openConfig(t, s)}
 		there := map[string]Segment{}
-		var generation uint32
+		var generation uint64
 		names := rapid.SampledFrom([]string{"a", "b", "c", "d"})
 		config := rapid.SampledFrom(configs)
 		t.Repeat(map[string]func(*rapid.T){

@@ -55,7 +55,7 @@ func TestTable(t *testing.T) {
 				if slices.ContainsFunc(list, func(s Segment) bool { return s.Name == name }) {
 					t.Skip("the name is taken")
 				}
-				s := Segment{Name: name, First: first, Pages: pages, Generation: uint32(v.Rev)}
+				s := Segment{Name: name, First: first, Pages: pages, Generation: uint64(v.Rev)}
 				if v, err = v.after(segmentEvent(v.Rev+1, s, false)); err != nil {
 					t.Fatal(err)
 				}
@@ -118,7 +118,7 @@ func TestForgottenChanges(t *testing.T) {
 	var middle *View
 	const all = 5*keptChanges + 7
 	for i := range all {
-		s := Segment{Name: fmt.Sprint(i), First: addr.PageNum(i), Pages: 1, Generation: uint32(i + 1)}
+		s := Segment{Name: fmt.Sprint(i), First: addr.PageNum(i), Pages: 1, Generation: uint64(i + 1)}
 		if v, err = v.after(segmentEvent(v.Rev+1, s, false)); err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func sized(t testing.TB, segments int) *View {
 		t.Fatal(err)
 	}
 	for i := range segments {
-		s := Segment{Name: fmt.Sprintf("s%05d", i), First: addr.PageNum(3 * i), Pages: 2, Generation: uint32(i + 1)}
+		s := Segment{Name: fmt.Sprintf("s%05d", i), First: addr.PageNum(3 * i), Pages: 2, Generation: uint64(i + 1)}
 		if v, err = v.after(segmentEvent(v.Rev+1, s, false)); err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ type View struct {
 	Ended string
 	// Generation is that of the segment created last, whether or not it is still
 	// there; zero before the first.
-	Generation uint32
+	Generation uint64
 	// Members are all nodes that ever joined; the index is the NodeID. While the
 	// cluster is not complete there may be gaps, zero values, for nodes that have
 	// joined with a number of their choice.

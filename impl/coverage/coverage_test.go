@@ -54,8 +54,9 @@ var leafPlace, rootPlace = addr.Place{Tag: addr.Leaf}, addr.Place{Tag: addr.Root
 
 // everything is one event of each action that a tree of root and leaf has.
 func everything() []protocol.Event {
-	read := &protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, From: leafPlace, To: rootPlace}
-	fetch := &protocol.Message{Kind: protocol.Recall, Keep: protocol.Read, Dst: protocol.ToHome, From: rootPlace, To: leafPlace}
+	read := &protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Envelope: protocol.Envelope{From: leafPlace, To: rootPlace}}
+	fetch := &protocol.Message{Kind: protocol.Recall, Keep: protocol.Read, Dst: protocol.ToHome,
+		Envelope: protocol.Envelope{From: rootPlace, To: leafPlace}}
 	kept := *fetch
 	kept.Version = 1 // record gives a state with a copy
 	return []protocol.Event{
@@ -190,7 +191,7 @@ func TestReadErrors(t *testing.T) {
 	}{
 		{"cut", `{"end":12}` + "\n", "", ndjson.ErrTruncated, ":14:"},
 		{"gap", `"seq":5,`, `"seq":6,`, ndjson.ErrGap, ":6:"},
-		{"format", `"format":5`, `"format":1`, ndjson.ErrFormat, ":1:"},
+		{"format", `"format":6`, `"format":1`, ndjson.ErrFormat, ":1:"},
 		{"action", `"act":"Evict"`, `"act":"Vanish"`, ndjson.ErrMalformed, ":5:"},
 		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, ndjson.ErrMalformed, ":9:"},
 	} {

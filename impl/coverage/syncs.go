@@ -27,7 +27,7 @@ func syncSpec(p *protocol.Protocol) *Spec {
 			if rec.Sync == nil {
 				return nil, nil
 			}
-			return &Case{Answer: protocol.SyncCode(rec.Sync.Code).String()}, nil
+			return &Case{Answer: rec.Sync.Code.String()}, nil
 		},
 	}
 }

@@ -134,7 +134,7 @@ func (e *machine) apply(s *state, mv move) ([]Action, *violation) {
 	e.acts = e.acts[:0]
 	in := protocol.Input{Kind: mv.input, Page: page}
 	at, val := mv.at, hole
-	msg := protocol.Message{Page: page, Generation: 1, FromIncarnation: 1, ToIncarnation: 1, Epoch: 1, Term: 1}
+	msg := protocol.Message{Page: page, Envelope: protocol.Envelope{Generation: 1, FromIncarnation: 1, ToIncarnation: 1, Epoch: 1, Term: 1}}
 	deliver := func(m message, from, to addr.Place) {
 		msg.Kind, msg.Op, msg.Have, msg.Keep, msg.Source, msg.Dst, msg.Hit, msg.Leaf =
 			m.kind, m.op, m.have, m.keep, m.source, m.dst, m.hit, m.leaf
@@ -164,7 +164,6 @@ func (e *machine) apply(s *state, mv move) ([]Action, *violation) {
 			from = e.Places[0]
 		}
 		deliver(message{kind: protocol.Data}, from, e.Places[at])
-		msg.Data = protocol.PageData
 	}
 	e.steps++
 	if e.history != nil {
@@ -230,7 +229,7 @@ func (e *machine) stepLeaf(s *state, at int, in protocol.Input, val content) *vi
 	kept := len(waiting) > 0 && waiting[0].kind == protocol.Recall
 	for i := range waiting {
 		m := protocol.Message{Kind: waiting[i].kind, Op: waiting[i].op, Keep: waiting[i].keep, Source: waiting[i].source,
-			Dst: waiting[i].dst, Leaf: waiting[i].leaf, Page: page, From: e.parent[at], To: e.Places[at]}
+			Dst: waiting[i].dst, Leaf: waiting[i].leaf, Page: page, Envelope: protocol.Envelope{From: e.parent[at], To: e.Places[at]}}
 		if m.Kind == protocol.Grant {
 			l.Grant = m
 		} else {

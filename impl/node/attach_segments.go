@@ -104,7 +104,7 @@ func (a *application) remove(r *attachpb.Remove) error {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, requestTime)
 	defer cancel()
-	return attachError(a.node.config.RemoveGeneration(ctx, r.Name, uint32(r.Generation)))
+	return attachError(a.node.config.RemoveGeneration(ctx, r.Name, r.Generation))
 }
 
 // listPage is how many segments one answer has: they fit in a packet.
@@ -205,7 +205,7 @@ func (a *application) find(ref *attachpb.SegmentRef) (*segment, error) {
 		return nil, attachError(err)
 	}
 	s, ok := v.Segment(ref.Name)
-	if !ok || uint64(s.Generation) != ref.Generation {
+	if !ok || s.Generation != ref.Generation {
 		return nil, fmt.Errorf("%w: %q", client.ErrRemoved, ref.Name)
 	}
 	seg := a.node.awaitSegment(s)
@@ -291,7 +291,7 @@ func describe(s coord.Segment) *attachpb.Segment {
 	if s.Home == "block" {
 		home = attachpb.Home_HOME_BLOCK
 	}
-	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: uint64(s.Generation)},
+	return &attachpb.Segment{Ref: &attachpb.SegmentRef{Name: s.Name, Generation: s.Generation},
 		FirstPage: uint32(s.First), Pages: s.Pages, Size: s.Pages << addr.PageShift,
 		Attributes: &attachpb.Attributes{Home: home, Temporary: s.Owner != ""}}
 }

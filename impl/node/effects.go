@@ -124,7 +124,7 @@ func passOf(e *protocol.Effect) int {
 		return passProtect
 	case protocol.Send:
 		switch m := &e.Msg; {
-		case m.Data == protocol.PageData:
+		case m.Kind == protocol.Data:
 			return passContent
 		case m.Kind == protocol.Grant && m.Op == protocol.OpRead, m.Kind == protocol.Ack && m.Keep != protocol.None:
 			// What follows from a page that stays travels with its Data: who gets
@@ -448,7 +448,7 @@ func (s *shard) sendPage(e *protocol.Effect) {
 		return // the peer is down, and the cluster with it
 	}
 	var page []byte
-	if e.Msg.Data == protocol.PageData {
+	if e.Msg.Kind == protocol.Data {
 		seg := s.node.segment(e.Page)
 		if e.Msg.From.Tag == addr.Root {
 			page = s.master(e.Page)

@@ -48,7 +48,7 @@ func TestJoin(t *testing.T) {
 // A batch is carried out in passes only if that keeps the order of the effects
 // on each page.
 func TestInPasses(t *testing.T) {
-	data := protocol.Message{Kind: protocol.Data, Data: protocol.PageData}
+	data := protocol.Message{Kind: protocol.Data}
 	ack := protocol.Message{Kind: protocol.Ack}
 	effect := func(k protocol.EffectKind, p addr.PageNum, m protocol.Message) protocol.Effect {
 		return protocol.Effect{Kind: k, Page: p, Msg: m}

@@ -26,7 +26,7 @@ type errand struct {
 	trigger    bool // the first page is not to be mapped
 	mapping    *mapping
 	page       addr.PageNum
-	generation uint32 // of a residence: the page's
+	generation uint64 // of a residence: the page's
 	count      int64  // of pages, all of this shard
 	charged    int64  // of them, pages that there is room for already
 }

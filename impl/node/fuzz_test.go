@@ -16,11 +16,11 @@ import (
 func FuzzRange(f *testing.F) {
 	for _, r := range [][2]uint64{{0, 0}, {0, 1}, {4095, 2}, {8192, 4096}, {1 << 20, 0}, {1<<20 + 1, 0}, {1, 1 << 20},
 		{1 << 63, 1 << 63}, {1<<64 - 1, 2}} {
-		f.Add(uint32(16), uint32(256), uint32(3), r[0], r[1])
+		f.Add(uint32(16), uint32(256), uint64(3), r[0], r[1])
 	}
-	f.Add(uint32(1<<32-1), uint32(1), uint32(3), uint64(0), uint64(4096))
-	f.Add(uint32(0), uint32(4), uint32(4), uint64(0), uint64(4096))
-	f.Fuzz(func(t *testing.T, first, pages, generation uint32, offset, length uint64) {
+	f.Add(uint32(1<<32-1), uint32(1), uint64(3), uint64(0), uint64(4096))
+	f.Add(uint32(0), uint32(4), uint64(4), uint64(0), uint64(4096))
+	f.Fuzz(func(t *testing.T, first, pages uint32, generation uint64, offset, length uint64) {
 		if pages == 0 || int64(first)+int64(pages) > addr.Pages {
 			return // the configuration has no such segment
 		}
@@ -28,7 +28,7 @@ func FuzzRange(f *testing.F) {
 		s := &segment{core: protocol.Segment{First: addr.PageNum(first), Pages: int64(pages), Generation: mapped}}
 		a := &application{mappings: map[uint64]*mapping{mapped: {seg: s}}}
 		m, from, count, err := a.rangeOf(&attachpb.Range{Offset: offset, Length: length,
-			Segment: &attachpb.SegmentRef{Name: "s", Generation: uint64(generation)}})
+			Segment: &attachpb.SegmentRef{Name: "s", Generation: generation}})
 		size := uint64(pages) << addr.PageShift
 		valid := generation == mapped && offset <= size && length <= size-offset
 		if err != nil {

@@ -166,7 +166,7 @@ func is(k protocol.EffectKind) func(*protocol.Effect) bool {
 
 func sendsFrame(e *protocol.Effect) bool {
 	return e.Kind == protocol.FrameToHome ||
-		e.Kind == protocol.Send && e.Msg.Data == protocol.PageData && e.Msg.From.Tag == addr.Leaf
+		e.Kind == protocol.Send && e.Msg.Kind == protocol.Data && e.Msg.From.Tag == addr.Leaf
 }
 
 func acknowledges(e *protocol.Effect) bool {

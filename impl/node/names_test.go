@@ -36,7 +36,7 @@ func fill(t testing.TB, n *Node, segments int) {
 		var ops []coord.Op
 		for ; i < segments && len(ops) < coord.MaxOps-1; i++ {
 			name := fmt.Sprintf("s%05d", i)
-			text, err := json.Marshal(coord.Segment{Name: name, First: addr.PageNum(2 * i), Pages: 1, Generation: uint32(i + 1),
+			text, err := json.Marshal(coord.Segment{Name: name, First: addr.PageNum(2 * i), Pages: 1, Generation: uint64(i + 1),
 				Attrs: coord.Attrs{Home: "spread"}})
 			if err != nil {
 				t.Fatal(err)

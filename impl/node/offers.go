@@ -201,7 +201,7 @@ func (o rooms) Take(_ context.Context, req *controlpb.TakeRequest) (*controlpb.T
 
 // take asks for a page that another node has no room for. It is not ok if there
 // is no room here either; asked says that the page is coming.
-func (n *Node) take(p addr.PageNum, generation uint32, urgent bool, out *outbox) (asked, ok bool) {
+func (n *Node) take(p addr.PageNum, generation uint64, urgent bool, out *outbox) (asked, ok bool) {
 	s := n.shardOf(p)
 	s.mu.Lock()
 	defer s.unlockInto(out)

@@ -4,13 +4,12 @@ import (
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/protocol"
-	"github.com/mome-dsm/mome/impl/wire"
 )
 
 // sender is the sending end of a link: what wire.Link says of each of these.
 type sender interface {
 	Append(m *protocol.Message, page []byte)
-	AppendSync(s *wire.Sync)
+	AppendSync(s *protocol.Sync)
 	Flush()
 }
 

@@ -163,7 +163,7 @@ func (s *shard) departed(e *protocol.Effect) {
 	if len(s.homeward) == 0 {
 		return
 	}
-	if e.Kind == protocol.FrameToHome || e.Kind == protocol.Send && e.Msg.Data == protocol.PageData && e.Msg.To.Tag == addr.Root {
+	if e.Kind == protocol.FrameToHome || e.Kind == protocol.Send && e.Msg.Kind == protocol.Data && e.Msg.To.Tag == addr.Root {
 		delete(s.homeward, e.Page)
 	}
 }
@@ -189,7 +189,7 @@ func (s *shard) stayed(p addr.PageNum) {
 // Preconditions: s.mu is held; effects are those of the step that had the message.
 func (s *shard) unkept(m *protocol.Message, effects []protocol.Effect) {
 	r := s.node.room
-	if r == nil || m == nil || m.Data != protocol.PageData || m.To.Tag != addr.Root {
+	if r == nil || m == nil || m.Kind != protocol.Data || m.To.Tag != addr.Root {
 		return
 	}
 	for i := range effects {

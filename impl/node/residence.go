@@ -29,7 +29,7 @@ type residences struct {
 type due struct {
 	at         time.Time
 	page       addr.PageNum
-	generation uint32 // of a residence: the page's
+	generation uint64 // of a residence: the page's
 	n          int64
 	mapping    *mapping // nil: a residence
 }
@@ -55,7 +55,7 @@ func newResidences(n *Node) (*residences, error) {
 }
 
 // add ends the residence of the page after the time left.
-func (r *residences) add(p addr.PageNum, generation uint32, left time.Duration) {
+func (r *residences) add(p addr.PageNum, generation uint64, left time.Duration) {
 	r.push(due{at: time.Now().Add(left), page: p, generation: generation})
 }
 

@@ -18,8 +18,8 @@ import (
 func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 	nodes := startNodes(t, 2, func(*Config) {})
 	n, peer := nodes[0], nodes[1]
-	missed := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Generation: 3, From: peer.leaf(), To: n.root(),
-		FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}
+	missed := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Envelope: protocol.Envelope{Generation: 3, From: peer.leaf(), To: n.root(),
+		FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}}
 	links{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{missed}, Pages: [][]byte{nil}})
 	if got := n.tables()["early messages"]; got != 1 {
 		t.Fatalf("%d messages wait for the segment of generation 3, want 1", got)
@@ -45,8 +45,8 @@ func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 func TestSpeaksForAnother(t *testing.T) {
 	nodes := startNodes(t, 3, func(*Config) {})
 	n, peer, other := nodes[0], nodes[1], nodes[2]
-	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Generation: 3, From: other.leaf(), To: n.root(),
-		FromIncarnation: other.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}
+	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Envelope: protocol.Envelope{Generation: 3, From: other.leaf(), To: n.root(),
+		FromIncarnation: other.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}}
 	links{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{m}, Pages: [][]byte{nil}})
 	if err := n.Err(); !errors.Is(err, protocol.ErrForeign) {
 		t.Errorf("the node ends with %v, want %v", err, protocol.ErrForeign)
@@ -74,7 +74,7 @@ func TestManySegments(t *testing.T) {
 	before := openFiles(t)
 	var segments []*segment
 	for i := range many {
-		s, err := newSegment(addr.DefaultBase, coord.Segment{Name: fmt.Sprint("segment-", i), Generation: uint32(i + 1), First: addr.PageNum(i), Pages: 1})
+		s, err := newSegment(addr.DefaultBase, coord.Segment{Name: fmt.Sprint("segment-", i), Generation: uint64(i + 1), First: addr.PageNum(i), Pages: 1})
 		if err != nil {
 			t.Fatalf("segment %d: %v", i, err)
 		}

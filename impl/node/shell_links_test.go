@@ -28,7 +28,7 @@ type modelMessage struct {
 	msg   protocol.Message
 	page  []byte // nil: none
 	value uint64 // of the page
-	sync  *wire.Sync
+	sync  *protocol.Sync
 	place int // among those of the link
 }
 
@@ -56,7 +56,7 @@ func (l *modelLink) Append(m *protocol.Message, page []byte) {
 
 // AppendSync implements sender. Nobody else goes on meanwhile: the lock over locks
 // and barriers is held, which is none of the scheduler's.
-func (l *modelLink) AppendSync(m *wire.Sync) {
+func (l *modelLink) AppendSync(m *protocol.Sync) {
 	one := *m
 	l.open = append(l.open, modelMessage{sync: &one})
 }

@@ -27,7 +27,7 @@ type modelFrames struct {
 
 // segmentLife is one life of a segment, at all nodes.
 type segmentLife struct {
-	generation uint32
+	generation uint64
 	latest     map[addr.PageNum]uint64 // what was stored last
 	ends       bool                    // some node removes it
 }
@@ -338,7 +338,7 @@ type process struct {
 	name    string
 	member  *member
 	gone    bool
-	tables  map[uint32]*modelTable
+	tables  map[uint64]*modelTable
 	threads []*programThread
 }
 

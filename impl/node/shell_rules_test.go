@@ -10,7 +10,6 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
-	"github.com/mome-dsm/mome/impl/wire"
 )
 
 // The rules of the shell. For each page of each node there is a ledger of what the
@@ -36,7 +35,7 @@ import (
 
 // place is a page in one life of a segment.
 type place struct {
-	generation uint32
+	generation uint64
 	page       addr.PageNum
 }
 
@@ -220,24 +219,24 @@ func (s *member) ObserveSync(e *protocol.SyncEvent) {
 	if e.Action == protocol.ActLockRecvGrant {
 		s.fence = e.Message.Fence
 	}
-	if e.Message == nil || e.Message.From == s.id {
+	if e.Message == nil || e.Message.From.Node == s.id {
 		return
 	}
-	l := s.w.members[e.Message.From].links[s.id]
-	if len(l.syncs) == 0 || *l.syncs[0].sync != wire.Sync(*e.Message) {
-		s.w.violate("arrival", "node %d is given a sync from node %d that is not the next one", s.id, e.Message.From)
+	l := s.w.members[e.Message.From.Node].links[s.id]
+	if len(l.syncs) == 0 || *l.syncs[0].sync != *e.Message {
+		s.w.violate("arrival", "node %d is given a sync from node %d that is not the next one", s.id, e.Message.From.Node)
 	}
 	at := l.syncs[0].place
 	l.syncs = l.syncs[1:]
 	before := 0
 	for from, list := range s.arrived {
-		if from.peer == e.Message.From && list[0].place < at {
+		if from.peer == e.Message.From.Node && list[0].place < at {
 			before++
 		}
 	}
 	if before > 0 || l.given > at {
 		s.w.violate("arrival", "node %d is given a sync from node %d: it was given no message of %d pages that came before, and some that came behind it: %t",
-			s.id, e.Message.From, before, l.given > at)
+			s.id, e.Message.From.Node, before, l.given > at)
 	}
 }
 
@@ -347,7 +346,7 @@ func (l *ledger) send(m *protocol.Message, page []byte) {
 	if d.Msg != *m {
 		w.violate("order", "node %d sends a %v of %v to %v, and the core has said: %s", l.member.id, m.Kind, l.page, m.To, describeEffect(&d.Effect))
 	}
-	if m.Data == protocol.PageData {
+	if m.Kind == protocol.Data {
 		want := l.frame
 		if m.From.Tag == addr.Root {
 			want = l.home

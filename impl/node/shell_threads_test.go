@@ -88,7 +88,7 @@ func (w *world) populate(s *member) {
 }
 
 func (s *member) newProcess(number int) *process {
-	return &process{name: fmt.Sprintf("program %d.%d", s.id, number), member: s, tables: make(map[uint32]*modelTable)}
+	return &process{name: fmt.Sprintf("program %d.%d", s.id, number), member: s, tables: make(map[uint64]*modelTable)}
 }
 
 func (p *process) newThread(accesses int) *programThread {

@@ -33,7 +33,7 @@ type world struct {
 	running *task
 	last    *task
 	owners  map[*shard]*task
-	lives   map[uint32]*segmentLife // by generation
+	lives   map[uint64]*segmentLife // by generation
 	steps   int
 	over    bool // the threads are to end
 	tell    bool // what happens is logged
@@ -101,7 +101,7 @@ type member struct {
 	*Node
 	w        *world
 	links    []*modelLink            // to other nodes
-	frames   map[uint32]*modelFrames // by generation
+	frames   map[uint64]*modelFrames // by generation
 	pages    map[place]*ledger
 	held     map[*shard][]*ledger // since the lock was taken
 	busy     int                  // threads that are in the middle of something
@@ -139,7 +139,7 @@ func (w *world) note(format string, args ...any) {
 
 // simulate has a workload run until nothing can happen any more.
 func simulate(p workload, c choices, views []*view, tell bool) (w *world, broken *violation) {
-	w = &world{workload: p, choices: c, states: views, tell: tell, owners: make(map[*shard]*task), lives: make(map[uint32]*segmentLife),
+	w = &world{workload: p, choices: c, states: views, tell: tell, owners: make(map[*shard]*task), lives: make(map[uint64]*segmentLife),
 		troubles: p.troubles, interrupts: p.interrupts}
 	defer w.close()
 	defer func() {
@@ -169,7 +169,7 @@ func (w *world) setUp() {
 		conf.Members = append(conf.Members, 1)
 	}
 	for i := range w.nodes {
-		s := &member{w: w, frames: make(map[uint32]*modelFrames), pages: make(map[place]*ledger), held: make(map[*shard][]*ledger), arrived: make(map[origin][]modelMessage), view: -1}
+		s := &member{w: w, frames: make(map[uint64]*modelFrames), pages: make(map[place]*ledger), held: make(map[*shard][]*ledger), arrived: make(map[origin][]modelMessage), view: -1}
 		s.Node = newNode(Config{Residence: w.residence, NoReadAhead: true, Log: slog.New(slog.DiscardHandler)})
 		s.id, s.incarnation = addr.NodeID(i), 1
 		if err := s.prepare(conf); err != nil {

@@ -198,11 +198,11 @@ func earlyOfManyGenerations(t testing.TB) string {
 		}
 	}
 	const generations = 5
-	for g := uint32(1); g <= generations; g++ {
+	for g := uint64(1); g <= generations; g++ {
 		f := &wire.Frame{Pages: make([][]byte, len(pages))}
 		for _, p := range pages {
-			f.Messages = append(f.Messages, protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Leaf: peer.id, Page: p, Generation: g,
-				From: peer.leaf(), To: n.root(), FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1})
+			f.Messages = append(f.Messages, protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Leaf: peer.id, Page: p, Envelope: protocol.Envelope{Generation: g, From: peer.leaf(), To: n.root(),
+				FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}})
 		}
 		links{n}.Deliver(peer.id, f)
 		if err := n.Err(); err != nil {

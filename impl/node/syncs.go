@@ -13,7 +13,6 @@ import (
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
-	"github.com/mome-dsm/mome/impl/wire"
 )
 
 // syncs is the locks and barriers of this node: the core's machine, and what
@@ -60,14 +59,13 @@ func Object(kind, name string) uint64 { return xxhash.Sum64String(kind + "\x00" 
 
 // deliverSync hands over what came from another node. The sending is left to the
 // owner of out.
-func (n *Node) deliverSync(peer addr.NodeID, m *wire.Sync, out *outbox) {
-	in := protocol.Sync(*m)
-	if in.From != peer {
-		links{n}.refuse(peer, fmt.Errorf("%w: it speaks for node %d", protocol.ErrForeign, in.From))
+func (n *Node) deliverSync(peer addr.NodeID, m *protocol.Sync, out *outbox) {
+	if m.From.Node != peer {
+		links{n}.refuse(peer, fmt.Errorf("%w: it speaks for node %d", protocol.ErrForeign, m.From.Node))
 		return
 	}
 	n.syncs.mu.Lock()
-	err := n.syncStep(protocol.SyncInput{Kind: protocol.InSync, Sync: &in})
+	err := n.syncStep(protocol.SyncInput{Kind: protocol.InSync, Sync: m})
 	n.syncUnlockInto(out)
 	if err != nil {
 		links{n}.refuse(peer, err)
@@ -86,12 +84,12 @@ func (n *Node) syncStep(in protocol.SyncInput) error {
 		return err
 	}
 	for i := range s.batch.Send {
-		send := &s.batch.Send[i]
-		l := n.link(send.To)
+		m := &s.batch.Send[i]
+		l := n.link(m.To.Node)
 		if l == nil {
 			continue
 		}
-		l.AppendSync((*wire.Sync)(&send.Msg))
+		l.AppendSync(m)
 		s.touched.add(l)
 	}
 	for i := range s.batch.Answers {

@@ -78,7 +78,7 @@ func (c barrierClient) JoinBarrier(in *SyncInput) {
 	}
 	c.beginCall(call{SyncJoin, in.Index, in.Object, 0, in.Party, in.Request})
 	c.toHome(SyncJoin, CodeOK, Sync{Object: in.Object, Party: in.Party, Request: in.Request,
-		Count: in.Index, Fence: uint64(in.Parties)})
+		Index: in.Index, Parties: in.Parties})
 }
 
 // AwaitBarrier arrives in a round, once, and waits for its end.
@@ -109,7 +109,8 @@ func (c barrierClient) AwaitBarrier(in *SyncInput) {
 	s.waits = append(s.waits, in.Request)
 	if s.arrived < in.Round {
 		s.arrived = in.Round
-		c.toHome(SyncArrive, CodeOK, Sync{Object: in.Object, Generation: m.generation, Party: in.Party, Count: in.Index, Fence: in.Round})
+		c.toHome(SyncArrive, CodeOK, Sync{Envelope: Envelope{Generation: m.generation}, Object: in.Object,
+			Party: in.Party, Index: in.Index, Round: in.Round})
 	}
 }
 
@@ -131,7 +132,8 @@ func (c barrierClient) leave(object, generation uint64, s *seat, request uint64,
 	c.endWaits(s, CodePartyDied)
 	s.leaving = true
 	c.beginCall(call{SyncLeave, s.index, object, generation, s.party, request})
-	c.toHome(SyncLeave, code, Sync{Object: object, Generation: generation, Party: s.party, Request: request, Count: s.index})
+	c.toHome(SyncLeave, code, Sync{Envelope: Envelope{Generation: generation}, Object: object,
+		Party: s.party, Request: request, Index: s.index})
 }
 
 func (c barrierClient) endWaits(s *seat, code SyncCode) {
@@ -173,25 +175,25 @@ func (c barrierClient) abandonSeats(id uint64) {
 // admit says what is wrong with an answer of a home before it changes anything.
 func (c barrierClient) admit(msg *Sync) error {
 	m := c.meeting(msg.Object, msg.Generation)
-	switch SyncKind(msg.Kind) {
+	switch msg.Kind {
 	case SyncJoined:
 		if c.calls[barrierCall(SyncJoin, msg)] == 0 {
 			return c.foreign(msg, "nobody asked to join")
 		}
-		if SyncCode(msg.Code) != CodeOK || m == nil {
+		if msg.Code != CodeOK || m == nil {
 			return nil
 		}
-		i, taken := m.at(msg.Count)
+		i, taken := m.at(msg.Index)
 		if taken && m.seats[i].party != msg.Party || !taken && (m.broken || m.over != 0) ||
-			uint64(m.parties) != msg.Fence {
+			m.parties != msg.Parties {
 			return c.foreign(msg, "the seat cannot be had")
 		}
 	case SyncDone:
-		if m == nil || m.broken || msg.Fence != m.over+1 {
+		if m == nil || m.broken || msg.Round != m.over+1 {
 			return c.foreign(msg, "the round is not the one that goes on")
 		}
 		for i := range m.seats {
-			if m.seats[i].arrived != msg.Fence {
+			if m.seats[i].arrived != msg.Round {
 				return c.foreign(msg, "a party has not arrived")
 			}
 		}
@@ -212,33 +214,33 @@ func barrierCall(kind SyncKind, m *Sync) call {
 	if kind == SyncJoin {
 		generation = 0 // the home chooses it
 	}
-	return call{kind, m.Count, m.Object, generation, m.Party, m.Request}
+	return call{kind, m.Index, m.Object, generation, m.Party, m.Request}
 }
 
 // RecvJoined is the end of a Join. The seat of a party that has died meanwhile
 // is left at once.
 func (c barrierClient) RecvJoined(msg *Sync) {
 	c.endCall(barrierCall(SyncJoin, msg))
-	if SyncCode(msg.Code) == CodeOK {
+	if msg.Code == CodeOK {
 		c.sit(msg)
 	}
-	c.answer(Answer{Kind: InBarrierJoin, Code: SyncCode(msg.Code), Party: msg.Party, Request: msg.Request})
+	c.answer(Answer{Kind: InBarrierJoin, Code: msg.Code, Party: msg.Party, Request: msg.Request})
 	c.settle(msg.Party)
 }
 
 func (c barrierClient) sit(msg *Sync) {
 	m := c.meeting(msg.Object, msg.Generation)
 	if m == nil {
-		m = &meeting{generation: msg.Generation, parties: uint32(msg.Fence)}
+		m = &meeting{generation: msg.Generation, parties: msg.Parties}
 		c.meetings[msg.Object] = append(c.meetings[msg.Object], m)
 	}
-	i, taken := m.at(msg.Count)
+	i, taken := m.at(msg.Index)
 	if taken {
 		return
 	}
 	p := c.enter(msg.Party)
 	p.seats++
-	m.seats = slices.Insert(m.seats, i, seat{index: msg.Count, party: msg.Party})
+	m.seats = slices.Insert(m.seats, i, seat{index: msg.Index, party: msg.Party})
 	if p.dead {
 		c.leave(msg.Object, m.generation, &m.seats[i], 0, CodePartyDied)
 	}
@@ -248,7 +250,7 @@ func (c barrierClient) sit(msg *Sync) {
 // indices.
 func (c barrierClient) RecvDone(msg *Sync) {
 	m := c.meeting(msg.Object, msg.Generation)
-	m.over = msg.Fence
+	m.over = msg.Round
 	for i := range m.seats {
 		c.endWaits(&m.seats[i], CodeOK)
 	}
@@ -267,7 +269,7 @@ func (c barrierClient) RecvBroken(msg *Sync) {
 func (c barrierClient) RecvLeft(msg *Sync) {
 	c.endCall(barrierCall(SyncLeave, msg))
 	m := c.meeting(msg.Object, msg.Generation)
-	i, _ := m.at(msg.Count)
+	i, _ := m.at(msg.Index)
 	m.seats = slices.Delete(m.seats, i, i+1)
 	c.parties[msg.Party].seats--
 	if len(m.seats) == 0 {
@@ -314,7 +316,7 @@ type homeSeat struct {
 	arrived uint64 // the last round
 }
 
-func (s homeSeat) is(m *Sync) bool { return s.node == m.From && s.party == m.Party }
+func (s homeSeat) is(m *Sync) bool { return s.node == m.From.Node && s.party == m.Party }
 
 type nodeSeats struct {
 	node  addr.NodeID
@@ -349,18 +351,18 @@ func (h barrierHome) generation(object, number uint64) *barrier {
 // admit says what is wrong with a request before it changes anything. A node
 // checks a seat and a round itself before it asks.
 func (h barrierHome) admit(m *Sync) error {
-	if SyncKind(m.Kind) == SyncJoin {
+	if m.Kind == SyncJoin {
 		return nil
 	}
 	b := h.generation(m.Object, m.Generation)
 	if b == nil {
 		return h.foreign(m, "there is no such generation of the barrier")
 	}
-	s, ok := b.seats[m.Count]
+	s, ok := b.seats[m.Index]
 	if !ok || !s.is(m) {
 		return h.foreign(m, "the party has no such seat")
 	}
-	if SyncKind(m.Kind) == SyncArrive && (m.Fence != b.over+1 || s.arrived == m.Fence) {
+	if m.Kind == SyncArrive && (m.Round != b.over+1 || s.arrived == m.Round) {
 		return h.foreign(m, "the party has arrived, or another round goes on")
 	}
 	return nil
@@ -368,7 +370,7 @@ func (h barrierHome) admit(m *Sync) error {
 
 // has says whether the party that a Join names has the seat.
 func (b *barrier) has(m *Sync) bool {
-	s, taken := b.seats[m.Count]
+	s, taken := b.seats[m.Index]
 	return taken && s.is(m)
 }
 
@@ -385,13 +387,13 @@ func (h barrierHome) place(m *Sync) *barrier {
 	all := h.barriers[m.Object]
 	i := slices.IndexFunc(all, func(b *barrier) bool { return b.has(m) })
 	if i < 0 {
-		i = slices.IndexFunc(all, func(b *barrier) bool { return b.open(m.Count) })
+		i = slices.IndexFunc(all, func(b *barrier) bool { return b.open(m.Index) })
 	}
 	if i >= 0 {
 		return all[i]
 	}
 	h.generations++
-	b := &barrier{generation: h.generations, parties: uint32(m.Fence), seats: make(map[uint32]homeSeat)}
+	b := &barrier{generation: h.generations, parties: m.Parties, seats: make(map[uint32]homeSeat)}
 	h.barriers[m.Object] = append(all, b)
 	return b
 }
@@ -400,22 +402,22 @@ func (h barrierHome) place(m *Sync) *barrier {
 func (h barrierHome) HomeRecvJoin(m *Sync) {
 	b := h.place(m)
 	code := CodeOK
-	_, taken := b.seats[m.Count]
+	_, taken := b.seats[m.Index]
 	switch {
-	case uint64(b.parties) != m.Fence:
+	case b.parties != m.Parties:
 		code = CodeMismatch
 	case b.has(m):
 	case taken:
 		code = CodeMismatch
 	default:
-		b.seats[m.Count] = homeSeat{node: m.From, party: m.Party}
-		b.count(m.From, 1)
+		b.seats[m.Index] = homeSeat{node: m.From.Node, party: m.Party}
+		b.count(m.From.Node, 1)
 	}
-	joined := Sync{Object: m.Object, Party: m.Party, Request: m.Request, Count: m.Count, Fence: m.Fence}
+	joined := Sync{Object: m.Object, Party: m.Party, Request: m.Request, Index: m.Index, Parties: m.Parties}
 	if code == CodeOK {
 		joined.Generation = b.generation
 	}
-	h.send(m.From, addr.Root, SyncJoined, code, joined)
+	h.toNode(m.From.Node, SyncJoined, code, joined)
 	h.check(m.Object)
 }
 
@@ -423,9 +425,9 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 // at a broken barrier has crossed Broken.
 func (h barrierHome) HomeRecvArrive(m *Sync) {
 	b := h.generation(m.Object, m.Generation)
-	s := b.seats[m.Count]
-	s.arrived = m.Fence
-	b.seats[m.Count] = s
+	s := b.seats[m.Index]
+	s.arrived = m.Round
+	b.seats[m.Index] = s
 	if b.broken {
 		return
 	}
@@ -436,7 +438,7 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 	b.arrived = 0
 	b.over++
 	for _, n := range b.nodes {
-		h.send(n.node, addr.Root, SyncDone, CodeOK, Sync{Object: m.Object, Generation: b.generation, Fence: b.over})
+		h.toNode(n.node, SyncDone, CodeOK, Sync{Envelope: Envelope{Generation: b.generation}, Object: m.Object, Round: b.over})
 	}
 	if len(b.left) > 0 {
 		h.breakUp(m.Object, b)
@@ -447,20 +449,20 @@ func (h barrierHome) HomeRecvArrive(m *Sync) {
 // HomeRecvLeave takes a seat back, from a party that leaves or has died.
 func (h barrierHome) HomeRecvLeave(m *Sync) {
 	b := h.generation(m.Object, m.Generation)
-	s := b.seats[m.Count]
-	delete(b.seats, m.Count)
+	s := b.seats[m.Index]
+	delete(b.seats, m.Index)
 	b.count(s.node, -1)
-	h.send(m.From, addr.Root, SyncLeft, CodeOK, Sync{Object: m.Object, Generation: m.Generation, Party: m.Party,
-		Request: m.Request, Count: m.Count})
+	h.toNode(m.From.Node, SyncLeft, CodeOK, Sync{Envelope: Envelope{Generation: m.Generation}, Object: m.Object,
+		Party: m.Party, Request: m.Request, Index: m.Index})
 	switch {
 	case len(b.seats) == 0:
 		forget(h.barriers, m.Object, b)
 	case b.broken:
-	case SyncCode(m.Code) == CodeOK && s.arrived == b.over+1:
+	case m.Code == CodeOK && s.arrived == b.over+1:
 		if b.left == nil {
 			b.left = make(map[uint32]bool)
 		}
-		b.left[m.Count] = true
+		b.left[m.Index] = true
 	default:
 		h.breakUp(m.Object, b)
 	}
@@ -470,7 +472,7 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 func (h barrierHome) breakUp(object uint64, b *barrier) {
 	b.broken = true
 	for _, n := range b.nodes {
-		h.send(n.node, addr.Root, SyncBroken, CodeOK, Sync{Object: object, Generation: b.generation})
+		h.toNode(n.node, SyncBroken, CodeOK, Sync{Envelope: Envelope{Generation: b.generation}, Object: object})
 	}
 }
 

@@ -47,7 +47,7 @@ func TestBarrierMessages(t *testing.T) {
 	for i := range nodes {
 		machines = append(machines, NewSyncNode(addr.NodeID(i), conf.Members[i], conf))
 	}
-	var queue []SyncSend
+	var queue []Sync
 	sent := make(map[string]int)
 	answers := 0
 	step := func(node addr.NodeID, in SyncInput) {
@@ -62,8 +62,8 @@ func TestBarrierMessages(t *testing.T) {
 		for len(queue) > 0 {
 			m := queue[0]
 			queue = queue[1:]
-			sent[SyncKind(m.Msg.Kind).String()]++
-			step(m.To, SyncInput{Kind: InSync, Sync: &m.Msg})
+			sent[m.Kind.String()]++
+			step(m.To.Node, SyncInput{Kind: InSync, Sync: &m})
 		}
 	}
 	all := func(in SyncInput) {

@@ -6,9 +6,9 @@ import "github.com/mome-dsm/mome/impl/addr"
 type EffectKind uint8
 
 const (
-	// Send passes Msg to the node Msg.To. Where Msg.Data is PageData the page's
-	// bytes go with it, as they are at this point of the order: the frame's if
-	// the sender is a leaf, the home's if it is the root.
+	// Send passes Msg to the node Msg.To. With a Data go the page's bytes, as they
+	// are at this point of the order: the frame's if the sender is a leaf, the
+	// home's if it is the root.
 	Send EffectKind = iota
 	// FrameProtect: from here on no process of this node stores to the page.
 	FrameProtect

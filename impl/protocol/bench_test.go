@@ -44,7 +44,7 @@ func (k *cluster) step(n addr.NodeID, in Input) {
 			}
 		case Held:
 			// One step deep: the batch of this step is still being read.
-			k.queue = append(k.queue, Message{Page: e.Page, To: addr.Place{Node: n}})
+			k.queue = append(k.queue, Message{Page: e.Page, Envelope: Envelope{To: addr.Place{Node: n}}})
 		}
 	}
 }

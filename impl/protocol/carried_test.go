@@ -122,9 +122,10 @@ func TestClockAdopts(t *testing.T) {
 	}
 	step(Input{Kind: InReadFault})
 	req := b.Effects[0].Msg
-	answer := Message{Generation: 5, From: req.To, To: req.From, FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Txn: req.Txn}
+	answer := Message{Envelope: Envelope{Generation: 5, From: req.To, To: req.From,
+		FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3}, Txn: req.Txn}
 	data := answer
-	data.Kind, data.Data, data.Lamport = Data, PageData, 500
+	data.Kind, data.Lamport = Data, 500
 	step(Input{Kind: InMessage, Msg: &data})
 	if s.lamport <= 500 {
 		t.Errorf("Data of the time 500 leaves the clock at %d", s.lamport)

@@ -29,7 +29,7 @@ const (
 type Segment struct {
 	First      addr.PageNum
 	Pages      int64  // 1..addr.Pages
-	Generation uint32 // strictly increasing over the life of the cluster
+	Generation uint64 // strictly increasing over the life of the cluster
 	Policy     HomePolicy
 }
 
@@ -79,7 +79,7 @@ type Configuration struct {
 	// Generation is that of the segment created last, removed or not; zero
 	// means the highest among the segments. It tells a message about a segment
 	// that is gone from one about a segment that is not known yet.
-	Generation uint32
+	Generation uint64
 
 	segments *segmentMap // nil: there are none
 }
@@ -120,7 +120,7 @@ func (c *Configuration) Change(gone, made []Segment) *Configuration {
 // view's epoch and with the number of the generation created last. Of a segment
 // that came and went between two views only that is left: it says that messages
 // about the segment are late, and not early.
-func (c *Configuration) Follow(gone, made []Segment, epoch uint64, generation uint32) *Configuration {
+func (c *Configuration) Follow(gone, made []Segment, epoch uint64, generation uint64) *Configuration {
 	next := c.Change(gone, made)
 	next.Epoch = epoch
 	next.Generation = max(next.Generation, generation)

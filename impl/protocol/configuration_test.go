@@ -15,7 +15,7 @@ func TestConfigurationChange(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	conf := (&Configuration{}).WithSegments(nil)
 	var list []Segment
-	for generation := uint32(1); generation < 400; generation++ {
+	for generation := uint64(1); generation < 400; generation++ {
 		before, kept := conf, slices.Clone(list)
 		var gone, made []Segment
 		list = slices.DeleteFunc(list, func(s Segment) bool {
@@ -53,7 +53,7 @@ func BenchmarkConfigurationSegment(b *testing.B) {
 	for _, n := range []int{1, 10, 10_000} {
 		var list []Segment
 		for i := range n {
-			list = append(list, Segment{First: addr.PageNum(i * 16), Pages: 16, Generation: uint32(i + 1)})
+			list = append(list, Segment{First: addr.PageNum(i * 16), Pages: 16, Generation: uint64(i + 1)})
 		}
 		conf := (&Configuration{}).WithSegments(list)
 		b.Run(fmt.Sprint("segments=", n), func(b *testing.B) {

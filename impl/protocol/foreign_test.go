@@ -94,7 +94,7 @@ func (s *foreignScript) place(t *testing.T, text string) addr.Place {
 }
 
 func (s *foreignScript) forge(t *testing.T, d *datadriven.TestData) {
-	m := Message{Generation: 5, FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Lamport: 1}
+	m := Message{Envelope: Envelope{Generation: 5, FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Lamport: 1}}
 	for _, a := range d.CmdArgs {
 		v := ""
 		if len(a.Vals) > 0 {
@@ -128,9 +128,6 @@ func (s *foreignScript) forge(t *testing.T, d *datadriven.TestData) {
 		default:
 			d.Fatalf(t, "unknown argument %s", a.Key)
 		}
-	}
-	if m.Kind == Data {
-		m.Data = PageData
 	}
 	sh := s.shards[m.To.Node]
 	before := sh.digest()

@@ -55,11 +55,7 @@ func (c lockClient) AcquireLock(in *SyncInput) {
 	c.enter(in.Party).turns++
 	c.turns[key] = turn{request: in.Request, try: in.Try}
 	c.awaited[wait] = in.Object
-	m := Sync{Object: in.Object, Party: in.Party, Request: in.Request}
-	if in.Try {
-		m.Count = 1
-	}
-	c.toHome(SyncAcquire, CodeOK, m)
+	c.toHome(SyncAcquire, CodeOK, Sync{Object: in.Object, Party: in.Party, Request: in.Request, Try: in.Try})
 }
 
 // CancelLock takes an Acquire back. A try is never waited for: its answer is on
@@ -143,7 +139,7 @@ func (c lockClient) abandonLocks(id uint64) {
 
 // admit says what is wrong with an answer of a home before it changes anything.
 func (c lockClient) admit(m *Sync) error {
-	if SyncKind(m.Kind) == SyncReleased {
+	if m.Kind == SyncReleased {
 		if c.calls[releaseCall(m)] == 0 {
 			return c.foreign(m, "nothing was released")
 		}
@@ -153,11 +149,11 @@ func (c lockClient) admit(m *Sync) error {
 	if !ok || t.fence != 0 || t.request != m.Request {
 		return c.foreign(m, "nothing of the kind was asked for")
 	}
-	if SyncKind(m.Kind) == SyncRefuse {
-		if SyncCode(m.Code) == CodeBusy && !t.try {
+	if m.Kind == SyncRefuse {
+		if m.Code == CodeBusy && !t.try {
 			return c.foreign(m, "it was not a try")
 		}
-		if SyncCode(m.Code) == CodeCanceled && (!t.canceling || t.try) {
+		if m.Code == CodeCanceled && (!t.canceling || t.try) {
 			return c.foreign(m, "it was not canceled")
 		}
 	}
@@ -176,11 +172,11 @@ func (c lockClient) RecvGrant(m *Sync) {
 	delete(c.awaited, awaitedKey{m.Party, m.Request})
 	if c.parties[m.Party].dead {
 		c.endTurn(key)
-		c.giveBack(key, 0, m.Fence, SyncCode(m.Code))
+		c.giveBack(key, 0, m.Fence, m.Code)
 		return
 	}
 	c.turns[key] = turn{request: t.request, fence: m.Fence}
-	c.answerAcquire(t, Answer{Party: m.Party, Fence: m.Fence, OwnerDied: SyncCode(m.Code) == CodeOwnerDied})
+	c.answerAcquire(t, Answer{Party: m.Party, Fence: m.Fence, OwnerDied: m.Code == CodeOwnerDied})
 }
 
 // RecvRefuse is the end of an Acquire: the lock is not held.
@@ -189,7 +185,7 @@ func (c lockClient) RecvRefuse(m *Sync) {
 	t := c.turns[key]
 	delete(c.awaited, awaitedKey{m.Party, m.Request})
 	c.endTurn(key)
-	c.answerAcquire(t, Answer{Party: m.Party, Code: SyncCode(m.Code)})
+	c.answerAcquire(t, Answer{Party: m.Party, Code: m.Code})
 	c.settle(m.Party)
 }
 
@@ -205,7 +201,7 @@ func (c lockClient) answerAcquire(t turn, a Answer) {
 // RecvReleased is the end of a Release.
 func (c lockClient) RecvReleased(m *Sync) {
 	c.endCall(releaseCall(m))
-	c.answer(Answer{Kind: InLockRelease, Code: SyncCode(m.Code), Party: m.Party, Request: m.Request})
+	c.answer(Answer{Kind: InLockRelease, Code: m.Code, Party: m.Party, Request: m.Request})
 	c.settle(m.Party)
 }
 
@@ -215,7 +211,7 @@ type waiter struct {
 	party, request uint64
 }
 
-func (w waiter) is(m *Sync) bool { return w.node == m.From && w.party == m.Party }
+func (w waiter) is(m *Sync) bool { return w.node == m.From.Node && w.party == m.Party }
 
 // lock is a lock at its home. A lock that is free, and whose last holder did
 // not die, is not remembered: fences count the grants of a home, of whatever
@@ -233,7 +229,7 @@ type lockHome struct{ *SyncNode }
 
 // admit says what is wrong with a request before it changes anything.
 func (h lockHome) admit(m *Sync) error {
-	switch SyncKind(m.Kind) {
+	switch m.Kind {
 	case SyncAcquire:
 		l := h.locks[m.Object]
 		if l == nil {
@@ -262,11 +258,11 @@ func (h lockHome) HomeRecvAcquire(m *Sync) {
 		l = &lock{}
 		h.locks[m.Object] = l
 	}
-	w := waiter{m.From, m.Party, m.Request}
+	w := waiter{m.From.Node, m.Party, m.Request}
 	switch {
 	case l.fence == 0:
 		h.grant(m.Object, l, w)
-	case m.Count == 1:
+	case m.Try:
 		h.refuseWaiter(m.Object, w, CodeBusy)
 	case len(l.queue) >= MaxWaiters:
 		h.refuseWaiter(m.Object, w, CodeLimit)
@@ -283,7 +279,7 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 	if l == nil {
 		return
 	}
-	w := waiter{m.From, m.Party, m.Request}
+	w := waiter{m.From.Node, m.Party, m.Request}
 	i := slices.Index(l.queue, w)
 	if i < 0 {
 		return
@@ -302,12 +298,12 @@ func (h lockHome) HomeRecvRelease(m *Sync) {
 	if !owner {
 		code = CodeNotOwner
 	}
-	h.send(m.From, addr.Root, SyncReleased, code, Sync{Object: m.Object, Party: m.Party, Request: m.Request})
+	h.toNode(m.From.Node, SyncReleased, code, Sync{Object: m.Object, Party: m.Party, Request: m.Request})
 	if !owner {
 		return
 	}
 	l.fence = 0
-	l.died = SyncCode(m.Code) == CodeOwnerDied
+	l.died = m.Code == CodeOwnerDied
 	h.handOver(m.Object, l)
 	h.check(m.Object)
 }
@@ -347,11 +343,11 @@ func (h lockHome) grant(object uint64, l *lock, w waiter) {
 		code = CodeOwnerDied
 	}
 	l.died = false
-	h.send(w.node, addr.Root, SyncGrant, code, Sync{Object: object, Party: w.party, Request: w.request, Fence: l.fence})
+	h.toNode(w.node, SyncGrant, code, Sync{Object: object, Party: w.party, Request: w.request, Fence: l.fence})
 }
 
 func (h lockHome) refuseWaiter(object uint64, w waiter, code SyncCode) {
-	h.send(w.node, addr.Root, SyncRefuse, code, Sync{Object: object, Party: w.party, Request: w.request})
+	h.toNode(w.node, SyncRefuse, code, Sync{Object: object, Party: w.party, Request: w.request})
 }
 
 // check runs what holds of a lock at its home after each step.

@@ -50,23 +50,23 @@ func (s *syncScript) step(t *testing.T, node addr.NodeID, in SyncInput) {
 		s.out.WriteString("\n")
 	}
 	for _, m := range b.Send {
-		link := [2]addr.NodeID{node, m.To}
-		s.links[link] = append(s.links[link], m.Msg)
+		link := [2]addr.NodeID{node, m.To.Node}
+		s.links[link] = append(s.links[link], m)
 	}
 }
 
 func (s *syncScript) deliver(t *testing.T, link [2]addr.NodeID) {
 	m := s.links[link][0]
 	s.links[link] = s.links[link][1:]
-	fmt.Fprintf(&s.out, "  %d -> %d %v", link[0], link[1], SyncKind(m.Kind))
+	fmt.Fprintf(&s.out, "  %d -> %d %v", link[0], link[1], m.Kind)
 	if m.Code != 0 {
-		fmt.Fprintf(&s.out, " %v", SyncCode(m.Code))
+		fmt.Fprintf(&s.out, " %v", m.Code)
 	}
 	if m.Party != 0 {
 		fmt.Fprintf(&s.out, " party %d", m.Party)
 	}
-	if m.Fence != 0 {
-		fmt.Fprintf(&s.out, " (%d)", m.Fence)
+	if number := m.Fence + m.Round + uint64(m.Parties); number != 0 { // it has one of them
+		fmt.Fprintf(&s.out, " (%d)", number)
 	}
 	if m.Generation != 0 {
 		fmt.Fprintf(&s.out, " of generation %d", m.Generation)
@@ -154,17 +154,18 @@ func TestLateRelease(t *testing.T) {
 	n := NewSyncNode(0, 1, conf)
 	var b SyncBatch
 	message := func(m Sync) error {
-		m.From, m.FromIncarnation, m.ToIncarnation, m.Term, m.Tag = 1, 2, 1, 3, addr.Leaf
+		m.From, m.To = addr.Place{Node: 1, Tag: addr.Leaf}, addr.Place{Node: 0, Tag: addr.Root}
+		m.FromIncarnation, m.ToIncarnation, m.Term = 2, 1, 3
 		b.Reset()
 		return n.Step(SyncInput{Kind: InSync, Sync: &m}, &b)
 	}
 	for fence := range uint64(3) {
 		if fence > 0 {
-			if err := message(Sync{Kind: uint8(SyncRelease), Party: 5, Fence: fence}); err != nil {
+			if err := message(Sync{Kind: SyncRelease, Party: 5, Fence: fence}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := message(Sync{Kind: uint8(SyncAcquire), Party: 5}); err != nil {
+		if err := message(Sync{Kind: SyncAcquire, Party: 5}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,11 +174,11 @@ func TestLateRelease(t *testing.T) {
 		foreign      bool
 	}{{5, 1, false}, {5, 2, false}, {6, 3, false}, {5, 4, true}} {
 		before := n.locks[0].fence
-		err := message(Sync{Kind: uint8(SyncRelease), Party: c.party, Fence: c.fence})
+		err := message(Sync{Kind: SyncRelease, Party: c.party, Fence: c.fence})
 		if errors.Is(err, ErrForeign) != c.foreign || n.locks[0] == nil || n.locks[0].fence != before {
 			t.Errorf("%+v: %v", c, err)
 		}
-		if !c.foreign && (len(b.Send) != 1 || SyncCode(b.Send[0].Msg.Code) != CodeNotOwner) {
+		if !c.foreign && (len(b.Send) != 1 || b.Send[0].Code != CodeNotOwner) {
 			t.Errorf("%+v: sent %+v", c, b.Send)
 		}
 	}
@@ -254,10 +255,10 @@ func BenchmarkLock(b *testing.B) {
 				}
 				if remote {
 					other.Reset()
-					if err := nodes[1].Step(SyncInput{Kind: InSync, Sync: &batch.Send[0].Msg}, &other); err != nil {
+					if err := nodes[1].Step(SyncInput{Kind: InSync, Sync: &batch.Send[0]}, &other); err != nil {
 						b.Fatal(err)
 					}
-					if err := nodes[0].Step(SyncInput{Kind: InSync, Sync: &other.Send[0].Msg}, &batch); err != nil {
+					if err := nodes[0].Step(SyncInput{Kind: InSync, Sync: &other.Send[0]}, &batch); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -30,7 +30,7 @@ const (
 	Grant            // down: the parent answers
 	Recall           // down: invalidate, downgrade, fetch and clean are one message
 	Ack              // up: the answer to a Recall
-	Data             // lateral: the page, between a leaf and a leaf or a home
+	Data             // lateral: the page, addr.PageSize bytes, between a leaf and a leaf or a home
 )
 
 var kindNames = [...]string{"invalid", "Req", "Grant", "Recall", "Ack", "Data"}
@@ -79,18 +79,6 @@ var dstNames = [...]string{"nobody", "leaf", "home"}
 
 func (d Dst) String() string { return name(dstNames[:], uint8(d)) }
 
-// DataKind says what content travels with a message.
-type DataKind uint8
-
-const (
-	NoData   DataKind = iota
-	PageData          // addr.PageSize bytes follow
-)
-
-var dataNames = [...]string{"none", "page"}
-
-func (d DataKind) String() string { return name(dataNames[:], uint8(d)) }
-
 func name(names []string, i uint8) string {
 	if int(i) < len(names) {
 		return names[i]
@@ -107,8 +95,8 @@ type Txn struct {
 }
 
 // Message is one page message. It is a flat value without pointers, immutable
-// once it is passed on. Page bytes never enter the core: a Data message with
-// PageData stands for bytes that the shell carries beside it.
+// once it is passed on. Page bytes never enter the core: a Data message stands for
+// bytes that the shell carries beside it.
 //
 // Which fields mean something depends on Kind (the spec's field names):
 //
@@ -116,31 +104,24 @@ type Txn struct {
 //	Grant   Op, Source, Leaf
 //	Recall  Keep, Dst, Leaf (where Dst is ToLeaf)
 //	Ack     Keep, Hit
-//	Data    Data (PageData), Version
+//	Data    Version, Prepared
 type Message struct {
+	Envelope // Generation: of the page's segment
+
 	Kind   Kind
 	Op     Op
 	Have   Right
 	Keep   Right
 	Source Source
 	Dst    Dst
-	Data   DataKind
 	Hit    bool
 	Leaf   addr.NodeID
 
-	Page       addr.PageNum
-	Generation uint32 // of the segment: page numbers are used again
+	Page addr.PageNum
 
-	From, To                       addr.Place
-	FromIncarnation, ToIncarnation addr.Incarnation
-
-	Epoch uint64 // of the configuration that the sender knew
-	Term  uint64 // of the page's slot
-	Cut   uint64 // of the sender's node
 	// Prepared is the cut under which the content that Data carries was last
 	// prepared for a store.
 	Prepared uint64
-	Lamport  uint64
 	Version  uint64 // the page's master version, where data is carried or granted
 	Txn      Txn
 }
@@ -158,10 +139,7 @@ func (m *Message) wellFormed() error {
 	case Ack:
 		ok = m.Keep <= Owned
 	case Data:
-		ok = m.Data == PageData
-	}
-	if m.Kind != Data && m.Data != NoData {
-		ok = false
+		ok = true
 	}
 	if !ok {
 		return fmt.Errorf("%w: ill-formed %+v", ErrForeign, *m)

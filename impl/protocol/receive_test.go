@@ -44,9 +44,8 @@ func (s *Shard) digest() string {
 // TestReceiveRule tries the receive rule (README.md) on a request that
 // is in order, with one or two fields changed.
 func TestReceiveRule(t *testing.T) {
-	good := Message{Kind: Req, Op: OpRead, Leaf: 1, Page: 0, Generation: 5,
-		From: addr.Place{Node: 1, Tag: addr.Leaf}, To: addr.Place{Node: 0, Tag: addr.Root},
-		FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Cut: 7, Lamport: 20,
+	good := Message{Kind: Req, Op: OpRead, Leaf: 1, Page: 0, Envelope: Envelope{Generation: 5, From: addr.Place{Node: 1, Tag: addr.Leaf}, To: addr.Place{Node: 0, Tag: addr.Root},
+		FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Cut: 7, Lamport: 20},
 		Txn: Txn{Leaf: 1, Incarnation: 1, Counter: 1}}
 	for _, c := range []struct {
 		name   string
@@ -81,14 +80,13 @@ func TestReceiveRule(t *testing.T) {
 		{"read with a claim", func(m *Message) { m.Have = Read }, ErrForeign, false},
 		{"write with the right to", func(m *Message) { m.Op, m.Have = OpWrite, Write }, ErrForeign, false},
 		{"writeback of nothing", func(m *Message) { m.Op = OpWriteback }, ErrForeign, false},
-		{"a page with a request", func(m *Message) { m.Data = PageData }, ErrForeign, false},
 		{"no such manager", func(m *Message) { m.To.Tag = 2 }, ErrForeign, false},
 		{"to the leaf", func(m *Message) { m.To.Tag = addr.Leaf }, ErrForeign, false},
 		{"from a root", func(m *Message) { m.From.Tag = addr.Root }, ErrForeign, false},
 		{"ack of nothing", func(m *Message) { m.Kind = Ack }, ErrForeign, false},
 		{"grant to a root", func(m *Message) { m.Kind, m.Source = Grant, Sent }, ErrForeign, false},
 		{"recall of a root", func(m *Message) { m.Kind = Recall }, ErrForeign, false},
-		{"data that nobody expects", func(m *Message) { m.Kind, m.Data = Data, PageData }, ErrForeign, false},
+		{"data that nobody expects", func(m *Message) { m.Kind = Data }, ErrForeign, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := NewShard(0, 1, 0, testConfiguration(3, 64), nil)
@@ -129,8 +127,8 @@ func TestRemovedSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	req := b.Effects[0].Msg
-	grant := Message{Kind: Grant, Op: OpWrite, Source: Zero, Leaf: 1, Generation: 5, From: req.To, To: req.From,
-		FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3, Version: 1}
+	grant := Message{Kind: Grant, Op: OpWrite, Source: Zero, Leaf: 1, Envelope: Envelope{Generation: 5, From: req.To, To: req.From,
+		FromIncarnation: 1, ToIncarnation: 1, Epoch: 10, Term: 3}, Version: 1}
 	s.Configure(c.WithSegments(nil), c.Segments())
 	if s.Asking(0) {
 		t.Error("it still asks")

@@ -1,21 +1,9 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/mome-dsm/mome/impl/addr"
-)
-
-// Errors of Step. The message has changed nothing.
-var (
-	// ErrForeign: no node that follows the protocol sends this message now. The
-	// link that it came on must be closed.
-	ErrForeign = errors.New("mome: message out of protocol")
-	// ErrEarly: the message is about a segment, a member or a term that this
-	// configuration does not have yet. It must be given again, in its order, when
-	// it has. What waits comes after it: the next messages of the same sender.
-	ErrEarly = errors.New("mome: message ahead of the configuration")
 )
 
 // InputKind is the type of an input.
@@ -69,9 +57,7 @@ const RootLevel = 17
 // Shard is the managers and leaves of those pages of one node that are
 // protected by one lock. Its owner takes the lock around every call.
 type Shard struct {
-	self        addr.NodeID
-	incarnation addr.Incarnation
-	conf        *Configuration
+	endpoint
 
 	directories  table[addr.ManagerID, Directory]
 	transactions table[addr.ManagerID, *Transaction]
@@ -81,10 +67,7 @@ type Shard struct {
 	// last prepared for a store, where that is not 0: empty while there are no cuts.
 	prepared table[addr.ManagerID, uint64]
 
-	epoch      uint64 // the newest that any message carried
-	generation uint32 // the newest of any configuration
-	lamport    uint64
-	cut        uint64
+	generation uint64 // the newest of any configuration
 	txns       uint64
 	now        uint32 // the stamp of the input
 
@@ -108,7 +91,8 @@ type Shard struct {
 // numbers of its own: index counts them from 0.
 func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *Configuration, o Observer) *Shard {
 	return &Shard{
-		self: self, incarnation: incarnation, conf: conf, observer: o, generation: conf.Generation,
+		endpoint: endpoint{self: self, incarnation: incarnation, conf: conf},
+		observer: o, generation: conf.Generation,
 		txns:         uint64(index) << 48,
 		directories:  newTable[addr.ManagerID, Directory](32),
 		transactions: newTable[addr.ManagerID, *Transaction](32),
@@ -143,7 +127,11 @@ func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 }
 
 // Counters is what was counted so far.
-func (s *Shard) Counters() Counters { return s.counters }
+func (s *Shard) Counters() Counters {
+	c := s.counters
+	c.Dropped = s.dropped
+	return c
+}
 
 // RightTo is this node's right to the page.
 func (s *Shard) RightTo(p addr.PageNum) Right { return s.views.get(p).Right }
@@ -188,60 +176,35 @@ func (s *Shard) Holds(yield func(addr.PageNum) bool) {
 	}
 }
 
-var errDropped = errors.New("mome: message dropped by the receive rule")
-
-// Behind says whether some message carried a newer epoch than the shard's
-// configuration. No shell asks: members are fixed, and views come by themselves.
-// It is what shows that the receive rule learns a newer epoch first, also from a
-// message that it then drops.
-func (s *Shard) Behind() bool { return s.epoch > s.conf.Epoch }
-
-// receive is the receive rule of every message, in this order: learn a newer
-// epoch; drop what is for another incarnation or generation, from a stranger or
-// an old incarnation, or of another term. The cut is adopted by learn, before
-// the message is looked at. An epoch alone never decides; but where a newer one
-// may be why the message does not fit, it waits for that configuration.
+// receive is the receive rule, and what only a page message can be wrong about.
 func (s *Shard) receive(m *Message) error {
 	if err := m.wellFormed(); err != nil {
 		return err
 	}
-	if m.To.Node != s.self {
-		return fmt.Errorf("%w: %v for node %d, this is node %d", ErrForeign, m.Kind, m.To.Node, s.self)
-	}
-	if m.From.Node == s.self {
-		return fmt.Errorf("%w: %v over a link, and it says that it is from this node", ErrForeign, m.Kind)
-	}
-	s.epoch = max(s.epoch, m.Epoch)
-	behind := m.Epoch > s.conf.Epoch
-	if m.ToIncarnation != s.incarnation {
-		return errDropped
-	}
-	seg := s.segment(m.Page)
-	switch {
-	case m.Generation > s.generation:
-		return ErrEarly
-	case seg == nil || m.Generation != seg.Generation:
-		return errDropped
-	}
-	if member := s.conf.Member(m.From.Node); member == 0 || m.FromIncarnation != member {
-		if behind && m.FromIncarnation > member {
-			return ErrEarly
-		}
-		return errDropped
-	}
-	if term := s.conf.Slots[seg.Slot(m.Page, len(s.conf.Slots))].Term; m.Term != term {
-		if behind && m.Term > term {
-			return ErrEarly
-		}
-		return errDropped
+	slot, generation := s.subject(m)
+	if err := s.endpoint.receive(&m.Envelope, m.Kind, slot, generation); err != nil {
+		return err
 	}
 	if int(m.Leaf) >= len(s.conf.Members) {
-		if behind {
+		if s.ahead(&m.Envelope) {
 			return ErrEarly
 		}
 		return fmt.Errorf("%w: %v on behalf of node %d, there are %d", ErrForeign, m.Kind, m.Leaf, len(s.conf.Members))
 	}
 	return nil
+}
+
+// subject is the slot of a message's page, or why there is no segment of that
+// generation: it is to come, or gone.
+func (s *Shard) subject(m *Message) (*Slot, error) {
+	seg := s.segment(m.Page)
+	switch {
+	case m.Generation > s.generation:
+		return nil, ErrEarly
+	case seg == nil || m.Generation != seg.Generation:
+		return nil, errDropped
+	}
+	return &s.conf.Slots[seg.Slot(m.Page, len(s.conf.Slots))], nil
 }
 
 func (s *Shard) segment(p addr.PageNum) *Segment {
@@ -265,7 +228,7 @@ func (s *Shard) Step(in Input, b *Batch) error {
 		switch err := s.receive(in.Msg); err {
 		case nil:
 		case errDropped:
-			s.counters.Dropped++
+			s.dropped++
 			return nil
 		default:
 			return err
@@ -350,7 +313,7 @@ func (s *Shard) dispatch(msg *Message, local bool) error {
 		}
 		return err
 	}
-	s.learn(msg)
+	s.learn(&msg.Envelope)
 	before := m.phase()
 	level := m.tree.level(m.at.Tag)
 	if m.root {
@@ -392,7 +355,7 @@ func (s *Shard) dispatchLeaf(msg *Message, local bool) error {
 		l.endLeaf()
 		return err
 	}
-	s.learn(msg)
+	s.learn(&msg.Envelope)
 	s.counters.Handled[0][msg.Kind]++
 	switch msg.Kind {
 	case Data:
@@ -439,21 +402,12 @@ func (s *Shard) drainLeaf(l *leafManager) {
 	l.endLeaf()
 }
 
-// learn adopts what every message carries.
-func (s *Shard) learn(m *Message) {
-	s.lamport = max(s.lamport, m.Lamport) + 1
-	s.cut = max(s.cut, m.Cut)
-}
-
 // send fills what every message carries and passes it on: to a manager of this
 // node within this step, to another as an effect.
 func (s *Shard) send(from, to addr.Place, p addr.PageNum, msg Message) {
 	seg := s.segment(p)
+	s.seal(&msg.Envelope, from, to, &s.conf.Slots[seg.Slot(p, len(s.conf.Slots))])
 	msg.Page, msg.Generation = p, seg.Generation
-	msg.From, msg.To = from, to
-	msg.FromIncarnation, msg.ToIncarnation = s.incarnation, s.conf.Member(to.Node)
-	msg.Epoch, msg.Cut, msg.Lamport = s.conf.Epoch, s.cut, s.lamport
-	msg.Term = s.conf.Slots[seg.Slot(p, len(s.conf.Slots))].Term
 	if to.Node == s.self {
 		s.local = append(s.local, msg)
 		return
@@ -463,7 +417,7 @@ func (s *Shard) send(from, to addr.Place, p addr.PageNum, msg Message) {
 
 // sendData sends the page from a leaf's frame or from the home.
 func (s *Shard) sendData(from, to addr.Place, p addr.PageNum, msg Message) {
-	msg.Kind, msg.Data, msg.Prepared = Data, PageData, s.preparedAt(from, p)
+	msg.Kind, msg.Prepared = Data, s.preparedAt(from, p)
 	if to.Node == s.self {
 		kind := FrameToHome
 		if from.Tag == addr.Root {

@@ -24,19 +24,19 @@ import (
 //
 // The messages, between the node of a party (tag Leaf) and the home (Root):
 //
-//	Acquire   to home  Party, Request, Count (1: do not wait)
+//	Acquire   to home  Party, Request, Try
 //	Cancel    to home  Party, Request (of the Acquire)
 //	Release   to home  Party, Request, Fence, Code (OK, or OwnerDied)
 //	Grant     to node  Party, Request, Fence, Code (OK, or OwnerDied)
 //	Refuse    to node  Party, Request, Code (Busy, Canceled, Limit)
 //	Released  to node  Party, Request, Code (OK, or NotOwner)
 //
-//	Join      to home  Party, Request, Count (index), Fence (parties)
-//	Arrive    to home  Party, Generation, Count (index), Fence (round)
-//	Leave     to home  Party, Generation, Request, Count (index), Code (OK, or PartyDied)
-//	Joined    to node  Party, Generation, Request, Count (index), Fence (parties), Code (OK, or Mismatch)
-//	Left      to node  Party, Generation, Request, Count (index)
-//	Done      to node  Generation, Fence (round): one for all seats of the node
+//	Join      to home  Party, Request, Index, Parties
+//	Arrive    to home  Party, Generation, Index, Round
+//	Leave     to home  Party, Generation, Request, Index, Code (OK, or PartyDied)
+//	Joined    to node  Party, Generation, Request, Index, Parties, Code (OK, or Mismatch)
+//	Left      to node  Party, Generation, Request, Index
+//	Done      to node  Generation, Round: one for all seats of the node
 //	Broken    to node  Generation: one for all seats of the node
 //
 // A barrier's name lives in generations, each a barrier of its own. The home numbers
@@ -59,15 +59,9 @@ import (
 // and those that it is the home of. It is not safe for concurrent use: its
 // owner locks it.
 type SyncNode struct {
-	self        addr.NodeID
-	incarnation addr.Incarnation
-	conf        *Configuration
-	observer    SyncObserver
-
-	epoch   uint64 // the newest that any message carried
-	lamport uint64
-	cut     uint64
-	fence   uint64 // of the last grant that this node made as a home
+	endpoint
+	observer SyncObserver
+	fence    uint64 // of the last grant that this node made as a home
 
 	parties  map[uint64]*party
 	calls    map[call]int
@@ -79,10 +73,9 @@ type SyncNode struct {
 	barriers    map[uint64][]*barrier // by object, the oldest generation first
 	generations uint64                // the last that this node made as a home, of any barrier
 
-	local   []Sync     // sent within this node in this step, in order
-	batch   *SyncBatch // of this step
-	dropped uint64
-	work    Work
+	local []Sync     // sent within this node in this step, in order
+	batch *SyncBatch // of this step
+	work  Work
 }
 
 // party counts what the machine remembers of a process. It is kept while there
@@ -104,7 +97,7 @@ type call struct {
 // NewSyncNode makes the machine of a node.
 func NewSyncNode(self addr.NodeID, incarnation addr.Incarnation, conf *Configuration) *SyncNode {
 	return &SyncNode{
-		self: self, incarnation: incarnation, conf: conf,
+		endpoint: endpoint{self: self, incarnation: incarnation, conf: conf},
 		parties:  make(map[uint64]*party),
 		calls:    make(map[call]int),
 		turns:    make(map[turnKey]turn),
@@ -122,11 +115,6 @@ func (s *SyncNode) Observe(o SyncObserver) { s.observer = o }
 //
 // Preconditions: the homes of the slots are those of the old one.
 func (s *SyncNode) Configure(conf *Configuration) { s.conf = conf }
-
-// Behind says whether some message carried a newer epoch than the node's
-// configuration. As of Shard.Behind: no shell asks, and it is what shows that a
-// newer epoch is learnt first.
-func (s *SyncNode) Behind() bool { return s.epoch > s.conf.Epoch }
 
 // Dropped counts the messages that the receive rule dropped.
 func (s *SyncNode) Dropped() uint64 { return s.dropped }
@@ -174,8 +162,13 @@ func (s *SyncNode) Step(in SyncInput, b *SyncBatch) error {
 	s.batch = b
 	s.work.Inputs++
 	if in.Kind == InSync {
-		if in.Sync.From == s.self {
-			return s.foreign(in.Sync, "it says that it is from this node")
+		switch err := s.receive(in.Sync); err {
+		case nil:
+		case errDropped:
+			s.dropped++
+			return nil
+		default:
+			return err
 		}
 		if err := s.dispatch(in.Sync); err != nil {
 			return err
@@ -234,19 +227,11 @@ func (s *SyncNode) ProcessDied(id uint64) {
 	s.settle(id)
 }
 
-// dispatch hands a message to its role, once the receive rule and the guards
-// have passed it.
+// dispatch hands a message that the receive rule has passed to its role, once the
+// guards have passed it too.
 func (s *SyncNode) dispatch(m *Sync) error {
-	if err := s.receive(m); err != nil {
-		if err == errDropped {
-			s.dropped++
-			return nil
-		}
-		return err
-	}
-	kind := SyncKind(m.Kind)
 	var err error
-	switch kind {
+	switch m.Kind {
 	case SyncAcquire, SyncCancel, SyncRelease:
 		err = lockHome{s}.admit(m)
 	case SyncJoin, SyncArrive, SyncLeave:
@@ -259,9 +244,8 @@ func (s *SyncNode) dispatch(m *Sync) error {
 	if err != nil {
 		return err
 	}
-	s.lamport = max(s.lamport, m.Lamport) + 1
-	s.cut = max(s.cut, m.Cut)
-	switch kind {
+	s.learn(&m.Envelope)
+	switch m.Kind {
 	case SyncAcquire:
 		lockHome{s}.HomeRecvAcquire(m)
 	case SyncCancel:
@@ -293,38 +277,21 @@ func (s *SyncNode) dispatch(m *Sync) error {
 	return nil
 }
 
-// receive is the receive rule, as pages have it (Shard.receive), in this order:
-// learn a newer epoch; drop what is for another incarnation, from a stranger or an
-// old incarnation, or of another term; the cut is adopted by dispatch. Where a
-// newer configuration may be why the message does not fit, it comes early. And
-// requests go to the home, answers come from it.
+// receive is the receive rule, and that requests go to the home of what they are
+// about, and answers come from it.
 func (s *SyncNode) receive(m *Sync) error {
 	if !m.wellFormed() {
 		return fmt.Errorf("%w: ill-formed %+v", ErrForeign, *m)
 	}
-	s.epoch = max(s.epoch, m.Epoch)
-	behind := m.Epoch > s.conf.Epoch
-	if m.ToIncarnation != s.incarnation {
-		return errDropped
+	if err := s.endpoint.receive(&m.Envelope, m.Kind, s.slot(m.Object), nil); err != nil {
+		return err
 	}
-	if member := s.conf.Member(m.From); member == 0 || m.FromIncarnation != member {
-		if behind && m.FromIncarnation > member {
-			return ErrEarly
-		}
-		return errDropped
-	}
-	if term := s.slot(m.Object).Term; m.Term != term {
-		if behind && m.Term > term {
-			return ErrEarly
-		}
-		return errDropped
-	}
-	home := s.self
-	if m.Tag == addr.Root {
-		home = m.From
+	home := m.To.Node
+	if m.From.Tag == addr.Root {
+		home = m.From.Node
 	}
 	if s.Home(m.Object) != home {
-		if behind {
+		if s.ahead(&m.Envelope) {
 			return ErrEarly
 		}
 		return s.foreign(m, fmt.Sprintf("node %d is not its home", home))
@@ -334,25 +301,30 @@ func (s *SyncNode) receive(m *Sync) error {
 
 func (s *SyncNode) foreign(m *Sync, why string) error {
 	return fmt.Errorf("%w: %v of object %#x from node %d, party %d, request %d: %s",
-		ErrForeign, SyncKind(m.Kind), m.Object, m.From, m.Party, m.Request, why)
+		ErrForeign, m.Kind, m.Object, m.From.Node, m.Party, m.Request, why)
 }
 
 // send fills what every message carries and passes it on: to this node within
 // this step, to another as an effect.
-func (s *SyncNode) send(to addr.NodeID, tag addr.Tag, kind SyncKind, code SyncCode, m Sync) {
-	m.Kind, m.Code, m.Tag = uint8(kind), uint8(code), tag
-	m.From, m.FromIncarnation, m.ToIncarnation = s.self, s.incarnation, s.conf.Member(to)
-	m.Lamport, m.Epoch, m.Term, m.Cut = s.lamport, s.conf.Epoch, s.slot(m.Object).Term, s.cut
-	if to == s.self {
+func (s *SyncNode) send(from, to addr.Place, m Sync) {
+	s.seal(&m.Envelope, from, to, s.slot(m.Object))
+	if to.Node == s.self {
 		s.local = append(s.local, m)
 		return
 	}
-	s.batch.Send = append(s.batch.Send, SyncSend{To: to, Msg: m})
+	s.batch.Send = append(s.batch.Send, m)
 }
 
 // toHome sends a request to the home of its object.
 func (s *SyncNode) toHome(kind SyncKind, code SyncCode, m Sync) {
-	s.send(s.Home(m.Object), addr.Leaf, kind, code, m)
+	m.Kind, m.Code = kind, code
+	s.send(addr.Place{Node: s.self, Tag: addr.Leaf}, addr.Place{Node: s.Home(m.Object), Tag: addr.Root}, m)
+}
+
+// toNode sends what the home of its object says to a node.
+func (s *SyncNode) toNode(to addr.NodeID, kind SyncKind, code SyncCode, m Sync) {
+	m.Kind, m.Code = kind, code
+	s.send(addr.Place{Node: s.self, Tag: addr.Root}, addr.Place{Node: to, Tag: addr.Leaf}, m)
 }
 
 // answer ends a request, unless nobody is left to hear it.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -159,34 +157,14 @@ func cloneSync(n *SyncNode) *SyncNode {
 	return &c
 }
 
-// TestSyncIsTheWires: the fields are those of wire.Sync, so that one type
-// converts to the other. The core does not import the wire.
-func TestSyncIsTheWires(t *testing.T) {
-	fields := func(file string) []string {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body := regexp.MustCompile(`(?s)\ntype Sync struct \{\n(.*?)\n\}`).FindSubmatch(src)
-		if body == nil {
-			t.Fatalf("%s has no type Sync", file)
-		}
-		var f []string
-		for line := range strings.Lines(string(body[1])) {
-			line, _, _ = strings.Cut(line, "//")
-			f = append(f, strings.Join(strings.Fields(line), " "))
-		}
-		return f
-	}
-	if here, wire := fields("syncmessage.go"), fields("../wire/frame.go"); !slices.Equal(here, wire) {
-		t.Errorf("here %q\nwire %q", here, wire)
-	}
-}
-
 // TestSyncReceive is the receive rule.
 func TestSyncReceive(t *testing.T) {
-	base := Sync{Kind: uint8(SyncAcquire), Object: 0, Party: 9, Request: 1, Epoch: 5, Term: 3, Cut: 7,
-		From: 1, FromIncarnation: 2, ToIncarnation: 1, Tag: addr.Leaf}
+	base := Sync{Envelope: Envelope{Epoch: 5, Term: 3, Cut: 7, FromIncarnation: 2, ToIncarnation: 1,
+		From: addr.Place{Node: 1, Tag: addr.Leaf}, To: addr.Place{Node: 0, Tag: addr.Root}},
+		Kind: SyncAcquire, Object: 0, Party: 9, Request: 1}
+	answer := func(m *Sync) {
+		m.Kind, m.From.Tag, m.To.Tag, m.Fence = SyncGrant, addr.Root, addr.Leaf, 1
+	}
 	for _, c := range []struct {
 		name    string
 		change  func(m *Sync)
@@ -200,15 +178,17 @@ func TestSyncReceive(t *testing.T) {
 		{"no kind", func(m *Sync) { m.Kind = 0 }, ErrForeign, 0, false},
 		{"unknown kind", func(m *Sync) { m.Kind = 200 }, ErrForeign, 0, false},
 		{"unknown code", func(m *Sync) { m.Code = 200 }, ErrForeign, 0, false},
-		{"wrong role", func(m *Sync) { m.Tag = addr.Root }, ErrForeign, 0, false},
-		{"from this node", func(m *Sync) { m.From, m.FromIncarnation = 0, 1 }, ErrForeign, 0, false},
+		{"wrong role", func(m *Sync) { m.From.Tag = addr.Root }, ErrForeign, 0, false},
+		{"from this node", func(m *Sync) { m.From.Node, m.FromIncarnation = 0, 1 }, ErrForeign, 0, false},
+		{"for another node", func(m *Sync) { m.To.Node = 2 }, ErrForeign, 0, false},
+		{"to another role", func(m *Sync) { m.To.Tag = addr.Leaf }, ErrForeign, 0, false},
 		{"not the home", func(m *Sync) { m.Object = 1 }, ErrForeign, 0, false},
 		{"not the home yet", func(m *Sync) { m.Object, m.Epoch = 1, 6 }, ErrEarly, 0, true},
-		{"answer to nothing", func(m *Sync) { m.Kind, m.Tag, m.Object, m.Fence = uint8(SyncGrant), addr.Root, 1, 1 }, ErrForeign, 0, false},
-		{"answer not of the home", func(m *Sync) { m.Kind, m.Tag, m.Fence = uint8(SyncGrant), addr.Root, 1 }, ErrForeign, 0, false},
+		{"answer to nothing", func(m *Sync) { answer(m); m.Object = 1 }, ErrForeign, 0, false},
+		{"answer not of the home", answer, ErrForeign, 0, false},
 		{"old incarnation", func(m *Sync) { m.FromIncarnation = 1 }, nil, 1, false},
 		{"new incarnation", func(m *Sync) { m.FromIncarnation, m.Epoch = 3, 6 }, ErrEarly, 0, true},
-		{"stranger", func(m *Sync) { m.From = 7 }, nil, 1, false},
+		{"stranger", func(m *Sync) { m.From.Node = 7 }, nil, 1, false},
 		{"our former incarnation", func(m *Sync) { m.ToIncarnation = 0 }, nil, 1, false},
 		{"our former incarnation, newer epoch", func(m *Sync) { m.ToIncarnation, m.Epoch = 0, 6 }, nil, 1, true},
 		{"old incarnation, newer epoch", func(m *Sync) { m.FromIncarnation, m.Epoch = 1, 6 }, nil, 1, true},
@@ -216,7 +196,7 @@ func TestSyncReceive(t *testing.T) {
 		{"another term, newer epoch", func(m *Sync) { m.Term, m.Epoch = 2, 6 }, nil, 1, true},
 		{"a later term without its epoch", func(m *Sync) { m.Term = 4 }, nil, 1, false},
 		{"term to come", func(m *Sync) { m.Term, m.Epoch = 4, 6 }, ErrEarly, 0, true},
-		{"newcomer", func(m *Sync) { m.From, m.Epoch = 7, 6 }, ErrEarly, 0, true},
+		{"newcomer", func(m *Sync) { m.From.Node, m.Epoch = 7, 6 }, ErrEarly, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := NewSyncNode(0, 1, syncConfiguration(3))
@@ -233,7 +213,7 @@ func TestSyncReceive(t *testing.T) {
 			if granted := len(b.Send) == 1; granted != (err == nil && c.dropped == 0) {
 				t.Errorf("sent %+v", b.Send)
 			} else if granted {
-				if g := b.Send[0].Msg; g.Cut != 7 || g.Term != 3 || g.Epoch != 5 || g.FromIncarnation != 1 || g.ToIncarnation != 2 || g.Lamport == 0 {
+				if g := b.Send[0]; g.Cut != 7 || g.Term != 3 || g.Epoch != 5 || g.FromIncarnation != 1 || g.ToIncarnation != 2 || g.Lamport == 0 {
 					t.Errorf("the answer carries %+v", g)
 				}
 			} else if n.cut != 0 || n.lamport != 0 {

@@ -116,7 +116,7 @@ func (s *SyncNode) observeMessage(m *Sync) {
 		return
 	}
 	at := addr.Place{Node: s.self, Tag: addr.Root}
-	if m.Tag == addr.Root {
+	if m.From.Tag == addr.Root {
 		at.Tag = addr.Leaf
 	}
 	a, message := messageActions[m.Kind], *m

@@ -11,37 +11,44 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
-// forge is a message to an incarnation that may mean anything, or nearly
+// forge is a message to a node that may mean anything, or nearly
 // something.
-func (w *syncWorld) forge(to addr.Incarnation, choose func(int) int) Sync {
+func (w *syncWorld) forge(to addr.NodeID, toIncarnation addr.Incarnation, choose func(int) int) Sync {
 	m := Sync{
-		Kind: uint8(choose(int(SyncLeft) + 2)), Code: uint8(choose(3)), Count: uint32(choose(5)),
+		Kind: SyncKind(choose(int(SyncLeft) + 2)), Code: SyncCode(choose(3)), Try: choose(2) == 0,
+		Index: uint32(choose(5)), Parties: uint32(choose(6)), Round: uint64(choose(6)),
 		Object: uint64(choose(len(w.objects) + 1)), Party: uint64(choose(len(w.procs) + 2)),
-		Request: uint64(choose(int(w.requests) + 2)), Fence: uint64(choose(6)), Epoch: uint64(choose(7)),
-		From: addr.NodeID(choose(len(w.nodes) + 1)), Tag: addr.Tag(choose(3)), Term: 3, ToIncarnation: to,
+		Request: uint64(choose(int(w.requests) + 2)), Fence: uint64(choose(6)),
+		Envelope: Envelope{Epoch: uint64(choose(7)), Term: 3, ToIncarnation: toIncarnation, Generation: uint64(choose(4)),
+			From: addr.Place{Node: addr.NodeID(choose(len(w.nodes) + 1)), Tag: addr.Tag(choose(3))},
+			To:   addr.Place{Node: to, Tag: addr.Tag(choose(3))}},
 	}
 	if choose(20) == 0 {
 		m.Term, m.ToIncarnation = uint64(choose(5)), addr.Incarnation(choose(4))
 	}
-	if SyncKind(m.Kind) >= SyncGrant && choose(8) > 0 {
-		m.Tag, m.From = addr.Root, w.conf.Slots[m.Object%uint64(len(w.nodes))].Home
+	if m.Kind >= SyncGrant && choose(8) > 0 {
+		m.From = addr.Place{Node: w.conf.Slots[m.Object%uint64(len(w.nodes))].Home, Tag: addr.Root}
+		m.To.Tag = addr.Leaf
 	} else if choose(8) > 0 {
-		m.Tag = addr.Leaf
+		m.From.Tag, m.To.Tag = addr.Leaf, addr.Root
 	}
 	if choose(2) == 0 {
-		m.Code = uint8(choose(int(numCodes) + 1))
+		m.Code = SyncCode(choose(int(numCodes) + 1))
 	}
-	m.FromIncarnation = w.conf.Member(m.From)
+	if !m.ofGeneration() && choose(8) > 0 {
+		m.Generation = 0
+	}
+	m.FromIncarnation = w.conf.Member(m.From.Node)
 	if choose(10) == 0 {
 		m.FromIncarnation = addr.Incarnation(choose(4))
 	}
 	if open := w.procs[max(0, int(m.Party)-1)%max(1, len(w.procs))]; choose(2) == 0 && len(open.open) > 0 {
 		r := slices.Sorted(maps.Keys(open.open))[choose(len(open.open))]
 		in := open.open[r]
-		m.Party, m.Request, m.Object, m.Count = open.id, r, in.Object, in.Index
-		if m.Tag == addr.Root {
-			m.From = w.conf.Slots[m.Object%uint64(len(w.nodes))].Home
-			m.FromIncarnation = w.conf.Member(m.From)
+		m.Party, m.Request, m.Object, m.Index = open.id, r, in.Object, in.Index
+		if m.From.Tag == addr.Root {
+			m.From.Node = w.conf.Slots[m.Object%uint64(len(w.nodes))].Home
+			m.FromIncarnation = w.conf.Member(m.From.Node)
 		}
 	}
 	return m
@@ -59,7 +66,7 @@ func foreignProperty(choose func(int) int, steps int, fail func(string)) (refuse
 		victim := cloneSync(w.nodes[choose(3)])
 		for range 4 {
 			before := dumpSync(victim)
-			m := w.forge(victim.incarnation, choose)
+			m := w.forge(victim.self, victim.incarnation, choose)
 			var b SyncBatch
 			err := victim.Step(SyncInput{Kind: InSync, Sync: &m}, &b)
 			switch {

@@ -11,7 +11,7 @@ import (
 func TestSyncInspection(t *testing.T) {
 	conf := syncConfiguration(2)
 	machines := []*SyncNode{NewSyncNode(0, conf.Members[0], conf), NewSyncNode(1, conf.Members[1], conf)}
-	var queue []SyncSend
+	var queue []Sync
 	step := func(node addr.NodeID, in SyncInput) {
 		var b SyncBatch
 		if err := machines[node].Step(in, &b); err != nil {
@@ -20,7 +20,7 @@ func TestSyncInspection(t *testing.T) {
 		for queue = b.Send; len(queue) > 0; queue = queue[1:] {
 			m := queue[0]
 			var next SyncBatch
-			if err := machines[m.To].Step(SyncInput{Kind: InSync, Sync: &m.Msg}, &next); err != nil {
+			if err := machines[m.To.Node].Step(SyncInput{Kind: InSync, Sync: &m}, &next); err != nil {
 				t.Fatal(err)
 			}
 			queue = append(queue, next.Send...)

@@ -4,25 +4,22 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
-// Sync is one message of a lock or a barrier, a flat value. Its fields are
-// those of wire.Sync in the same order, so that one converts to the other.
+// Sync is one message of a lock or a barrier, a flat value. It goes from a node's
+// own side (tag Leaf) to a home (Root), or back. Which fields mean something depends
+// on Kind: sync.go has the list.
 type Sync struct {
-	Kind            uint8 // a SyncKind
-	Code            uint8 // a SyncCode
-	Count           uint32
-	Object          uint64
-	Party           uint64
-	Request         uint64
-	Fence           uint64
-	Generation      uint64 // of a barrier; 0 in a Join, and where one is refused
-	Lamport         uint64
-	Epoch           uint64
-	Cut             uint64
-	Term            uint64 // of the object's slot
-	From            addr.NodeID
-	FromIncarnation addr.Incarnation
-	ToIncarnation   addr.Incarnation
-	Tag             addr.Tag // of the sender: Leaf for a node's own side, Root for a home
+	Envelope // Generation: of a barrier; 0 in a Join, and where one is refused
+
+	Kind    SyncKind
+	Code    SyncCode
+	Try     bool // of an Acquire: do not wait
+	Index   uint32
+	Parties uint32
+	Object  uint64
+	Party   uint64
+	Request uint64
+	Fence   uint64
+	Round   uint64
 }
 
 // SyncKind is the type of a Sync. Requests come before answers.
@@ -129,12 +126,6 @@ type SyncInput struct {
 	Sync    *Sync  // InSync
 }
 
-// SyncSend is a message to another node.
-type SyncSend struct {
-	To  addr.NodeID
-	Msg Sync
-}
-
 // Answer is the end of a request. Every request of a living party has one.
 type Answer struct {
 	Kind      SyncInputKind // of the request
@@ -147,11 +138,12 @@ type Answer struct {
 
 // SyncBatch is the effects of one or more steps.
 //
-// Send must go out in this order, as far as two of them have the same To.
+// Send is messages to other nodes. They must go out in this order, as far as two of
+// them go to the same node.
 // Answers must be given in this order, as far as two of them have the same
 // Party. Send and Answers commute.
 type SyncBatch struct {
-	Send    []SyncSend
+	Send    []Sync
 	Answers []Answer
 }
 
@@ -160,28 +152,26 @@ func (b *SyncBatch) Reset() { b.Send, b.Answers = b.Send[:0], b.Answers[:0] }
 
 // ofGeneration says whether a message names a generation of its barrier.
 func (m *Sync) ofGeneration() bool {
-	switch SyncKind(m.Kind) {
+	switch m.Kind {
 	case SyncArrive, SyncLeave, SyncDone, SyncBroken, SyncLeft:
 		return true
 	case SyncJoined:
-		return SyncCode(m.Code) == CodeOK
+		return m.Code == CodeOK
 	}
 	return false
 }
 
 // wellFormed is false for what no node that follows the protocol would send.
 func (m *Sync) wellFormed() bool {
-	code, tag := SyncCode(m.Code), addr.Leaf
-	if SyncKind(m.Kind) >= SyncGrant {
-		tag = addr.Root
+	code, from, to := m.Code, addr.Leaf, addr.Root
+	if m.Kind >= SyncGrant {
+		from, to = to, from
 	}
-	if m.Tag != tag || (m.Generation != 0) != m.ofGeneration() {
+	if m.From.Tag != from || m.To.Tag != to || (m.Generation != 0) != m.ofGeneration() {
 		return false
 	}
-	switch SyncKind(m.Kind) {
-	case SyncAcquire:
-		return code == CodeOK && m.Count <= 1
-	case SyncCancel:
+	switch m.Kind {
+	case SyncAcquire, SyncCancel:
 		return code == CodeOK
 	case SyncRelease, SyncGrant:
 		return (code == CodeOK || code == CodeOwnerDied) && m.Fence != 0
@@ -190,13 +180,13 @@ func (m *Sync) wellFormed() bool {
 	case SyncReleased:
 		return code == CodeOK || code == CodeNotOwner
 	case SyncJoin:
-		return code == CodeOK && m.Fence <= MaxParties && uint64(m.Count) < m.Fence
+		return code == CodeOK && m.Parties <= MaxParties && m.Index < m.Parties
 	case SyncArrive, SyncDone:
-		return code == CodeOK && m.Fence != 0
+		return code == CodeOK && m.Round != 0
 	case SyncLeave:
 		return code == CodeOK || code == CodePartyDied
 	case SyncJoined:
-		return (code == CodeOK || code == CodeMismatch) && m.Fence <= MaxParties && uint64(m.Count) < m.Fence
+		return (code == CodeOK || code == CodeMismatch) && m.Parties <= MaxParties && m.Index < m.Parties
 	case SyncBroken, SyncLeft:
 		return code == CodeOK
 	}

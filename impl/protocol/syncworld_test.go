@@ -110,7 +110,7 @@ func (w *syncWorld) request(p *proc, in SyncInput) uint64 {
 func (w *syncWorld) step(node addr.NodeID, in SyncInput) {
 	n := w.nodes[node]
 	if in.Kind == InSync {
-		w.log = append(w.log, fmt.Sprintf("node %d <- %d: %v %v %+v", node, in.Sync.From, SyncKind(in.Sync.Kind), SyncCode(in.Sync.Code), *in.Sync))
+		w.log = append(w.log, fmt.Sprintf("node %d <- %d: %v %v %+v", node, in.Sync.From.Node, in.Sync.Kind, in.Sync.Code, *in.Sync))
 	} else {
 		w.log = append(w.log, fmt.Sprintf("node %d: %v %+v", node, in.Kind, in))
 	}
@@ -125,12 +125,12 @@ func (w *syncWorld) step(node addr.NodeID, in SyncInput) {
 	if err := n.Step(in, &w.batch); err != nil {
 		w.failf("step: %v", err)
 	}
-	for _, s := range w.batch.Send {
-		if s.To == node {
+	for _, m := range w.batch.Send {
+		if m.To.Node == node {
 			w.failf("node %d sends to itself", node)
 		}
-		link := [2]addr.NodeID{node, s.To}
-		w.links[link] = append(w.links[link], s.Msg)
+		link := [2]addr.NodeID{node, m.To.Node}
+		w.links[link] = append(w.links[link], m)
 	}
 	if n.fence == fence+1 {
 		w.watchOrder(n, before)

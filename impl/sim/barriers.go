@@ -99,8 +99,8 @@ func NewBarriers(cfg SyncConfig) *Barriers {
 // noticed implements objects: it keeps which generation a seat is of, of which a
 // process is not told.
 func (w *Barriers) noticed(e *protocol.SyncEvent) {
-	if m := e.Message; e.Action == protocol.ActRecvJoined && protocol.SyncCode(m.Code) == protocol.CodeOK {
-		w.given[givenKey{seatKey{m.Object, m.Count}, m.Party}] = m.Generation
+	if m := e.Message; e.Action == protocol.ActRecvJoined && m.Code == protocol.CodeOK {
+		w.given[givenKey{seatKey{m.Object, m.Index}, m.Party}] = m.Generation
 	}
 }
 
@@ -135,7 +135,7 @@ func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []barrierPo
 		was = all[i]
 	}
 	about := post.Generation == e.Message.Generation
-	dies := e.Action == protocol.ActHomeRecvLeave && protocol.SyncCode(e.Message.Code) == protocol.CodePartyDied
+	dies := e.Action == protocol.ActHomeRecvLeave && e.Message.Code == protocol.CodePartyDied
 	switch {
 	case post.Over != was.Over && post.Over != was.Over+1:
 		return violated("Rounds", "barrier %d: round %d is over after round %d", e.Object, post.Over, was.Over)

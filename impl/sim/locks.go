@@ -226,7 +226,7 @@ func (w *Locks) dies(p *party) {
 
 // arrives implements objects: it remembers a Release that came over a link.
 func (w *Locks) arrives(m protocol.Sync) {
-	if protocol.SyncKind(m.Kind) == protocol.SyncRelease {
+	if m.Kind == protocol.SyncRelease {
 		w.taken = append(w.taken, m)
 	}
 }
@@ -241,7 +241,7 @@ func (w *Locks) late(m protocol.Sync) *Violation {
 	if w.cfg.Blind {
 		return nil
 	}
-	if len(b.Send) != 1 || protocol.SyncCode(b.Send[0].Msg.Code) != protocol.CodeNotOwner {
+	if len(b.Send) != 1 || b.Send[0].Code != protocol.CodeNotOwner {
 		return violated("Fence", "a late Release under fence %d of lock %d freed it: %+v", m.Fence, m.Object, b)
 	}
 	return nil

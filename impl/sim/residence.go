@@ -11,7 +11,7 @@ import (
 type residence struct {
 	n        *node
 	p        addr.PageNum
-	segment  uint32 // its generation
+	segment  uint64 // its generation
 	deadline int
 }
 

@@ -137,7 +137,7 @@ func message(m *protocol.Message) string {
 	case protocol.Ack:
 		what = fmt.Sprintf("keep=%v hit=%v", m.Keep, m.Hit)
 	case protocol.Data:
-		what = fmt.Sprintf("%v version=%d", m.Data, m.Version)
+		what = fmt.Sprintf("page version=%d", m.Version)
 	}
 	return fmt.Sprintf("%v -> %v: %v %s", m.From, m.To, m.Kind, what)
 }

@@ -142,11 +142,11 @@ func (w *World) newer(n *node) int { return len(w.views) - 1 - n.view }
 
 // generation is that of the page in the view of a node, zero where it has no
 // segment.
-func (w *World) generation(n *node, p addr.PageNum) uint32 {
+func (w *World) generation(n *node, p addr.PageNum) uint64 {
 	return generationIn(w.views[n.view].conf, p)
 }
 
-func generationIn(conf *protocol.Configuration, p addr.PageNum) uint32 {
+func generationIn(conf *protocol.Configuration, p addr.PageNum) uint64 {
 	if s := conf.Segment(p); s != nil {
 		return s.Generation
 	}

@@ -88,7 +88,7 @@ type Carried struct {
 // snapshot is the state of a page for the newest generation of its segment.
 // Nodes that do not know it yet are as if they had never touched the page.
 func (w *World) snapshot(p addr.PageNum) *Snapshot {
-	g, newest := uint32(0), 0
+	g, newest := uint64(0), 0
 	for _, n := range w.nodes {
 		g, newest = max(g, w.generation(n, p)), max(newest, n.view)
 	}

@@ -135,9 +135,9 @@ func (w *Syncs) step(node addr.NodeID, in protocol.SyncInput) (v *Violation) {
 	if err != nil {
 		return violated("Admit", "%v", err)
 	}
-	for _, s := range b.Send {
-		link := pair{node, s.To}
-		w.links[link] = append(w.links[link], s.Msg)
+	for _, m := range b.Send {
+		link := pair{node, m.To.Node}
+		w.links[link] = append(w.links[link], m)
 		c := w.traffic[link]
 		c.sent++
 		w.traffic[link] = c

@@ -58,7 +58,7 @@ type node struct {
 }
 
 type word struct {
-	generation uint32
+	generation uint64
 	page       addr.PageNum
 }
 
@@ -194,7 +194,7 @@ func (w *World) Observe(e *protocol.Event) {
 	n := w.nodes[e.At.Node]
 	w.Coverage.Event(e, n.shard.RightTo(e.Page))
 	n.log.Action(e, n.shard)
-	mine := word{uint32(e.At.Node), e.Page}
+	mine := word{uint64(e.At.Node), e.Page}
 	switch e.Action {
 	case protocol.ActReadFault, protocol.ActWriteFault, protocol.ActWriteback:
 		w.asked[mine] = w.grants[e.Page]
@@ -347,7 +347,7 @@ func (w *World) checkOrder(n *node, p addr.PageNum) {
 func (w *World) sendMessage(n *node, e *protocol.Effect) {
 	p := e.Page
 	pk := &packet{msg: e.Msg}
-	if e.Msg.Data == protocol.PageData {
+	if e.Msg.Kind == protocol.Data {
 		if e.Msg.From.Tag == addr.Root {
 			pk.word = n.home[p]
 		} else {
@@ -521,7 +521,7 @@ func (w *World) Trace() uint64 { return w.trace }
 func (w *World) digest(e *protocol.Effect) {
 	m := &e.Msg
 	for _, v := range [...]uint64{uint64(e.Kind), uint64(e.Right), uint64(e.Stamp), uint64(e.Page), uint64(m.Kind), uint64(m.Op),
-		uint64(m.Have), uint64(m.Keep), uint64(m.Source), uint64(m.Dst), uint64(m.Data), uint64(m.Leaf), uint64(m.Generation),
+		uint64(m.Have), uint64(m.Keep), uint64(m.Source), uint64(m.Dst), uint64(m.Leaf), m.Generation,
 		uint64(addr.ID(m.Page, m.From)), uint64(addr.ID(m.Page, m.To)), m.Lamport, m.Version, m.Txn.Counter} {
 		w.trace = (w.trace ^ v) * 1099511628211
 	}

@@ -14,7 +14,7 @@ import (
 // here on. Members, slots and homes stay what the header says.
 type Change struct {
 	Epoch      uint64
-	Generation uint32 // of the segment created last, removed or not
+	Generation uint64 // of the segment created last, removed or not
 	Segments   []protocol.Segment
 }
 

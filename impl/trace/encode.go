@@ -30,6 +30,21 @@ func nameField(b []byte, key string, v uint8, name string) []byte {
 	return append(b, '"')
 }
 
+// appendEnvelope appends what every message carries.
+func appendEnvelope(b []byte, m *protocol.Envelope) []byte {
+	b = append(b, `,"from":`...)
+	b = appendPlace(b, m.From)
+	b = append(b, `,"to":`...)
+	b = appendPlace(b, m.To)
+	b = ndjson.AppendUint(b, `,"fi":`, uint64(m.FromIncarnation))
+	b = ndjson.AppendUint(b, `,"ti":`, uint64(m.ToIncarnation))
+	b = ndjson.AppendUint(b, `,"gen":`, m.Generation)
+	b = ndjson.AppendUint(b, `,"term":`, m.Term)
+	b = ndjson.AppendUint(b, `,"epoch":`, m.Epoch)
+	b = ndjson.AppendUint(b, `,"cut":`, m.Cut)
+	return ndjson.AppendUint(b, `,"lc":`, m.Lamport)
+}
+
 func appendMessage(b []byte, m *protocol.Message) []byte {
 	b = append(b, `{"kind":"`...)
 	b = append(b, m.Kind.String()...)
@@ -39,24 +54,13 @@ func appendMessage(b []byte, m *protocol.Message) []byte {
 	b = nameField(b, `,"keep":`, uint8(m.Keep), m.Keep.String())
 	b = nameField(b, `,"source":`, uint8(m.Source), m.Source.String())
 	b = nameField(b, `,"dst":`, uint8(m.Dst), m.Dst.String())
-	b = nameField(b, `,"data":`, uint8(m.Data), m.Data.String())
 	if m.Hit {
 		b = append(b, `,"hit":true`...)
 	}
 	b = ndjson.AppendUint(b, `,"leaf":`, uint64(m.Leaf))
 	b = ndjson.AppendUint(b, `,"page":`, uint64(m.Page))
-	b = ndjson.AppendUint(b, `,"gen":`, uint64(m.Generation))
-	b = append(b, `,"from":`...)
-	b = appendPlace(b, m.From)
-	b = append(b, `,"to":`...)
-	b = appendPlace(b, m.To)
-	b = ndjson.AppendUint(b, `,"fi":`, uint64(m.FromIncarnation))
-	b = ndjson.AppendUint(b, `,"ti":`, uint64(m.ToIncarnation))
-	b = ndjson.AppendUint(b, `,"epoch":`, m.Epoch)
-	b = ndjson.AppendUint(b, `,"term":`, m.Term)
-	b = ndjson.AppendUint(b, `,"cut":`, m.Cut)
+	b = appendEnvelope(b, &m.Envelope)
 	b = ndjson.AppendUint(b, `,"prepared":`, m.Prepared)
-	b = ndjson.AppendUint(b, `,"lc":`, m.Lamport)
 	b = ndjson.AppendUint(b, `,"ver":`, m.Version)
 	if m.Txn != (protocol.Txn{}) {
 		b = append(b, `,"txn":{"leaf":`...)

@@ -54,29 +54,39 @@ type rawPlace struct {
 	Tag  addr.Tag    `json:"tag"`
 }
 
-type rawMessage struct {
-	Kind            string           `json:"kind"`
-	Op              string           `json:"op"`
-	Have            string           `json:"have"`
-	Keep            string           `json:"keep"`
-	Source          string           `json:"source"`
-	Dst             string           `json:"dst"`
-	Data            string           `json:"data"`
-	Hit             bool             `json:"hit"`
-	Leaf            addr.NodeID      `json:"leaf"`
-	Page            addr.PageNum     `json:"page"`
-	Generation      uint32           `json:"gen"`
+// rawEnvelope is what every message carries.
+type rawEnvelope struct {
 	From            rawPlace         `json:"from"`
 	To              rawPlace         `json:"to"`
 	FromIncarnation addr.Incarnation `json:"fi"`
 	ToIncarnation   addr.Incarnation `json:"ti"`
-	Epoch           uint64           `json:"epoch"`
+	Generation      uint64           `json:"gen"`
 	Term            uint64           `json:"term"`
+	Epoch           uint64           `json:"epoch"`
 	Cut             uint64           `json:"cut"`
-	Prepared        uint64           `json:"prepared"`
 	Lamport         uint64           `json:"lc"`
-	Version         uint64           `json:"ver"`
-	Txn             rawTxn           `json:"txn"`
+}
+
+func (e *rawEnvelope) envelope() protocol.Envelope {
+	return protocol.Envelope{From: addr.Place(e.From), To: addr.Place(e.To),
+		FromIncarnation: e.FromIncarnation, ToIncarnation: e.ToIncarnation, Generation: e.Generation,
+		Term: e.Term, Epoch: e.Epoch, Cut: e.Cut, Lamport: e.Lamport}
+}
+
+type rawMessage struct {
+	rawEnvelope
+	Kind     string       `json:"kind"`
+	Op       string       `json:"op"`
+	Have     string       `json:"have"`
+	Keep     string       `json:"keep"`
+	Source   string       `json:"source"`
+	Dst      string       `json:"dst"`
+	Hit      bool         `json:"hit"`
+	Leaf     addr.NodeID  `json:"leaf"`
+	Page     addr.PageNum `json:"page"`
+	Prepared uint64       `json:"prepared"`
+	Version  uint64       `json:"ver"`
+	Txn      rawTxn       `json:"txn"`
 }
 
 type rawTxn struct {
@@ -108,7 +118,6 @@ var (
 	rights  = namesOf[protocol.Right]()
 	sources = namesOf[protocol.Source]()
 	dsts    = namesOf[protocol.Dst]()
-	datas   = namesOf[protocol.DataKind]()
 	inputs  = namesOf[protocol.InputKind]()
 	phases  = namesOf[protocol.Phase]()
 	moments = namesOf[Moment]()
@@ -127,28 +136,19 @@ func (n names[T]) of(name string, err *error) T {
 func (m *rawMessage) message() (*protocol.Message, error) {
 	var err error
 	msg := &protocol.Message{
-		Kind:            kinds.of(m.Kind, &err),
-		Op:              ops.of(m.Op, &err),
-		Have:            rights.of(m.Have, &err),
-		Keep:            rights.of(m.Keep, &err),
-		Source:          sources.of(m.Source, &err),
-		Dst:             dsts.of(m.Dst, &err),
-		Data:            datas.of(m.Data, &err),
-		Hit:             m.Hit,
-		Leaf:            m.Leaf,
-		Page:            m.Page,
-		Generation:      m.Generation,
-		From:            addr.Place(m.From),
-		To:              addr.Place(m.To),
-		FromIncarnation: m.FromIncarnation,
-		ToIncarnation:   m.ToIncarnation,
-		Epoch:           m.Epoch,
-		Term:            m.Term,
-		Cut:             m.Cut,
-		Prepared:        m.Prepared,
-		Lamport:         m.Lamport,
-		Version:         m.Version,
-		Txn:             protocol.Txn(m.Txn),
+		Envelope: m.envelope(),
+		Kind:     kinds.of(m.Kind, &err),
+		Op:       ops.of(m.Op, &err),
+		Have:     rights.of(m.Have, &err),
+		Keep:     rights.of(m.Keep, &err),
+		Source:   sources.of(m.Source, &err),
+		Dst:      dsts.of(m.Dst, &err),
+		Hit:      m.Hit,
+		Leaf:     m.Leaf,
+		Page:     m.Page,
+		Prepared: m.Prepared,
+		Version:  m.Version,
+		Txn:      protocol.Txn(m.Txn),
 	}
 	if err == nil && msg.Kind == protocol.KindInvalid {
 		err = errors.New("a message without a kind")

@@ -22,10 +22,13 @@ func (s syncStates) AppendState(b []byte, _ *protocol.SyncEvent) []byte { return
 func aSync() protocol.Sync {
 	var m protocol.Sync
 	v := reflect.ValueOf(&m).Elem()
-	for i := range v.NumField() {
-		v.Field(i).SetUint(uint64(2 + i))
+	for i, field := range reflect.VisibleFields(v.Type()) {
+		if f := v.FieldByIndex(field.Index); f.CanUint() {
+			f.SetUint(uint64(2 + i))
+		}
 	}
-	m.Tag = addr.Root
+	m.Kind, m.Code, m.Try = protocol.SyncGrant, protocol.CodeBusy, true
+	m.From, m.To = addr.Place{Node: 2, Tag: addr.Root}, addr.Place{Node: 3, Tag: addr.Leaf}
 	return m
 }
 
@@ -39,7 +42,7 @@ func TestSyncRoundTrip(t *testing.T) {
 	call := protocol.SyncInput{Kind: protocol.InLockAcquire, Try: true, Index: 1, Parties: 2, Party: 3, Request: 4, Object: 1<<63 + 5,
 		Target: 6, Fence: 7, Round: 8}
 	m := aSync()
-	batch := protocol.SyncBatch{Send: []protocol.SyncSend{{To: 2, Msg: m}},
+	batch := protocol.SyncBatch{Send: []protocol.Sync{m},
 		Answers: []protocol.Answer{{Kind: protocol.InLockAcquire, OwnerDied: true, Party: 3, Request: 4, Fence: 7}}}
 	refusal := errors.New("a \"reason\"")
 	l.Input(&call)
@@ -68,7 +71,7 @@ func TestSyncRoundTrip(t *testing.T) {
 	acted.Kind = protocol.InSync
 	output, _ := SyncOutputOf(&batch, nil)
 	refused, _ := SyncOutputOf(&protocol.SyncBatch{}, refusal)
-	from := addr.Place{Node: m.From, Tag: m.Tag}
+	from := m.From
 	want := []Record{
 		{Kind: KindInput, At: leaf1, Seq: 1, Line: 2, Act: "LockAcquire", Object: call.Object, Call: &call},
 		{Kind: KindAction, Lamport: 4, At: leaf1, Seq: 2, Line: 3, Act: "AcquireLock", Object: call.Object, Party: 3, Call: &acted, Post: []byte(`{"turn":1}`)},
@@ -105,7 +108,7 @@ func TestSyncMalformed(t *testing.T) {
 		head + `"conf":{},"p":1,"t":1}`,
 		`{"lc":1,"n":{"node":1,"tag":0},"s":0,"seq":2,"out":"0000000000000012","p":1,"t":1}`,
 	} {
-		h := `{"format":5,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
+		h := `{"format":6,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
 		_, records, err := ReadLog("a.ndjson", strings.NewReader(h+"\n"+line+"\n"))
 		if err != nil {
 			t.Fatal(err)

@@ -67,7 +67,7 @@ func (l *SyncLog) Action(e *protocol.SyncEvent, post SyncState) {
 	b = ndjson.AppendUint(b, `,"party":`, e.Party)
 	if e.Message != nil {
 		b = append(b, `,"f":`...)
-		b = appendPlace(b, addr.Place{Node: e.Message.From, Tag: e.Message.Tag})
+		b = appendPlace(b, e.Message.From)
 		b = append(b, `,"m":`...)
 		b = appendSync(b, e.Message)
 	} else {
@@ -84,9 +84,7 @@ func (l *SyncLog) place(in *protocol.SyncInput) (addr.Place, uint64) {
 	if in.Kind != protocol.InSync {
 		return at, in.Object
 	}
-	if in.Sync.Tag == addr.Leaf {
-		at.Tag = addr.Root
-	}
+	at.Tag = in.Sync.To.Tag
 	return at, in.Sync.Object
 }
 
@@ -189,33 +187,26 @@ func appendCall(b []byte, in *protocol.SyncInput) []byte {
 
 func appendSync(b []byte, m *protocol.Sync) []byte {
 	b = append(b, `{"kind":"`...)
-	b = append(b, protocol.SyncKind(m.Kind).String()...)
+	b = append(b, m.Kind.String()...)
 	b = append(b, `","code":"`...)
-	b = append(b, protocol.SyncCode(m.Code).String()...)
+	b = append(b, m.Code.String()...)
 	b = append(b, `","object":`...)
 	b = strconv.AppendUint(b, m.Object, 10)
 	b = ndjson.AppendUint(b, `,"party":`, m.Party)
 	b = ndjson.AppendUint(b, `,"request":`, m.Request)
 	b = ndjson.AppendUint(b, `,"fence":`, m.Fence)
-	b = ndjson.AppendUint(b, `,"generation":`, m.Generation)
-	b = ndjson.AppendUint(b, `,"count":`, uint64(m.Count))
-	b = append(b, `,"from":`...)
-	b = appendPlace(b, addr.Place{Node: m.From, Tag: m.Tag})
-	b = ndjson.AppendUint(b, `,"fi":`, uint64(m.FromIncarnation))
-	b = ndjson.AppendUint(b, `,"ti":`, uint64(m.ToIncarnation))
-	b = ndjson.AppendUint(b, `,"epoch":`, m.Epoch)
-	b = ndjson.AppendUint(b, `,"term":`, m.Term)
-	b = ndjson.AppendUint(b, `,"cut":`, m.Cut)
-	b = ndjson.AppendUint(b, `,"lc":`, m.Lamport)
-	return append(b, '}')
+	if m.Try {
+		b = append(b, `,"try":true`...)
+	}
+	b = ndjson.AppendUint(b, `,"index":`, uint64(m.Index))
+	b = ndjson.AppendUint(b, `,"parties":`, uint64(m.Parties))
+	b = ndjson.AppendUint(b, `,"round":`, m.Round)
+	return append(appendEnvelope(b, &m.Envelope), '}')
 }
 
 func appendBatch(b []byte, batch *protocol.SyncBatch) []byte {
 	for i := range batch.Send {
-		b = append(b, `{"to":`...)
-		b = strconv.AppendUint(b, uint64(batch.Send[i].To), 10)
-		b = appendSync(append(b, `,"m":`...), &batch.Send[i].Msg)
-		b = append(b, '}', '\n')
+		b = append(appendSync(b, &batch.Send[i]), '\n')
 	}
 	for i := range batch.Answers {
 		a := &batch.Answers[i]
@@ -236,11 +227,11 @@ func appendBatch(b []byte, batch *protocol.SyncBatch) []byte {
 }
 
 // appendSendName appends a message in short: what is sent to which node.
-func appendSendName(b []byte, s *protocol.SyncSend) []byte {
+func appendSendName(b []byte, m *protocol.Sync) []byte {
 	b = append(b, "Send "...)
-	b = append(b, protocol.SyncKind(s.Msg.Kind).String()...)
+	b = append(b, m.Kind.String()...)
 	b = append(b, ' ')
-	return strconv.AppendUint(b, uint64(s.To), 10)
+	return strconv.AppendUint(b, uint64(m.To.Node), 10)
 }
 
 // appendAnswerName appends an answer in short: how whose request ended.

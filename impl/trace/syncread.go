@@ -27,21 +27,17 @@ type rawSyncRecord struct {
 }
 
 type rawSyncMessage struct {
-	Kind            string           `json:"kind"`
-	Code            string           `json:"code"`
-	Object          uint64           `json:"object"`
-	Party           uint64           `json:"party"`
-	Request         uint64           `json:"request"`
-	Fence           uint64           `json:"fence"`
-	Generation      uint64           `json:"generation"`
-	Count           uint32           `json:"count"`
-	From            rawPlace         `json:"from"`
-	FromIncarnation addr.Incarnation `json:"fi"`
-	ToIncarnation   addr.Incarnation `json:"ti"`
-	Epoch           uint64           `json:"epoch"`
-	Term            uint64           `json:"term"`
-	Cut             uint64           `json:"cut"`
-	Lamport         uint64           `json:"lc"`
+	rawEnvelope
+	Kind    string `json:"kind"`
+	Code    string `json:"code"`
+	Object  uint64 `json:"object"`
+	Party   uint64 `json:"party"`
+	Request uint64 `json:"request"`
+	Fence   uint64 `json:"fence"`
+	Try     bool   `json:"try"`
+	Index   uint32 `json:"index"`
+	Parties uint32 `json:"parties"`
+	Round   uint64 `json:"round"`
 }
 
 type rawCall struct {
@@ -64,11 +60,12 @@ var (
 func (m *rawSyncMessage) message() (*protocol.Sync, error) {
 	var err error
 	msg := &protocol.Sync{
-		Kind: uint8(syncKinds.of(m.Kind, &err)), Code: uint8(syncCodes.of(m.Code, &err)), Count: m.Count,
-		Object: m.Object, Party: m.Party, Request: m.Request, Fence: m.Fence, Generation: m.Generation, Lamport: m.Lamport, Epoch: m.Epoch, Cut: m.Cut,
-		From: m.From.Node, FromIncarnation: m.FromIncarnation, ToIncarnation: m.ToIncarnation, Term: m.Term, Tag: m.From.Tag,
+		Envelope: m.envelope(),
+		Kind:     syncKinds.of(m.Kind, &err), Code: syncCodes.of(m.Code, &err),
+		Try: m.Try, Index: m.Index, Parties: m.Parties,
+		Object: m.Object, Party: m.Party, Request: m.Request, Fence: m.Fence, Round: m.Round,
 	}
-	if err == nil && msg.Kind == uint8(protocol.SyncInvalid) {
+	if err == nil && msg.Kind == protocol.SyncInvalid {
 		err = errors.New("a message without a kind")
 	}
 	return msg, err
@@ -133,7 +130,7 @@ func (r *rawSyncRecord) record() (Record, error) {
 	if r.From != nil {
 		from := addr.Place(*r.From)
 		rec.From = &from
-		if rec.Sync == nil || rec.Sync.From != from.Node || rec.Sync.Tag != from.Tag {
+		if rec.Sync == nil || rec.Sync.From != from {
 			return rec, fmt.Errorf("f is %v, the message is %+v", from, rec.Sync)
 		}
 	}

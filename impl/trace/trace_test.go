@@ -37,7 +37,7 @@ func aMessage() protocol.Message {
 	var m protocol.Message
 	fill(reflect.ValueOf(&m).Elem())
 	m.Kind, m.Op, m.Have, m.Keep = protocol.Recall, protocol.OpWriteback, protocol.Owned, protocol.Write
-	m.Source, m.Dst, m.Data = protocol.Have, protocol.ToHome, protocol.PageData
+	m.Source, m.Dst = protocol.Have, protocol.ToHome
 	m.From, m.To = addr.Place{Node: 2, Tag: 3}, leaf1
 	return m
 }
@@ -288,14 +288,14 @@ func TestRandomRoundTrip(t *testing.T) {
 
 func randomMessage(t *rapid.T) protocol.Message {
 	m := protocol.Message{
-		Kind:    rapid.SampledFrom([]protocol.Kind{protocol.Req, protocol.Grant, protocol.Recall, protocol.Ack, protocol.Data}).Draw(t, "kind"),
-		Op:      protocol.Op(rapid.Uint8Range(0, 3).Draw(t, "op")),
-		Have:    protocol.Right(rapid.Uint8Range(0, 3).Draw(t, "have")),
-		Hit:     rapid.Bool().Draw(t, "hit"),
-		Leaf:    addr.NodeID(rapid.Uint16().Draw(t, "leaf")),
-		Page:    addr.PageNum(rapid.Uint32().Draw(t, "page")),
-		Version: rapid.Uint64().Draw(t, "version"),
-		From:    addr.Place{Node: 1, Tag: addr.Tag(rapid.Uint16Range(0, 2).Draw(t, "tag"))},
+		Kind:     rapid.SampledFrom([]protocol.Kind{protocol.Req, protocol.Grant, protocol.Recall, protocol.Ack, protocol.Data}).Draw(t, "kind"),
+		Op:       protocol.Op(rapid.Uint8Range(0, 3).Draw(t, "op")),
+		Have:     protocol.Right(rapid.Uint8Range(0, 3).Draw(t, "have")),
+		Hit:      rapid.Bool().Draw(t, "hit"),
+		Leaf:     addr.NodeID(rapid.Uint16().Draw(t, "leaf")),
+		Page:     addr.PageNum(rapid.Uint32().Draw(t, "page")),
+		Version:  rapid.Uint64().Draw(t, "version"),
+		Envelope: protocol.Envelope{From: addr.Place{Node: 1, Tag: addr.Tag(rapid.Uint16Range(0, 2).Draw(t, "tag"))}},
 	}
 	m.Txn.Counter = rapid.Uint64().Draw(t, "txn")
 	return m

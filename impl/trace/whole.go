@@ -219,7 +219,7 @@ func (r *Record) sender() *addr.NodeID {
 	case r.Message != nil:
 		return &r.Message.From.Node
 	case r.Sync != nil:
-		return &r.Sync.From
+		return &r.Sync.From.Node
 	}
 	return nil
 }

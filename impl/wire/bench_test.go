@@ -147,7 +147,7 @@ func (h *benchHandler) Deliver(p addr.NodeID, f *Frame) {
 func (h *benchHandler) Idle(p addr.NodeID) {
 	l := h.m.Link(p)
 	if h.count > 0 {
-		l.AppendSync(&Sync{Kind: 1, Count: h.count})
+		l.AppendSync(&protocol.Sync{Kind: 1, Index: h.count})
 		h.count = 0
 	}
 	l.Flush()
@@ -220,7 +220,7 @@ func benchRoundTrip(b *testing.B, transport string) {
 	total := 0
 	all := make([]time.Duration, 0, 1<<20)
 	var start time.Time
-	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Leaf: 2, Page: 12345, Lamport: 1000000, Epoch: 3,
+	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Leaf: 2, Page: 12345, Envelope: protocol.Envelope{Lamport: 1000000, Epoch: 3},
 		Txn: protocol.Txn{Leaf: 2, Incarnation: 1, Counter: 100000}}
 	var l *Link
 	done := make(chan struct{})
@@ -261,7 +261,7 @@ func benchStream(b *testing.B, transport string, flush int) {
 	h.deliver = func(_ addr.NodeID, f *Frame) {
 		n := 0
 		for i := range f.Syncs {
-			n += int(f.Syncs[i].Count)
+			n += int(f.Syncs[i].Index)
 		}
 		credit <- n
 	}

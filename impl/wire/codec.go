@@ -157,22 +157,28 @@ func appendMessage(b []byte, m *protocol.Message, e *ends, r *recent) []byte {
 	b = appendField(b, 4, uint64(m.Keep))
 	b = appendField(b, 5, uint64(m.Source))
 	b = appendField(b, 6, uint64(m.Dst))
-	b = appendField(b, 7, uint64(m.Data))
 	if m.Hit {
 		b = append(b, 8<<3, 1)
 	}
 	b = appendField(b, 9, uint64(m.Leaf))
 	b = appendField(b, 10, uint64(m.Page))
-	b = appendField(b, 11, uint64(m.From.Tag))
-	b = appendField(b, 12, uint64(m.To.Tag))
-	b = appendField(b, 13, m.Lamport)
 	b = appendField(b, 14, m.Version)
 	b = appendField(b, 15, m.Txn.Counter)
 	b = appendField(b, 16, uint64(m.Txn.Leaf))
 	if m.Txn.Incarnation != e.senderIncarnation {
 		b = appendPresent(b, 17, uint64(m.Txn.Incarnation))
 	}
-	b = appendField(b, 18, uint64(m.Generation))
+	b = appendField(b, 27, m.Prepared)
+	return closeEmbedded(appendEnvelope(b, &m.Envelope, e), start)
+}
+
+// appendEnvelope appends the fields of an envelope, which have the same numbers in
+// every message.
+func appendEnvelope(b []byte, m *protocol.Envelope, e *ends) []byte {
+	b = appendField(b, 11, uint64(m.From.Tag))
+	b = appendField(b, 12, uint64(m.To.Tag))
+	b = appendField(b, 13, m.Lamport)
+	b = appendField(b, 18, m.Generation)
 	b = appendField(b, 19, m.Epoch)
 	b = appendField(b, 20, m.Term)
 	b = appendField(b, 21, m.Cut)
@@ -188,38 +194,27 @@ func appendMessage(b []byte, m *protocol.Message, e *ends, r *recent) []byte {
 	if m.ToIncarnation != e.receiverIncarnation {
 		b = appendPresent(b, 25, uint64(m.ToIncarnation))
 	}
-	b = appendField(b, 27, m.Prepared)
-	return closeEmbedded(b, start)
+	return b
 }
 
 // appendSync appends one element of Frame.syncs, behind after messages.
-func appendSync(b []byte, s *Sync, after int, e *ends) []byte {
+func appendSync(b []byte, s *protocol.Sync, after int, e *ends) []byte {
 	b = append(b, tagSync, 0)
 	start := len(b)
 	b = appendField(b, 1, uint64(s.Kind))
 	b = appendField(b, 2, uint64(s.Code))
-	b = appendField(b, 3, uint64(s.Count))
+	if s.Try {
+		b = append(b, 3<<3, 1)
+	}
 	b = appendField(b, 4, uint64(after))
 	b = appendField(b, 5, s.Object)
 	b = appendField(b, 6, s.Party)
 	b = appendField(b, 7, s.Request)
 	b = appendField(b, 8, s.Fence)
-	b = appendField(b, 9, s.Lamport)
-	b = appendField(b, 10, uint64(s.Tag))
-	b = appendField(b, 11, s.Epoch)
-	b = appendField(b, 12, s.Cut)
-	if s.From != e.sender {
-		b = appendPresent(b, 13, uint64(s.From))
-	}
-	if s.FromIncarnation != e.senderIncarnation {
-		b = appendPresent(b, 14, uint64(s.FromIncarnation))
-	}
-	if s.ToIncarnation != e.receiverIncarnation {
-		b = appendPresent(b, 15, uint64(s.ToIncarnation))
-	}
-	b = appendField(b, 16, s.Term)
-	b = appendField(b, 17, s.Generation)
-	return closeEmbedded(b, start)
+	b = appendField(b, 9, uint64(s.Index))
+	b = appendField(b, 10, uint64(s.Parties))
+	b = appendField(b, 14, s.Round)
+	return closeEmbedded(appendEnvelope(b, &s.Envelope, e), start)
 }
 
 // uvarint reads a varint. n is 0 where there is none.
@@ -276,7 +271,7 @@ func decodeFrame(b []byte, h *header, f *Frame) (pages int, err error) {
 				}
 				f.Pages = append(f.Pages, nil)
 			} else {
-				f.Syncs = append(f.Syncs, Sync{})
+				f.Syncs = append(f.Syncs, protocol.Sync{})
 				after, err := decodeSync(b[:v], &f.Syncs[len(f.Syncs)-1], &h.ends)
 				if err != nil {
 					return 0, err
@@ -341,8 +336,7 @@ func decodeFrame(b []byte, h *header, f *Frame) (pages int, err error) {
 func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
 	m := &messages[len(messages)-1]
 	m.Txn.Incarnation = e.senderIncarnation
-	m.From.Node, m.To.Node = e.sender, e.receiver
-	m.FromIncarnation, m.ToIncarnation = e.senderIncarnation, e.receiverIncarnation
+	m.Envelope = e.envelope()
 	like := 0
 	for len(b) > 0 {
 		tag, n := uvarint(b)
@@ -368,20 +362,12 @@ func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
 			m.Source, limit = protocol.Source(v), uint64(protocol.Have)
 		case 6 << 3:
 			m.Dst, limit = protocol.Dst(v), uint64(protocol.ToHome)
-		case 7 << 3:
-			m.Data, limit = protocol.DataKind(v), uint64(protocol.PageData)
 		case 8 << 3:
 			m.Hit, limit = v != 0, 1
 		case 9 << 3:
 			m.Leaf, limit = addr.NodeID(v), math.MaxUint16
 		case 10 << 3:
 			m.Page, limit = addr.PageNum(v), math.MaxUint32
-		case 11 << 3:
-			m.From.Tag, limit = addr.Tag(v), math.MaxUint16
-		case 12 << 3:
-			m.To.Tag, limit = addr.Tag(v), math.MaxUint16
-		case 13 << 3:
-			m.Lamport = v
 		case 14 << 3:
 			m.Version = v
 		case 15 << 3:
@@ -390,28 +376,14 @@ func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
 			m.Txn.Leaf, limit = addr.NodeID(v), math.MaxUint16
 		case 17 << 3:
 			m.Txn.Incarnation, limit = addr.Incarnation(v), math.MaxUint32
-		case 18 << 3:
-			m.Generation, limit = uint32(v), math.MaxUint32
-		case 19 << 3:
-			m.Epoch = v
-		case 20 << 3:
-			m.Term = v
-		case 21 << 3:
-			m.Cut = v
-		case 22 << 3:
-			m.From.Node, limit = addr.NodeID(v), math.MaxUint16
-		case 23 << 3:
-			m.To.Node, limit = addr.NodeID(v), math.MaxUint16
-		case 24 << 3:
-			m.FromIncarnation, limit = addr.Incarnation(v), math.MaxUint32
-		case 25 << 3:
-			m.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
 		case 26 << 3:
 			like, limit = int(v), maxLike
 		case 27 << 3:
 			m.Prepared = v
 		default:
-			return malformed("unknown tag %d in a page message", tag)
+			if limit = decodeEnvelope(&m.Envelope, tag, v); limit == 0 {
+				return malformed("unknown tag %d in a page message", tag)
+			}
 		}
 		if v > limit {
 			return malformed("field %d of a page message is %d", tag>>3, v)
@@ -426,6 +398,42 @@ func decodeMessage(b []byte, messages []protocol.Message, e *ends) error {
 	return nil
 }
 
+// envelope is that of a message that says nothing about its ends.
+func (e *ends) envelope() protocol.Envelope {
+	return protocol.Envelope{From: addr.Place{Node: e.sender}, To: addr.Place{Node: e.receiver},
+		FromIncarnation: e.senderIncarnation, ToIncarnation: e.receiverIncarnation}
+}
+
+// decodeEnvelope takes in one field of a message's envelope. It returns the highest
+// value that the field may have, or 0: there is no field of that tag.
+func decodeEnvelope(m *protocol.Envelope, tag, v uint64) (limit uint64) {
+	switch tag {
+	case 11 << 3:
+		m.From.Tag, limit = addr.Tag(v), math.MaxUint16
+	case 12 << 3:
+		m.To.Tag, limit = addr.Tag(v), math.MaxUint16
+	case 13 << 3:
+		m.Lamport, limit = v, math.MaxUint64
+	case 18 << 3:
+		m.Generation, limit = v, math.MaxUint64
+	case 19 << 3:
+		m.Epoch, limit = v, math.MaxUint64
+	case 20 << 3:
+		m.Term, limit = v, math.MaxUint64
+	case 21 << 3:
+		m.Cut, limit = v, math.MaxUint64
+	case 22 << 3:
+		m.From.Node, limit = addr.NodeID(v), math.MaxUint16
+	case 23 << 3:
+		m.To.Node, limit = addr.NodeID(v), math.MaxUint16
+	case 24 << 3:
+		m.FromIncarnation, limit = addr.Incarnation(v), math.MaxUint32
+	case 25 << 3:
+		m.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
+	}
+	return limit
+}
+
 // expand completes the last of the messages, which is like the one so many
 // before it.
 func expand(messages []protocol.Message, like int, e *ends) error {
@@ -435,11 +443,8 @@ func expand(messages []protocol.Message, like int, e *ends) error {
 		return malformed("message %d of a frame is like the one %d before it", i, like)
 	}
 	lamport, version := m.Lamport, m.Version
-	if *m != (protocol.Message{
-		Lamport: lamport, Version: version, Txn: protocol.Txn{Incarnation: e.senderIncarnation},
-		From: addr.Place{Node: e.sender}, To: addr.Place{Node: e.receiver},
-		FromIncarnation: e.senderIncarnation, ToIncarnation: e.receiverIncarnation,
-	}) {
+	bare := protocol.Message{Envelope: e.envelope(), Version: version, Txn: protocol.Txn{Incarnation: e.senderIncarnation}}
+	if bare.Lamport = lamport; *m != bare {
 		return malformed("message %d of a frame is like another, and is not", i)
 	}
 	*m = messages[i-like]
@@ -453,8 +458,8 @@ func expand(messages []protocol.Message, like int, e *ends) error {
 	return nil
 }
 
-func decodeSync(b []byte, s *Sync, e *ends) (after uint32, err error) {
-	s.From, s.FromIncarnation, s.ToIncarnation = e.sender, e.senderIncarnation, e.receiverIncarnation
+func decodeSync(b []byte, s *protocol.Sync, e *ends) (after uint32, err error) {
+	s.Envelope = e.envelope()
 	for len(b) > 0 {
 		tag, n := uvarint(b)
 		if n == 0 {
@@ -468,11 +473,11 @@ func decodeSync(b []byte, s *Sync, e *ends) (after uint32, err error) {
 		limit := uint64(math.MaxUint64)
 		switch tag {
 		case 1 << 3:
-			s.Kind, limit = uint8(v), math.MaxUint8
+			s.Kind, limit = protocol.SyncKind(v), math.MaxUint8
 		case 2 << 3:
-			s.Code, limit = uint8(v), math.MaxUint8
+			s.Code, limit = protocol.SyncCode(v), math.MaxUint8
 		case 3 << 3:
-			s.Count, limit = uint32(v), math.MaxUint32
+			s.Try, limit = v != 0, 1
 		case 4 << 3:
 			after, limit = uint32(v), maxItems
 		case 5 << 3:
@@ -484,25 +489,15 @@ func decodeSync(b []byte, s *Sync, e *ends) (after uint32, err error) {
 		case 8 << 3:
 			s.Fence = v
 		case 9 << 3:
-			s.Lamport = v
+			s.Index, limit = uint32(v), math.MaxUint32
 		case 10 << 3:
-			s.Tag, limit = addr.Tag(v), math.MaxUint16
-		case 11 << 3:
-			s.Epoch = v
-		case 12 << 3:
-			s.Cut = v
-		case 13 << 3:
-			s.From, limit = addr.NodeID(v), math.MaxUint16
+			s.Parties, limit = uint32(v), math.MaxUint32
 		case 14 << 3:
-			s.FromIncarnation, limit = addr.Incarnation(v), math.MaxUint32
-		case 15 << 3:
-			s.ToIncarnation, limit = addr.Incarnation(v), math.MaxUint32
-		case 16 << 3:
-			s.Term = v
-		case 17 << 3:
-			s.Generation = v
+			s.Round = v
 		default:
-			return 0, malformed("unknown tag %d in a sync message", tag)
+			if limit = decodeEnvelope(&s.Envelope, tag, v); limit == 0 {
+				return 0, malformed("unknown tag %d in a sync message", tag)
+			}
 		}
 		if v > limit {
 			return 0, malformed("field %d of a sync message is %d", tag>>3, v)

@@ -41,7 +41,7 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 		}
 		out.Pages = append(out.Pages, &wirepb.PageMessage{
 			Kind: wirepb.Kind(m.Kind), Op: wirepb.Op(m.Op), Have: wirepb.Right(m.Have), Keep: wirepb.Right(m.Keep),
-			Source: wirepb.Source(m.Source), Dst: wirepb.Dst(m.Dst), Data: wirepb.DataKind(m.Data), Hit: m.Hit,
+			Source: wirepb.Source(m.Source), Dst: wirepb.Dst(m.Dst), Hit: m.Hit,
 			Leaf: uint32(m.Leaf), Page: uint32(m.Page), Generation: m.Generation,
 			FromNode: unless(uint32(m.From.Node), out.Sender), FromTag: uint32(m.From.Tag),
 			ToNode: unless(uint32(m.To.Node), out.Receiver), ToTag: uint32(m.To.Tag),
@@ -55,10 +55,11 @@ func toProto(h *header, f *Frame) *wirepb.Frame {
 	for j := range f.Syncs {
 		s := &f.Syncs[j]
 		out.Syncs = append(out.Syncs, &wirepb.SyncMessage{
-			Kind: uint32(s.Kind), Code: uint32(s.Code), Count: s.Count, After: f.After[j],
-			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence, Generation: s.Generation,
-			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term, Tag: uint32(s.Tag),
-			From:            unless(uint32(s.From), out.Sender),
+			Kind: uint32(s.Kind), Code: uint32(s.Code), Try: s.Try, Index: s.Index, Parties: s.Parties, After: f.After[j],
+			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence, Round: s.Round, Generation: s.Generation,
+			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term,
+			FromNode: unless(uint32(s.From.Node), out.Sender), FromTag: uint32(s.From.Tag),
+			ToNode: unless(uint32(s.To.Node), out.Receiver), ToTag: uint32(s.To.Tag),
 			FromIncarnation: unless(uint32(s.FromIncarnation), out.SenderIncarnation),
 			ToIncarnation:   unless(uint32(s.ToIncarnation), out.ReceiverIncarnation),
 		})
@@ -117,14 +118,16 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 			continue
 		}
 		f.Messages = append(f.Messages, protocol.Message{
+			Envelope: protocol.Envelope{
+				From:            addr.Place{Node: addr.NodeID(or(m.FromNode, in.Sender)), Tag: addr.Tag(m.FromTag)},
+				To:              addr.Place{Node: addr.NodeID(or(m.ToNode, in.Receiver)), Tag: addr.Tag(m.ToTag)},
+				FromIncarnation: addr.Incarnation(or(m.FromIncarnation, in.SenderIncarnation)),
+				ToIncarnation:   addr.Incarnation(or(m.ToIncarnation, in.ReceiverIncarnation)),
+				Generation:      m.Generation, Epoch: m.Epoch, Term: m.Term, Cut: m.Cut, Lamport: m.Lamport,
+			},
 			Kind: protocol.Kind(m.Kind), Op: protocol.Op(m.Op), Have: protocol.Right(m.Have), Keep: protocol.Right(m.Keep),
-			Source: protocol.Source(m.Source), Dst: protocol.Dst(m.Dst), Data: protocol.DataKind(m.Data), Hit: m.Hit,
-			Leaf: addr.NodeID(m.Leaf), Page: addr.PageNum(m.Page), Generation: m.Generation,
-			From:            addr.Place{Node: addr.NodeID(or(m.FromNode, in.Sender)), Tag: addr.Tag(m.FromTag)},
-			To:              addr.Place{Node: addr.NodeID(or(m.ToNode, in.Receiver)), Tag: addr.Tag(m.ToTag)},
-			FromIncarnation: addr.Incarnation(or(m.FromIncarnation, in.SenderIncarnation)),
-			ToIncarnation:   addr.Incarnation(or(m.ToIncarnation, in.ReceiverIncarnation)),
-			Epoch:           m.Epoch, Term: m.Term, Cut: m.Cut, Prepared: m.Prepared, Lamport: m.Lamport, Version: m.Version,
+			Source: protocol.Source(m.Source), Dst: protocol.Dst(m.Dst), Hit: m.Hit,
+			Leaf: addr.NodeID(m.Leaf), Page: addr.PageNum(m.Page), Prepared: m.Prepared, Version: m.Version,
 			Txn: protocol.Txn{
 				Leaf: addr.NodeID(m.TxnLeaf), Counter: m.TxnCounter,
 				Incarnation: addr.Incarnation(or(m.TxnIncarnation, in.SenderIncarnation)),
@@ -132,13 +135,16 @@ func fromProto(in *wirepb.Frame) (header, Frame) {
 		})
 	}
 	for _, s := range in.Syncs {
-		f.Syncs = append(f.Syncs, Sync{
-			Kind: uint8(s.Kind), Code: uint8(s.Code), Count: s.Count,
-			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence, Generation: s.Generation,
-			Lamport: s.Lamport, Epoch: s.Epoch, Cut: s.Cut, Term: s.Term, Tag: addr.Tag(s.Tag),
-			From:            addr.NodeID(or(s.From, in.Sender)),
-			FromIncarnation: addr.Incarnation(or(s.FromIncarnation, in.SenderIncarnation)),
-			ToIncarnation:   addr.Incarnation(or(s.ToIncarnation, in.ReceiverIncarnation)),
+		f.Syncs = append(f.Syncs, protocol.Sync{
+			Envelope: protocol.Envelope{
+				From:            addr.Place{Node: addr.NodeID(or(s.FromNode, in.Sender)), Tag: addr.Tag(s.FromTag)},
+				To:              addr.Place{Node: addr.NodeID(or(s.ToNode, in.Receiver)), Tag: addr.Tag(s.ToTag)},
+				FromIncarnation: addr.Incarnation(or(s.FromIncarnation, in.SenderIncarnation)),
+				ToIncarnation:   addr.Incarnation(or(s.ToIncarnation, in.ReceiverIncarnation)),
+				Generation:      s.Generation, Epoch: s.Epoch, Term: s.Term, Cut: s.Cut, Lamport: s.Lamport,
+			},
+			Kind: protocol.SyncKind(s.Kind), Code: protocol.SyncCode(s.Code), Try: s.Try, Index: s.Index, Parties: s.Parties,
+			Object: s.Object, Party: s.Party, Request: s.Request, Fence: s.Fence, Round: s.Round,
 		})
 		f.After = append(f.After, s.After)
 	}
@@ -250,13 +256,20 @@ func drawFrame(t *rapid.T) (header, Frame) {
 		}
 		return addr.Incarnation(u32())
 	}
+	envelope := func() protocol.Envelope {
+		return protocol.Envelope{
+			From: addr.Place{Node: node(h.sender), Tag: addr.Tag(u16())}, To: addr.Place{Node: node(h.receiver), Tag: addr.Tag(u16())},
+			FromIncarnation: incarnation(h.senderIncarnation), ToIncarnation: incarnation(h.receiverIncarnation),
+			Generation: u64(), Epoch: u64(), Term: u64(), Cut: u64(), Lamport: u64(),
+		}
+	}
 	var f Frame
 	for range rapid.IntRange(0, 6).Draw(t, "items") {
 		if rapid.Bool().Draw(t, "sync") {
-			f.Syncs = append(f.Syncs, Sync{
-				Kind: upTo(254) + 1, Code: upTo(255), Count: u32(), Object: u64(), Party: u64(), Request: u64(),
-				Fence: u64(), Generation: u64(), Lamport: u64(), Epoch: u64(), Cut: u64(), Term: u64(), From: node(h.sender),
-				FromIncarnation: incarnation(h.senderIncarnation), ToIncarnation: incarnation(h.receiverIncarnation), Tag: addr.Tag(u16()),
+			f.Syncs = append(f.Syncs, protocol.Sync{
+				Envelope: envelope(),
+				Kind:     protocol.SyncKind(upTo(254) + 1), Code: protocol.SyncCode(upTo(255)), Try: rapid.Bool().Draw(t, "try"),
+				Index: u32(), Parties: u32(), Object: u64(), Party: u64(), Request: u64(), Fence: u64(), Round: u64(),
 			})
 			f.After = append(f.After, uint32(len(f.Messages)))
 			continue
@@ -278,14 +291,11 @@ func drawFrame(t *rapid.T) (header, Frame) {
 			continue
 		}
 		f.Messages = append(f.Messages, protocol.Message{
-			Kind: protocol.Kind(upTo(uint8(protocol.Data)-1) + 1), Op: protocol.Op(upTo(3)),
+			Envelope: envelope(),
+			Kind:     protocol.Kind(upTo(uint8(protocol.Data)-1) + 1), Op: protocol.Op(upTo(3)),
 			Have: protocol.Right(upTo(3)), Keep: protocol.Right(upTo(3)), Source: protocol.Source(upTo(3)),
-			Dst: protocol.Dst(upTo(2)), Data: protocol.DataKind(upTo(1)), Hit: rapid.Bool().Draw(t, "hit"),
-			Leaf: addr.NodeID(u16()), Page: addr.PageNum(u32()), Generation: u32(),
-			From:            addr.Place{Node: node(h.sender), Tag: addr.Tag(u16())},
-			To:              addr.Place{Node: node(h.receiver), Tag: addr.Tag(u16())},
-			FromIncarnation: incarnation(h.senderIncarnation), ToIncarnation: incarnation(h.receiverIncarnation),
-			Epoch: u64(), Term: u64(), Cut: u64(), Prepared: u64(), Lamport: u64(), Version: u64(),
+			Dst: protocol.Dst(upTo(2)), Hit: rapid.Bool().Draw(t, "hit"),
+			Leaf: addr.NodeID(u16()), Page: addr.PageNum(u32()), Prepared: u64(), Version: u64(),
 			Txn: protocol.Txn{Leaf: addr.NodeID(u16()), Incarnation: incarnation(h.senderIncarnation), Counter: u64()},
 		})
 	}
@@ -329,7 +339,7 @@ func TestEveryField(t *testing.T) {
 	f := &Frame{Messages: make([]protocol.Message, 1), Pages: make([][]byte, 1)}
 	f.Messages[0].Kind = protocol.Req
 	set(reflect.ValueOf(&f.Messages[0]).Elem(), check(f), "Message")
-	f = &Frame{Syncs: make([]Sync, 1), After: make([]uint32, 1)}
+	f = &Frame{Syncs: make([]protocol.Sync, 1), After: make([]uint32, 1)}
 	f.Syncs[0].Kind = 1
 	set(reflect.ValueOf(&f.Syncs[0]).Elem(), check(f), "Sync")
 }
@@ -337,11 +347,13 @@ func TestEveryField(t *testing.T) {
 // longest is the message that takes most bytes.
 func longest() (protocol.Message, ends) {
 	m := protocol.Message{
-		Kind: protocol.Data, Op: 3, Have: 3, Keep: 3, Source: 3, Dst: 2, Data: protocol.PageData, Hit: true,
-		Leaf: math.MaxUint16, Page: math.MaxUint32, Generation: math.MaxUint32,
-		From: addr.Place{Node: math.MaxUint16, Tag: math.MaxUint16}, To: addr.Place{Node: math.MaxUint16, Tag: math.MaxUint16},
-		FromIncarnation: math.MaxUint32, ToIncarnation: math.MaxUint32,
-		Epoch: math.MaxUint64, Term: math.MaxUint64, Cut: math.MaxUint64, Prepared: math.MaxUint64, Lamport: math.MaxUint64, Version: math.MaxUint64,
+		Envelope: protocol.Envelope{
+			From: addr.Place{Node: math.MaxUint16, Tag: math.MaxUint16}, To: addr.Place{Node: math.MaxUint16, Tag: math.MaxUint16},
+			FromIncarnation: math.MaxUint32, ToIncarnation: math.MaxUint32,
+			Generation: math.MaxUint64, Epoch: math.MaxUint64, Term: math.MaxUint64, Cut: math.MaxUint64, Lamport: math.MaxUint64,
+		},
+		Kind: protocol.Data, Op: 3, Have: 3, Keep: 3, Source: 3, Dst: 2, Hit: true,
+		Leaf: math.MaxUint16, Page: math.MaxUint32, Prepared: math.MaxUint64, Version: math.MaxUint64,
 		Txn: protocol.Txn{Leaf: math.MaxUint16, Incarnation: math.MaxUint32, Counter: math.MaxUint64},
 	}
 	return m, ends{sender: math.MaxUint16 - 1, senderIncarnation: math.MaxUint32 - 1, receiver: math.MaxUint16 - 1, receiverIncarnation: math.MaxUint32 - 1}
@@ -390,13 +402,17 @@ func TestCodecAllocates(t *testing.T) {
 func sample() Frame {
 	return Frame{
 		Messages: []protocol.Message{{
-			Kind: protocol.Data, Data: protocol.PageData, Leaf: 2, Page: 123456, Generation: 1,
-			From: addr.Place{Node: 1, Tag: 1}, To: addr.Place{Node: 2, Tag: 1}, FromIncarnation: 1, ToIncarnation: 1,
-			Epoch: 3, Term: 2, Cut: 1, Lamport: 1234567, Version: 345,
+			Envelope: protocol.Envelope{From: addr.Place{Node: 1, Tag: 1}, To: addr.Place{Node: 2, Tag: 1},
+				FromIncarnation: 1, ToIncarnation: 1, Generation: 1, Epoch: 3, Term: 2, Cut: 1, Lamport: 1234567},
+			Kind: protocol.Data, Leaf: 2, Page: 123456, Version: 345,
 			Txn: protocol.Txn{Leaf: 2, Incarnation: 1, Counter: 99999},
 		}},
 		Pages: make([][]byte, 1),
-		Syncs: []Sync{{Kind: 1, Object: 5, Party: 1 << 40, Request: 77, Lamport: 1234568, From: 1, FromIncarnation: 1, ToIncarnation: 1, Term: 1}},
+		Syncs: []protocol.Sync{{
+			Envelope: protocol.Envelope{From: addr.Place{Node: 1, Tag: 1}, To: addr.Place{Node: 2},
+				FromIncarnation: 1, ToIncarnation: 1, Term: 1, Lamport: 1234568},
+			Kind: 1, Object: 5, Party: 1 << 40, Request: 77,
+		}},
 		After: []uint32{1},
 	}
 }

@@ -208,7 +208,7 @@ func connect(t testing.TB, low, high *node, address string) (l, h *Link) {
 }
 
 func pageMessage(n int) protocol.Message {
-	return protocol.Message{Kind: protocol.Data, Data: protocol.PageData, Page: addr.PageNum(n), Lamport: uint64(n)}
+	return protocol.Message{Kind: protocol.Data, Page: addr.PageNum(n), Envelope: protocol.Envelope{Lamport: uint64(n)}}
 }
 
 // fillPage writes what a page with a number must hold.
@@ -255,7 +255,7 @@ func (c *checker) deliver(_ addr.NodeID, f *Frame) {
 			c.t.Errorf("%s: message %d has a page", c.name, m.Lamport)
 		}
 		c.number(m.Lamport)
-	}, func(s *Sync) { c.number(s.Lamport) })
+	}, func(s *protocol.Sync) { c.number(s.Lamport) })
 }
 
 // sendNumbered sends a numbered mix of everything.
@@ -265,9 +265,9 @@ func sendNumbered(l *Link, seed uint64, total int) {
 	for n := range total {
 		switch r.IntN(4) {
 		case 0:
-			l.Append(&protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Lamport: uint64(n)}, nil)
+			l.Append(&protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Envelope: protocol.Envelope{Lamport: uint64(n)}}, nil)
 		case 1:
-			l.AppendSync(&Sync{Kind: 1, Lamport: uint64(n), Object: r.Uint64()})
+			l.AppendSync(&protocol.Sync{Kind: 1, Envelope: protocol.Envelope{Lamport: uint64(n)}, Object: r.Uint64()})
 		default:
 			m := pageMessage(n)
 			fillPage(page, n)
@@ -403,7 +403,7 @@ func (x *traffic) exchange() {
 	for range 5 {
 		x.sent++
 		for _, l := range []*Link{x.a, x.b} {
-			l.Append(&protocol.Message{Kind: protocol.Req, Lamport: uint64(x.sent)}, nil)
+			l.Append(&protocol.Message{Kind: protocol.Req, Envelope: protocol.Envelope{Lamport: uint64(x.sent)}}, nil)
 			l.Flush()
 		}
 	}

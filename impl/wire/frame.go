@@ -17,29 +17,6 @@ const (
 	prefixSize = 8
 )
 
-// Sync is one message of a lock or a barrier. It is a flat value; what its
-// fields mean is its sender's and its receiver's business, the wire only asks
-// for a Kind other than zero. It travels in order with the page messages of its
-// link.
-type Sync struct {
-	Kind            uint8
-	Code            uint8
-	Count           uint32
-	Object          uint64
-	Party           uint64
-	Request         uint64
-	Fence           uint64
-	Generation      uint64
-	Lamport         uint64
-	Epoch           uint64
-	Cut             uint64
-	Term            uint64
-	From            addr.NodeID
-	FromIncarnation addr.Incarnation
-	ToIncarnation   addr.Incarnation
-	Tag             addr.Tag
-}
-
 // Frame is what a link delivers at once: page messages and syncs in the order
 // in which the peer appended them.
 //
@@ -50,13 +27,13 @@ type Frame struct {
 	// Pages[i] is the page of Messages[i], addr.PageSize bytes: what Place
 	// returned, or the link's own buffer. It is nil where no page travels.
 	Pages [][]byte
-	Syncs []Sync
+	Syncs []protocol.Sync
 	// After[j] is how many of Messages come before Syncs[j].
 	After []uint32
 }
 
 // Each calls page and sync for the messages of the frame, in order.
-func (f *Frame) Each(page func(m *protocol.Message, page []byte), sync func(s *Sync)) {
+func (f *Frame) Each(page func(m *protocol.Message, page []byte), sync func(s *protocol.Sync)) {
 	j := 0
 	for i := range f.Messages {
 		for ; j < len(f.Syncs) && int(f.After[j]) <= i; j++ {
@@ -70,15 +47,12 @@ func (f *Frame) Each(page func(m *protocol.Message, page []byte), sync func(s *S
 }
 
 // carriesPage says whether addr.PageSize bytes travel beside the message.
-func carriesPage(m *protocol.Message) bool {
-	return m.Kind == protocol.Data && m.Data == protocol.PageData
-}
+func carriesPage(m *protocol.Message) bool { return m.Kind == protocol.Data }
 
 // valid says whether every enumeration of the message is in its range.
 func valid(m *protocol.Message) bool {
 	return m.Kind > protocol.KindInvalid && m.Kind <= protocol.Data &&
 		m.Op <= protocol.OpWriteback &&
 		m.Have <= protocol.Write && m.Keep <= protocol.Write &&
-		m.Source <= protocol.Have && m.Dst <= protocol.ToHome &&
-		m.Data <= protocol.PageData
+		m.Source <= protocol.Have && m.Dst <= protocol.ToHome
 }

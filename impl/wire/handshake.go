@@ -20,7 +20,7 @@ const (
 	// magic is "MOME" again: gRPC streams have no first bytes of their own.
 	magic = 0x454d4f4d
 	// version is exact: both ends speak the same.
-	version = 6
+	version = 7
 	// maxHandshake bounds one encoded Handshake.
 	maxHandshake = 1 << 10
 	// maxCluster bounds a cluster's name.

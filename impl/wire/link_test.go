@@ -163,7 +163,7 @@ func TestAcknowledgedAhead(t *testing.T) {
 	page := make([]byte, addr.PageSize)
 	const frames = 3
 	for range frames * maxItems {
-		l.Append(&protocol.Message{Kind: protocol.Data, Data: protocol.PageData}, page)
+		l.Append(&protocol.Message{Kind: protocol.Data}, page)
 	}
 	first := &written{held: newHeld()}
 	close(first.release)

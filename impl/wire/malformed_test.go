@@ -102,7 +102,7 @@ func replace(f, by *wirepb.Frame) {
 
 func request() *wirepb.PageMessage { return &wirepb.PageMessage{Kind: wirepb.Kind_REQ} }
 func page() *wirepb.PageMessage {
-	return &wirepb.PageMessage{Kind: wirepb.Kind_DATA, Data: wirepb.DataKind_PAGE}
+	return &wirepb.PageMessage{Kind: wirepb.Kind_DATA}
 }
 
 // testMalformed sends one good frame and then a bad one, in which other messages

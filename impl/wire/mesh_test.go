@@ -96,7 +96,7 @@ func TestAppendPanics(t *testing.T) {
 		"page missing":  func() { l.Append(&data, nil) },
 		"page short":    func() { l.Append(&data, make([]byte, 5)) },
 		"page too many": func() { l.Append(&protocol.Message{Kind: protocol.Req}, make([]byte, addr.PageSize)) },
-		"sync":          func() { l.AppendSync(&Sync{}) },
+		"sync":          func() { l.AppendSync(&protocol.Sync{}) },
 	} {
 		func() {
 			defer func() {
@@ -187,14 +187,14 @@ func TestIdler(t *testing.T) {
 			})
 			a.h.deliver = func(p addr.NodeID, f *Frame) {
 				for i := range f.Messages {
-					a.Link(p).Append(&protocol.Message{Kind: protocol.Grant, Lamport: f.Messages[i].Lamport}, nil)
+					a.Link(p).Append(&protocol.Message{Kind: protocol.Grant, Envelope: protocol.Envelope{Lamport: f.Messages[i].Lamport}}, nil)
 				}
 			}
 			c := newChecker(t, "at 2", total)
 			b.h.deliver = c.deliver
 			_, lb := connect(t, a, b, a.address())
 			for i := range total {
-				lb.Append(&protocol.Message{Kind: protocol.Req, Lamport: uint64(i)}, nil)
+				lb.Append(&protocol.Message{Kind: protocol.Req, Envelope: protocol.Envelope{Lamport: uint64(i)}}, nil)
 				lb.Flush()
 			}
 			await(t, c.done, "all answers")

@@ -98,9 +98,9 @@ func (x *apart) talk(i int, l *Link) {
 	page := make([]byte, addr.PageSize)
 	for {
 		for range 1 + r.IntN(4) {
-			m := protocol.Message{Kind: protocol.Req, Lamport: x.sent[i].Add(1)}
+			m := protocol.Message{Kind: protocol.Req, Envelope: protocol.Envelope{Lamport: x.sent[i].Add(1)}}
 			if r.IntN(3) == 0 {
-				m.Kind, m.Data = protocol.Data, protocol.PageData
+				m.Kind = protocol.Data
 				l.Append(&m, page)
 			} else {
 				l.Append(&m, nil)

@@ -179,7 +179,7 @@ func (l *Link) enqueue() {
 
 // Append queues a page message behind everything appended before, to be sent
 // at the next Flush (or earlier). page is copied; it is addr.PageSize bytes
-// where the message carries a page (Kind Data with PageData), else nil. Append
+// where the message is a Data, else nil. Append
 // never blocks. On a link that is down it does nothing.
 func (l *Link) Append(m *protocol.Message, page []byte) {
 	if !valid(m) || carriesPage(m) != (page != nil) || page != nil && len(page) != addr.PageSize {
@@ -215,7 +215,7 @@ func (l *Link) Append(m *protocol.Message, page []byte) {
 }
 
 // AppendSync queues a sync as Append does a page message.
-func (l *Link) AppendSync(s *Sync) {
+func (l *Link) AppendSync(s *protocol.Sync) {
 	if s.Kind == 0 {
 		panic("wire: AppendSync of a Sync without a kind")
 	}

@@ -1026,7 +1026,7 @@ func (x *NodeStatus) GetAwaySeconds() float64 {
 type SegmentStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	FirstPage     uint32                 `protobuf:"varint,3,opt,name=first_page,json=firstPage,proto3" json:"first_page,omitempty"`
 	Pages         uint64                 `protobuf:"varint,4,opt,name=pages,proto3" json:"pages,omitempty"`
 	Home          string                 `protobuf:"bytes,5,opt,name=home,proto3" json:"home,omitempty"`
@@ -1083,7 +1083,7 @@ func (x *SegmentStatus) GetName() string {
 	return ""
 }
 
-func (x *SegmentStatus) GetGeneration() uint32 {
+func (x *SegmentStatus) GetGeneration() uint64 {
 	if x != nil {
 		return x.Generation
 	}
@@ -1632,7 +1632,7 @@ const file_control_proto_rawDesc = "" +
 	"\rSegmentStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
-	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x1d\n" +
 	"\n" +
 	"first_page\x18\x03 \x01(\rR\tfirstPage\x12\x14\n" +

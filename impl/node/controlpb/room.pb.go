@@ -329,7 +329,7 @@ func (*ReturnReply) Descriptor() ([]byte, []int) {
 type TakeRequest_Page struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Page          uint32                 `protobuf:"varint,1,opt,name=page,proto3" json:"page,omitempty"`
-	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // of its segment
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // of its segment
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,7 +371,7 @@ func (x *TakeRequest_Page) GetPage() uint32 {
 	return 0
 }
 
-func (x *TakeRequest_Page) GetGeneration() uint32 {
+func (x *TakeRequest_Page) GetGeneration() uint64 {
 	if x != nil {
 		return x.Generation
 	}
@@ -390,7 +390,7 @@ const file_room_proto_rawDesc = "" +
 	"\x04Page\x12\x12\n" +
 	"\x04page\x18\x01 \x01(\rR\x04page\x12\x1e\n" +
 	"\n" +
-	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\"9\n" +
 	"\tTakeReply\x12\x16\n" +
 	"\x06looked\x18\x01 \x01(\rR\x06looked\x12\x14\n" +

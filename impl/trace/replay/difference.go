@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/mome-dsm/mome/impl/addr"
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -62,7 +60,7 @@ func describe(r *trace.Record) string {
 	}
 	text := fmt.Sprintf("%s of %s %#x at %v, party %d", r.Act, what, r.Object, r.At, party)
 	if m := r.Sync; m != nil {
-		text += fmt.Sprintf(": %v from %v", protocol.SyncKind(m.Kind), addr.Place{Node: m.From, Tag: m.Tag})
+		text += fmt.Sprintf(": %v from %v", m.Kind, m.From)
 	}
 	return text
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -59,9 +58,9 @@ func (s *syncs) step(rec *trace.Record) (now *step, err error) {
 	in := protocol.SyncInput{Kind: kind, Sync: rec.Sync}
 	if m := rec.Sync; m == nil {
 		in = *rec.Call
-	} else if m.Object != rec.Object || (m.Tag == addr.Leaf) != (rec.At.Tag == addr.Root) {
+	} else if m.Object != rec.Object || m.To.Tag != rec.At.Tag {
 		return nil, fmt.Errorf("an input about object %#x at %v with a message about %#x from a manager %v",
-			rec.Object, rec.At, m.Object, addr.Place{Node: m.From, Tag: m.Tag})
+			rec.Object, rec.At, m.Object, m.From)
 	}
 	now = &step{}
 	s.now = now

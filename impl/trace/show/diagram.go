@@ -179,15 +179,15 @@ func newPoint(e *Event, lines map[addr.Place]int, objects map[string]int, sender
 	var clock uint64 // of the sender
 	switch m, y, c := e.Message, e.Sync, e.Call; {
 	case m != nil:
-		p.Message, clock = messageFields(m), m.Lamport
+		p.Message, clock = messageFields(*m), m.Lamport
 		p.Txn = fmt.Sprintf("leaf@%d.%d #%d", m.Txn.Leaf, m.Txn.Incarnation, m.Txn.Counter)
 	case y != nil:
-		p.Message, clock = syncFields(y), y.Lamport
+		p.Message, clock = messageFields(*y), y.Lamport
 		party := y.From
-		if y.Tag == addr.Root {
-			party = e.At.Node
+		if party.Tag == addr.Root {
+			party = y.To
 		}
-		p.Txn = transaction(party, y.Party, y.Request)
+		p.Txn = transaction(party.Node, y.Party, y.Request)
 	case c != nil:
 		p.Txn = transaction(e.At.Node, c.Party, c.Request)
 	}
@@ -202,7 +202,7 @@ func newPoint(e *Event, lines map[addr.Place]int, objects map[string]int, sender
 		p.Kind = e.Message.Kind.String()
 		p.Colour = p.Kind
 	} else {
-		kind := protocol.SyncKind(e.Sync.Kind)
+		kind := e.Sync.Kind
 		p.Kind, p.Colour = kind.String(), likePages[kind]
 	}
 	if i, ok := senders[act{*e.From, e.Object, clock}]; ok {
@@ -239,36 +239,19 @@ func kindOf(f Filter) string {
 	return "page"
 }
 
-// syncFields is the fields of a message of a lock or a barrier that are set.
-func syncFields(m *protocol.Sync) [][2]string {
-	fields := [][2]string{{"Kind", protocol.SyncKind(m.Kind).String()}, {"Code", protocol.SyncCode(m.Code).String()},
-		{"From", addr.Place{Node: m.From, Tag: m.Tag}.String()}}
-	v := reflect.ValueOf(*m)
-	for i := range v.NumField() {
-		f, name := v.Field(i), v.Type().Field(i).Name
-		switch name {
-		case "Kind", "Code", "From", "Tag":
+// messageFields is the fields of a message, a protocol.Message or protocol.Sync, that
+// say something: those that are set, and those whose zero is a page, a place or a
+// node. The transaction of a page's is the point's.
+func messageFields(m any) (fields [][2]string) {
+	v := reflect.ValueOf(m)
+	for _, field := range reflect.VisibleFields(v.Type()) {
+		f := v.FieldByIndex(field.Index)
+		switch field.Name {
+		case "Envelope", "Txn":
 			continue
-		}
-		if !f.IsZero() {
-			fields = append(fields, [2]string{name, fmt.Sprint(f)})
-		}
-	}
-	return fields
-}
-
-// messageFields is the fields of a message that say something: those that are
-// set, and those whose zero is a page or a node. The transaction is the point's.
-func messageFields(m *protocol.Message) (fields [][2]string) {
-	v := reflect.ValueOf(*m)
-	for i := range v.NumField() {
-		f, name := v.Field(i), v.Type().Field(i).Name
-		switch name {
-		case "Txn":
-			continue
-		case "Page", "From", "To":
+		case "Kind", "Code", "Page", "From", "To":
 		case "Leaf":
-			if m.Kind == protocol.Ack || m.Kind == protocol.Data {
+			if m, ok := m.(protocol.Message); ok && (m.Kind == protocol.Ack || m.Kind == protocol.Data) {
 				continue
 			}
 		default:
@@ -276,7 +259,7 @@ func messageFields(m *protocol.Message) (fields [][2]string) {
 				continue
 			}
 		}
-		fields = append(fields, [2]string{name, fmt.Sprint(f)})
+		fields = append(fields, [2]string{field.Name, fmt.Sprint(f)})
 	}
 	return fields
 }

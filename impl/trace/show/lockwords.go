@@ -23,22 +23,22 @@ func syncWords(r *trace.Record) string {
 	case r.Kind == trace.KindOutput:
 		return outputWords(r.Out)
 	case m != nil:
-		words = append(words, fmt.Sprintf("← %v %v", addr.Place{Node: m.From, Tag: m.Tag}, protocol.SyncKind(m.Kind)))
-		if code := protocol.SyncCode(m.Code); code != protocol.CodeOK {
+		words = append(words, fmt.Sprintf("← %v %v", m.From, m.Kind))
+		if code := m.Code; code != protocol.CodeOK {
 			words[0] += fmt.Sprintf(" %v", code)
 		}
 		add("party %d", m.Party)
-		switch protocol.SyncKind(m.Kind) {
+		switch m.Kind {
 		case protocol.SyncJoin, protocol.SyncJoined:
-			words = append(words, fmt.Sprintf("seat %d", m.Count))
-			add("of %d", m.Fence)
+			words = append(words, fmt.Sprintf("seat %d", m.Index))
+			add("of %d", uint64(m.Parties))
 		case protocol.SyncArrive:
-			words = append(words, fmt.Sprintf("seat %d", m.Count))
-			add("round %d", m.Fence)
+			words = append(words, fmt.Sprintf("seat %d", m.Index))
+			add("round %d", m.Round)
 		case protocol.SyncDone:
-			add("round %d", m.Fence)
+			add("round %d", m.Round)
 		case protocol.SyncLeave, protocol.SyncLeft:
-			words = append(words, fmt.Sprintf("seat %d", m.Count))
+			words = append(words, fmt.Sprintf("seat %d", m.Index))
 		default:
 			add("fence %d", m.Fence)
 		}

@@ -58,8 +58,8 @@ func (p *barriers) shape(ev *trace.Event) (string, error) {
 	home := ev.At.Tag == addr.Root
 	switch {
 	case home && m != nil:
-		w.printf(",node|->%q,msg|->", nodeName(m.From))
-		w.barrierSync(m, m.From, p)
+		w.printf(",node|->%q,msg|->", nodeName(m.From.Node))
+		w.barrierSync(m, m.From.Node, p)
 	case home:
 		return "", fmt.Errorf("a home does nothing without a message")
 	case m != nil:
@@ -188,27 +188,27 @@ func (w *writer) endKeys(n int) {
 // barrierSync writes a message about a party of a node, or about all seats of a
 // node, with the fields that its kind has.
 func (w *writer) barrierSync(m *protocol.Sync, node addr.NodeID, p *barriers) {
-	kind := protocol.SyncKind(m.Kind)
+	kind := m.Kind
 	w.printf("[kind|->%q", kind)
 	switch kind {
 	case protocol.SyncDone, protocol.SyncBroken:
 	case protocol.SyncArrive:
-		w.printf(",party|->%q,index|->%d", p.party(node, m.Party), p.number(uint64(m.Count)))
+		w.printf(",party|->%q,index|->%d", p.party(node, m.Party), p.number(uint64(m.Index)))
 	default:
-		w.printf(",party|->%q,request|->%d,index|->%d", p.party(node, m.Party), p.number(m.Request), p.number(uint64(m.Count)))
+		w.printf(",party|->%q,request|->%d,index|->%d", p.party(node, m.Party), p.number(m.Request), p.number(uint64(m.Index)))
 	}
 	switch kind {
 	case protocol.SyncJoin, protocol.SyncJoined:
-		w.printf(",parties|->%d", p.number(m.Fence))
+		w.printf(",parties|->%d", p.number(uint64(m.Parties)))
 	case protocol.SyncArrive, protocol.SyncDone:
-		w.printf(",round|->%d", p.number(m.Fence))
+		w.printf(",round|->%d", p.number(m.Round))
 	}
 	if kind != protocol.SyncJoin {
 		w.printf(",gen|->%d", p.number(m.Generation))
 	}
 	switch kind {
 	case protocol.SyncLeave, protocol.SyncJoined:
-		w.printf(",code|->%q", protocol.SyncCode(m.Code))
+		w.printf(",code|->%q", m.Code)
 	}
 	w.WriteByte(']')
 }

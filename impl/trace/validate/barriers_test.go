@@ -29,7 +29,7 @@ func TestAcceptsBarriers(t *testing.T) {
 func TestRejectsBarriers(t *testing.T) {
 	for name, c := range map[string]struct{ pattern, with, act, reason string }{
 		"a round that is over too early":     {`("act":"HomeRecvArrive".*"post":\[{"generation":\d+,"parties":3,)"arrived":1,"over":0`, `${1}"arrived":0,"over":1`, "HomeRecvArrive", "over: 0, not 1"},
-		"a round that nobody ended":          {`("act":"RecvDone".*"m":{[^}]*"fence":)\d+`, `${1}77`, "RecvDone", "at the head of its channel"},
+		"a round that nobody ended":          {`("act":"RecvDone".*"m":{[^}]*"round":)\d+`, `${1}77`, "RecvDone", "at the head of its channel"},
 		"an arrival that is forgotten":       {`("act":"HomeRecvArrive".*"arrived":)2(,"over")`, `${1}1$2`, "HomeRecvArrive", "arrived: 2, not 1"},
 		"a wait that is forgotten":           {`("act":"AwaitBarrier".*"waits":\[)\d+\]`, `$1]`, "AwaitBarrier", "seats: "},
 		"a dead process that keeps its seat": {`("act":"ProcessDied".*"leaving":)true`, `${1}false`, "ProcessDied", "seats: "},

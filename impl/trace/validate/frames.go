@@ -23,7 +23,7 @@ const unseen = -4
 type frame struct {
 	node       addr.NodeID
 	page       addr.PageNum
-	generation uint32
+	generation uint64
 	events     []Event
 	contents   map[trace.Digest]int // numbered in the order of appearance
 }
@@ -45,13 +45,13 @@ type frames struct {
 
 type frameLog struct {
 	conf     *protocol.Configuration
-	segments map[uint32]*frameSegment // by generation
+	segments map[uint64]*frameSegment // by generation
 }
 
 func newFrames(run *trace.Run) (Projection, error) {
 	p := &frames{logs: make(map[*trace.File]*frameLog)}
 	for _, f := range run.Files {
-		p.logs[f] = &frameLog{conf: run.Conf, segments: make(map[uint32]*frameSegment)}
+		p.logs[f] = &frameLog{conf: run.Conf, segments: make(map[uint64]*frameSegment)}
 	}
 	return p, nil
 }

@@ -108,12 +108,12 @@ func tellLine(t *testing.T, log *trace.Log, p addr.PageNum, line string) (acted 
 		}
 	case "grant":
 		op, source := next(), next()
-		act(protocol.ActLeafRecvGrant, &protocol.Message{Kind: protocol.Grant, From: parent,
+		act(protocol.ActLeafRecvGrant, &protocol.Message{Kind: protocol.Grant, Envelope: protocol.Envelope{From: parent},
 			Op:     map[string]protocol.Op{"read": protocol.OpRead, "write": protocol.OpWrite}[op],
 			Source: map[string]protocol.Source{"have": protocol.Have, "zero": protocol.Zero, "sent": protocol.Sent}[source]})
 	case "recall":
 		keep, send := next(), next()
-		m := &protocol.Message{Kind: protocol.Recall, From: parent,
+		m := &protocol.Message{Kind: protocol.Recall, Envelope: protocol.Envelope{From: parent},
 			Keep: map[string]protocol.Right{"none": protocol.None, "read": protocol.Read, "owned": protocol.Owned}[keep]}
 		if send == "send" {
 			m.Dst = protocol.ToLeaf

@@ -41,8 +41,8 @@ func (p *locks) Add(ev *trace.Event) error {
 
 // add takes an event of an object, whose kind is called so.
 func (p *locks) add(ev *trace.Event, kind string, shapeOf func(*trace.Event) (string, error)) error {
-	if m := ev.Sync; m != nil && int(m.From) >= len(p.run.Conf.Members) {
-		return malformed(ev, "a message from node %d of %d", m.From, len(p.run.Conf.Members))
+	if m := ev.Sync; m != nil && int(m.From.Node) >= len(p.run.Conf.Members) {
+		return malformed(ev, "a message from node %d of %d", m.From.Node, len(p.run.Conf.Members))
 	}
 	shape, err := shapeOf(ev)
 	if err != nil {
@@ -115,8 +115,8 @@ func (p *locks) shape(ev *trace.Event) (string, error) {
 	home := ev.At.Tag == addr.Root
 	switch {
 	case home && m != nil:
-		w.printf(",node|->%q,msg|->", nodeName(m.From))
-		w.sync(m, m.From, p)
+		w.printf(",node|->%q,msg|->", nodeName(m.From.Node))
+		w.sync(m, m.From.Node, p)
 	case home:
 		return "", fmt.Errorf("a home does nothing without a message")
 	case m != nil:
@@ -209,15 +209,15 @@ func (w *writer) turn(s *turnState, p *locks) {
 // sync writes a message about a party of a node, with the fields that its kind
 // has.
 func (w *writer) sync(m *protocol.Sync, node addr.NodeID, p *locks) {
-	kind := protocol.SyncKind(m.Kind)
+	kind := m.Kind
 	w.printf("[kind|->%q,party|->%q,request|->%d", kind, p.party(node, m.Party), p.number(m.Request))
 	switch kind {
 	case protocol.SyncAcquire:
-		w.printf(",try|->%s", boolean(m.Count == 1))
+		w.printf(",try|->%s", boolean(m.Try))
 	case protocol.SyncRelease, protocol.SyncGrant:
-		w.printf(",fence|->%d,code|->%q", p.number(m.Fence), protocol.SyncCode(m.Code))
+		w.printf(",fence|->%d,code|->%q", p.number(m.Fence), m.Code)
 	case protocol.SyncRefuse, protocol.SyncReleased:
-		w.printf(",code|->%q", protocol.SyncCode(m.Code))
+		w.printf(",code|->%q", m.Code)
 	}
 	w.WriteByte(']')
 }

@@ -25,7 +25,7 @@ const (
 // page is one object.
 type page struct {
 	number     addr.PageNum
-	generation uint32
+	generation uint64
 	names      *names
 	events     []Event
 	rights     map[addr.NodeID]protocol.Right // of the leaves, after the last event
@@ -33,7 +33,7 @@ type page struct {
 }
 
 type pageKey struct {
-	generation uint32
+	generation uint64
 	page       addr.PageNum
 }
 
@@ -127,7 +127,7 @@ func (p *pages) Add(ev *trace.Event) error {
 }
 
 // there says whether a page is in a segment of the configuration, in that life.
-func there(conf *protocol.Configuration, p addr.PageNum, generation uint32) bool {
+func there(conf *protocol.Configuration, p addr.PageNum, generation uint64) bool {
 	seg := conf.Segment(p)
 	return seg != nil && seg.Generation == generation
 }

@@ -115,7 +115,7 @@ func (p *successions) page(ev *trace.Event) *lives {
 }
 
 // generation is that of the page in the view of a log.
-func (l *viewLog) generation(p addr.PageNum) uint32 {
+func (l *viewLog) generation(p addr.PageNum) uint64 {
 	if s := l.conf.Segment(p); s != nil {
 		return s.Generation
 	}
@@ -136,7 +136,7 @@ func (p *successions) action(ev *trace.Event, log *viewLog) error {
 	log.acted = true
 	m := ev.Message
 	if m == nil { // of an eviction
-		m = &protocol.Message{From: ev.At, Generation: log.generation(ev.Page)}
+		m = &protocol.Message{Envelope: protocol.Envelope{From: ev.At, Generation: log.generation(ev.Page)}}
 	}
 	o.mixed = o.mixed || m.Generation != log.generation(ev.Page)
 	var w writer
@@ -278,12 +278,12 @@ func (p *successions) views(o *lives) (all []*viewed) {
 
 // generationsOf are those that some view gives the page; comes says that a node has
 // had one that went and came again.
-func generationsOf(page addr.PageNum, views []*viewed) (all map[uint32]bool, comes bool) {
-	all = make(map[uint32]bool)
+func generationsOf(page addr.PageNum, views []*viewed) (all map[uint64]bool, comes bool) {
+	all = make(map[uint64]bool)
 	times := make(map[addr.NodeID]int)
-	last := make(map[addr.NodeID]uint32)
+	last := make(map[addr.NodeID]uint64)
 	for _, v := range views {
-		now := uint32(0)
+		now := uint64(0)
 		for i := range v.Segments {
 			if s := &v.Segments[i]; s.Contains(page) {
 				all[s.Generation], now = true, s.Generation
@@ -302,7 +302,7 @@ func generationsOf(page addr.PageNum, views []*viewed) (all map[uint32]bool, com
 // segment has too, in some view. They are objects whatever happened there.
 func (p *successions) doubtful() map[addr.PageNum]bool {
 	all := make(map[addr.PageNum]bool)
-	had := make(map[uint32]protocol.Segment)
+	had := make(map[uint64]protocol.Segment)
 	for _, log := range p.logs {
 		for i := range log.views {
 			for _, s := range log.views[i].Segments {
@@ -325,10 +325,10 @@ func (p *successions) doubtful() map[addr.PageNum]bool {
 
 // told is what the views say of the page: of the store, each once and in the order
 // in which it has had them, and of the nodes.
-func told(page addr.PageNum, views []*viewed, generations map[uint32]bool) (store []Event, taken []moment) {
+func told(page addr.PageNum, views []*viewed, generations map[uint64]bool) (store []Event, taken []moment) {
 	type saying struct {
 		has    string
-		newest uint32
+		newest uint64
 		first  *viewed
 	}
 	var all []saying

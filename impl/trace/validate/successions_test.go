@@ -89,7 +89,7 @@ var (
 // line writes the records of one line, and says which of them has the event.
 func (n *teller) line(t *testing.T, lamport uint64, verb string, words []string) (event int) {
 	t.Helper()
-	number := func(i int) (v uint32) {
+	number := func(i int) (v uint64) {
 		if i < len(words) {
 			fmt.Sscan(words[i], &v)
 		}
@@ -163,9 +163,9 @@ func (a *acted) AppendState(b []byte, _ addr.PageNum, _ addr.Place) []byte {
 }
 
 // message is one that the other node has sent.
-func (n *teller) message(k protocol.Kind, generation uint32) *protocol.Input {
+func (n *teller) message(k protocol.Kind, generation uint64) *protocol.Input {
 	leaf, root := addr.Place{Node: 1 - n.node, Tag: addr.Leaf}, addr.Place{Node: 0, Tag: addr.Root}
-	m := &protocol.Message{Kind: k, Generation: generation, From: leaf, To: addr.Place{Node: n.node, Tag: addr.Leaf}}
+	m := &protocol.Message{Kind: k, Envelope: protocol.Envelope{Generation: generation, From: leaf, To: addr.Place{Node: n.node, Tag: addr.Leaf}}}
 	switch k {
 	case protocol.Req, protocol.Ack:
 		m.To = root
@@ -198,7 +198,7 @@ func (n *teller) step(in *protocol.Input, act *acted, out []protocol.Effect, ref
 	return event
 }
 
-func (n *teller) configure(t *testing.T, generation, newest, elsewhere uint32) {
+func (n *teller) configure(t *testing.T, generation, newest, elsewhere uint64) {
 	t.Helper()
 	change := trace.Change{Epoch: 1, Generation: newest, Segments: []protocol.Segment{}}
 	if generation != 0 {

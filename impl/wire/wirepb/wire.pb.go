@@ -345,52 +345,6 @@ func (Dst) EnumDescriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{5}
 }
 
-type DataKind int32
-
-const (
-	DataKind_NO_DATA DataKind = 0
-	DataKind_PAGE    DataKind = 1
-)
-
-// Enum value maps for DataKind.
-var (
-	DataKind_name = map[int32]string{
-		0: "NO_DATA",
-		1: "PAGE",
-	}
-	DataKind_value = map[string]int32{
-		"NO_DATA": 0,
-		"PAGE":    1,
-	}
-)
-
-func (x DataKind) Enum() *DataKind {
-	p := new(DataKind)
-	*p = x
-	return p
-}
-
-func (x DataKind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (DataKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[6].Descriptor()
-}
-
-func (DataKind) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[6]
-}
-
-func (x DataKind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use DataKind.Descriptor instead.
-func (DataKind) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{6}
-}
-
 type Step int32
 
 const (
@@ -433,11 +387,11 @@ func (x Step) String() string {
 }
 
 func (Step) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[7].Descriptor()
+	return file_wire_proto_enumTypes[6].Descriptor()
 }
 
 func (Step) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[7]
+	return &file_wire_proto_enumTypes[6]
 }
 
 func (x Step) Number() protoreflect.EnumNumber {
@@ -446,7 +400,7 @@ func (x Step) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Step.Descriptor instead.
 func (Step) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{7}
+	return file_wire_proto_rawDescGZIP(), []int{6}
 }
 
 // Refusal says why an acceptor sends the dialer away.
@@ -507,11 +461,11 @@ func (x Refusal) String() string {
 }
 
 func (Refusal) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_proto_enumTypes[8].Descriptor()
+	return file_wire_proto_enumTypes[7].Descriptor()
 }
 
 func (Refusal) Type() protoreflect.EnumType {
-	return &file_wire_proto_enumTypes[8]
+	return &file_wire_proto_enumTypes[7]
 }
 
 func (x Refusal) Number() protoreflect.EnumNumber {
@@ -520,7 +474,7 @@ func (x Refusal) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Refusal.Descriptor instead.
 func (Refusal) EnumDescriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8}
+	return file_wire_proto_rawDescGZIP(), []int{7}
 }
 
 type Frame struct {
@@ -649,9 +603,8 @@ func (x *Frame) GetReason() string {
 	return ""
 }
 
-// PageMessage is protocol.Message. What is absent equals zero, but for the
-// optional fields: those equal the frame's sender, receiver and incarnations.
-// Messages about one page after the other are shorter: see like.
+// PageMessage is protocol.Message. Messages about one page after the other are
+// shorter: see like.
 type PageMessage struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Kind            Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=mome.wire.Kind" json:"kind,omitempty"`
@@ -660,7 +613,6 @@ type PageMessage struct {
 	Keep            Right                  `protobuf:"varint,4,opt,name=keep,proto3,enum=mome.wire.Right" json:"keep,omitempty"`
 	Source          Source                 `protobuf:"varint,5,opt,name=source,proto3,enum=mome.wire.Source" json:"source,omitempty"`
 	Dst             Dst                    `protobuf:"varint,6,opt,name=dst,proto3,enum=mome.wire.Dst" json:"dst,omitempty"`
-	Data            DataKind               `protobuf:"varint,7,opt,name=data,proto3,enum=mome.wire.DataKind" json:"data,omitempty"`
 	Hit             bool                   `protobuf:"varint,8,opt,name=hit,proto3" json:"hit,omitempty"`
 	Leaf            uint32                 `protobuf:"varint,9,opt,name=leaf,proto3" json:"leaf,omitempty"`
 	Page            uint32                 `protobuf:"varint,10,opt,name=page,proto3" json:"page,omitempty"`
@@ -671,7 +623,7 @@ type PageMessage struct {
 	TxnCounter      uint64                 `protobuf:"varint,15,opt,name=txn_counter,json=txnCounter,proto3" json:"txn_counter,omitempty"`
 	TxnLeaf         uint32                 `protobuf:"varint,16,opt,name=txn_leaf,json=txnLeaf,proto3" json:"txn_leaf,omitempty"`
 	TxnIncarnation  *uint32                `protobuf:"varint,17,opt,name=txn_incarnation,json=txnIncarnation,proto3,oneof" json:"txn_incarnation,omitempty"` // absent: the sender's incarnation
-	Generation      uint32                 `protobuf:"varint,18,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation      uint64                 `protobuf:"varint,18,opt,name=generation,proto3" json:"generation,omitempty"`
 	Epoch           uint64                 `protobuf:"varint,19,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Term            uint64                 `protobuf:"varint,20,opt,name=term,proto3" json:"term,omitempty"`
 	Cut             uint64                 `protobuf:"varint,21,opt,name=cut,proto3" json:"cut,omitempty"`
@@ -760,13 +712,6 @@ func (x *PageMessage) GetDst() Dst {
 	return Dst_TO_NOBODY
 }
 
-func (x *PageMessage) GetData() DataKind {
-	if x != nil {
-		return x.Data
-	}
-	return DataKind_NO_DATA
-}
-
 func (x *PageMessage) GetHit() bool {
 	if x != nil {
 		return x.Hit
@@ -837,7 +782,7 @@ func (x *PageMessage) GetTxnIncarnation() uint32 {
 	return 0
 }
 
-func (x *PageMessage) GetGeneration() uint32 {
+func (x *PageMessage) GetGeneration() uint64 {
 	if x != nil {
 		return x.Generation
 	}
@@ -907,26 +852,31 @@ func (x *PageMessage) GetPrepared() uint64 {
 	return 0
 }
 
-// SyncMessage is wire.Sync: locks and barriers.
+// SyncMessage is protocol.Sync: locks and barriers.
 type SyncMessage struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Kind            uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Code            uint32                 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
-	Count           uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Try             bool                   `protobuf:"varint,3,opt,name=try,proto3" json:"try,omitempty"`
 	After           uint32                 `protobuf:"varint,4,opt,name=after,proto3" json:"after,omitempty"` // so many PageMessages of the frame come before it
 	Object          uint64                 `protobuf:"varint,5,opt,name=object,proto3" json:"object,omitempty"`
 	Party           uint64                 `protobuf:"varint,6,opt,name=party,proto3" json:"party,omitempty"`
 	Request         uint64                 `protobuf:"varint,7,opt,name=request,proto3" json:"request,omitempty"`
 	Fence           uint64                 `protobuf:"varint,8,opt,name=fence,proto3" json:"fence,omitempty"`
-	Lamport         uint64                 `protobuf:"varint,9,opt,name=lamport,proto3" json:"lamport,omitempty"`
-	Tag             uint32                 `protobuf:"varint,10,opt,name=tag,proto3" json:"tag,omitempty"`
-	Epoch           uint64                 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Cut             uint64                 `protobuf:"varint,12,opt,name=cut,proto3" json:"cut,omitempty"`
-	From            *uint32                `protobuf:"varint,13,opt,name=from,proto3,oneof" json:"from,omitempty"`                                              // absent: the sender
-	FromIncarnation *uint32                `protobuf:"varint,14,opt,name=from_incarnation,json=fromIncarnation,proto3,oneof" json:"from_incarnation,omitempty"` // absent: the sender's
-	ToIncarnation   *uint32                `protobuf:"varint,15,opt,name=to_incarnation,json=toIncarnation,proto3,oneof" json:"to_incarnation,omitempty"`       // absent: the receiver's
-	Term            uint64                 `protobuf:"varint,16,opt,name=term,proto3" json:"term,omitempty"`
-	Generation      uint64                 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
+	Index           uint32                 `protobuf:"varint,9,opt,name=index,proto3" json:"index,omitempty"`
+	Parties         uint32                 `protobuf:"varint,10,opt,name=parties,proto3" json:"parties,omitempty"`
+	FromTag         uint32                 `protobuf:"varint,11,opt,name=from_tag,json=fromTag,proto3" json:"from_tag,omitempty"`
+	ToTag           uint32                 `protobuf:"varint,12,opt,name=to_tag,json=toTag,proto3" json:"to_tag,omitempty"`
+	Lamport         uint64                 `protobuf:"varint,13,opt,name=lamport,proto3" json:"lamport,omitempty"`
+	Round           uint64                 `protobuf:"varint,14,opt,name=round,proto3" json:"round,omitempty"`
+	Generation      uint64                 `protobuf:"varint,18,opt,name=generation,proto3" json:"generation,omitempty"`
+	Epoch           uint64                 `protobuf:"varint,19,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Term            uint64                 `protobuf:"varint,20,opt,name=term,proto3" json:"term,omitempty"`
+	Cut             uint64                 `protobuf:"varint,21,opt,name=cut,proto3" json:"cut,omitempty"`
+	FromNode        *uint32                `protobuf:"varint,22,opt,name=from_node,json=fromNode,proto3,oneof" json:"from_node,omitempty"`
+	ToNode          *uint32                `protobuf:"varint,23,opt,name=to_node,json=toNode,proto3,oneof" json:"to_node,omitempty"`
+	FromIncarnation *uint32                `protobuf:"varint,24,opt,name=from_incarnation,json=fromIncarnation,proto3,oneof" json:"from_incarnation,omitempty"`
+	ToIncarnation   *uint32                `protobuf:"varint,25,opt,name=to_incarnation,json=toIncarnation,proto3,oneof" json:"to_incarnation,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -975,11 +925,11 @@ func (x *SyncMessage) GetCode() uint32 {
 	return 0
 }
 
-func (x *SyncMessage) GetCount() uint32 {
+func (x *SyncMessage) GetTry() bool {
 	if x != nil {
-		return x.Count
+		return x.Try
 	}
-	return 0
+	return false
 }
 
 func (x *SyncMessage) GetAfter() uint32 {
@@ -1017,6 +967,34 @@ func (x *SyncMessage) GetFence() uint64 {
 	return 0
 }
 
+func (x *SyncMessage) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetParties() uint32 {
+	if x != nil {
+		return x.Parties
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetFromTag() uint32 {
+	if x != nil {
+		return x.FromTag
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetToTag() uint32 {
+	if x != nil {
+		return x.ToTag
+	}
+	return 0
+}
+
 func (x *SyncMessage) GetLamport() uint64 {
 	if x != nil {
 		return x.Lamport
@@ -1024,9 +1002,16 @@ func (x *SyncMessage) GetLamport() uint64 {
 	return 0
 }
 
-func (x *SyncMessage) GetTag() uint32 {
+func (x *SyncMessage) GetRound() uint64 {
 	if x != nil {
-		return x.Tag
+		return x.Round
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
 	}
 	return 0
 }
@@ -1038,6 +1023,13 @@ func (x *SyncMessage) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *SyncMessage) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 func (x *SyncMessage) GetCut() uint64 {
 	if x != nil {
 		return x.Cut
@@ -1045,9 +1037,16 @@ func (x *SyncMessage) GetCut() uint64 {
 	return 0
 }
 
-func (x *SyncMessage) GetFrom() uint32 {
-	if x != nil && x.From != nil {
-		return *x.From
+func (x *SyncMessage) GetFromNode() uint32 {
+	if x != nil && x.FromNode != nil {
+		return *x.FromNode
+	}
+	return 0
+}
+
+func (x *SyncMessage) GetToNode() uint32 {
+	if x != nil && x.ToNode != nil {
+		return *x.ToNode
 	}
 	return 0
 }
@@ -1062,20 +1061,6 @@ func (x *SyncMessage) GetFromIncarnation() uint32 {
 func (x *SyncMessage) GetToIncarnation() uint32 {
 	if x != nil && x.ToIncarnation != nil {
 		return *x.ToIncarnation
-	}
-	return 0
-}
-
-func (x *SyncMessage) GetTerm() uint64 {
-	if x != nil {
-		return x.Term
-	}
-	return 0
-}
-
-func (x *SyncMessage) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
 	}
 	return 0
 }
@@ -1264,15 +1249,14 @@ const file_wire_proto_rawDesc = "" +
 	"\x05syncs\x18\t \x03(\v2\x16.mome.wire.SyncMessageR\x05syncs\x12\x14\n" +
 	"\x05cause\x18\n" +
 	" \x01(\rR\x05cause\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"\x9b\a\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\"\xf2\x06\n" +
 	"\vPageMessage\x12#\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0f.mome.wire.KindR\x04kind\x12\x1d\n" +
 	"\x02op\x18\x02 \x01(\x0e2\r.mome.wire.OpR\x02op\x12$\n" +
 	"\x04have\x18\x03 \x01(\x0e2\x10.mome.wire.RightR\x04have\x12$\n" +
 	"\x04keep\x18\x04 \x01(\x0e2\x10.mome.wire.RightR\x04keep\x12)\n" +
 	"\x06source\x18\x05 \x01(\x0e2\x11.mome.wire.SourceR\x06source\x12 \n" +
-	"\x03dst\x18\x06 \x01(\x0e2\x0e.mome.wire.DstR\x03dst\x12'\n" +
-	"\x04data\x18\a \x01(\x0e2\x13.mome.wire.DataKindR\x04data\x12\x10\n" +
+	"\x03dst\x18\x06 \x01(\x0e2\x0e.mome.wire.DstR\x03dst\x12\x10\n" +
 	"\x03hit\x18\b \x01(\bR\x03hit\x12\x12\n" +
 	"\x04leaf\x18\t \x01(\rR\x04leaf\x12\x12\n" +
 	"\x04page\x18\n" +
@@ -1286,7 +1270,7 @@ const file_wire_proto_rawDesc = "" +
 	"\btxn_leaf\x18\x10 \x01(\rR\atxnLeaf\x12,\n" +
 	"\x0ftxn_incarnation\x18\x11 \x01(\rH\x00R\x0etxnIncarnation\x88\x01\x01\x12\x1e\n" +
 	"\n" +
-	"generation\x18\x12 \x01(\rR\n" +
+	"generation\x18\x12 \x01(\x04R\n" +
 	"generation\x12\x14\n" +
 	"\x05epoch\x18\x13 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04term\x18\x14 \x01(\x04R\x04term\x12\x10\n" +
@@ -1303,29 +1287,37 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\b_to_nodeB\x13\n" +
 	"\x11_from_incarnationB\x11\n" +
-	"\x0f_to_incarnation\"\xed\x03\n" +
+	"\x0f_to_incarnation\"\x87\x05\n" +
 	"\vSyncMessage\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
-	"\x04code\x18\x02 \x01(\rR\x04code\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\rR\x05count\x12\x14\n" +
+	"\x04code\x18\x02 \x01(\rR\x04code\x12\x10\n" +
+	"\x03try\x18\x03 \x01(\bR\x03try\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\rR\x05after\x12\x16\n" +
 	"\x06object\x18\x05 \x01(\x04R\x06object\x12\x14\n" +
 	"\x05party\x18\x06 \x01(\x04R\x05party\x12\x18\n" +
 	"\arequest\x18\a \x01(\x04R\arequest\x12\x14\n" +
-	"\x05fence\x18\b \x01(\x04R\x05fence\x12\x18\n" +
-	"\alamport\x18\t \x01(\x04R\alamport\x12\x10\n" +
-	"\x03tag\x18\n" +
-	" \x01(\rR\x03tag\x12\x14\n" +
-	"\x05epoch\x18\v \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03cut\x18\f \x01(\x04R\x03cut\x12\x17\n" +
-	"\x04from\x18\r \x01(\rH\x00R\x04from\x88\x01\x01\x12.\n" +
-	"\x10from_incarnation\x18\x0e \x01(\rH\x01R\x0ffromIncarnation\x88\x01\x01\x12*\n" +
-	"\x0eto_incarnation\x18\x0f \x01(\rH\x02R\rtoIncarnation\x88\x01\x01\x12\x12\n" +
-	"\x04term\x18\x10 \x01(\x04R\x04term\x12\x1e\n" +
+	"\x05fence\x18\b \x01(\x04R\x05fence\x12\x14\n" +
+	"\x05index\x18\t \x01(\rR\x05index\x12\x18\n" +
+	"\aparties\x18\n" +
+	" \x01(\rR\aparties\x12\x19\n" +
+	"\bfrom_tag\x18\v \x01(\rR\afromTag\x12\x15\n" +
+	"\x06to_tag\x18\f \x01(\rR\x05toTag\x12\x18\n" +
+	"\alamport\x18\r \x01(\x04R\alamport\x12\x14\n" +
+	"\x05round\x18\x0e \x01(\x04R\x05round\x12\x1e\n" +
 	"\n" +
-	"generation\x18\x11 \x01(\x04R\n" +
-	"generationB\a\n" +
-	"\x05_fromB\x13\n" +
+	"generation\x18\x12 \x01(\x04R\n" +
+	"generation\x12\x14\n" +
+	"\x05epoch\x18\x13 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04term\x18\x14 \x01(\x04R\x04term\x12\x10\n" +
+	"\x03cut\x18\x15 \x01(\x04R\x03cut\x12 \n" +
+	"\tfrom_node\x18\x16 \x01(\rH\x00R\bfromNode\x88\x01\x01\x12\x1c\n" +
+	"\ato_node\x18\x17 \x01(\rH\x01R\x06toNode\x88\x01\x01\x12.\n" +
+	"\x10from_incarnation\x18\x18 \x01(\rH\x02R\x0ffromIncarnation\x88\x01\x01\x12*\n" +
+	"\x0eto_incarnation\x18\x19 \x01(\rH\x03R\rtoIncarnation\x88\x01\x01B\f\n" +
+	"\n" +
+	"_from_nodeB\n" +
+	"\n" +
+	"\b_to_nodeB\x13\n" +
 	"\x11_from_incarnationB\x11\n" +
 	"\x0f_to_incarnation\"\xd9\x03\n" +
 	"\tHandshake\x12\x14\n" +
@@ -1378,10 +1370,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x03Dst\x12\r\n" +
 	"\tTO_NOBODY\x10\x00\x12\v\n" +
 	"\aTO_LEAF\x10\x01\x12\v\n" +
-	"\aTO_HOME\x10\x02*!\n" +
-	"\bDataKind\x12\v\n" +
-	"\aNO_DATA\x10\x00\x12\b\n" +
-	"\x04PAGE\x10\x01*\\\n" +
+	"\aTO_HOME\x10\x02*\\\n" +
 	"\x04Step\x12\x10\n" +
 	"\fSTEP_INVALID\x10\x00\x12\t\n" +
 	"\x05HELLO\x10\x01\x12\r\n" +
@@ -1418,7 +1407,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
 var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_wire_proto_goTypes = []any{
 	(Control)(0),        // 0: mome.wire.Control
@@ -1427,34 +1416,32 @@ var file_wire_proto_goTypes = []any{
 	(Right)(0),          // 3: mome.wire.Right
 	(Source)(0),         // 4: mome.wire.Source
 	(Dst)(0),            // 5: mome.wire.Dst
-	(DataKind)(0),       // 6: mome.wire.DataKind
-	(Step)(0),           // 7: mome.wire.Step
-	(Refusal)(0),        // 8: mome.wire.Refusal
-	(*Frame)(nil),       // 9: mome.wire.Frame
-	(*PageMessage)(nil), // 10: mome.wire.PageMessage
-	(*SyncMessage)(nil), // 11: mome.wire.SyncMessage
-	(*Handshake)(nil),   // 12: mome.wire.Handshake
+	(Step)(0),           // 6: mome.wire.Step
+	(Refusal)(0),        // 7: mome.wire.Refusal
+	(*Frame)(nil),       // 8: mome.wire.Frame
+	(*PageMessage)(nil), // 9: mome.wire.PageMessage
+	(*SyncMessage)(nil), // 10: mome.wire.SyncMessage
+	(*Handshake)(nil),   // 11: mome.wire.Handshake
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: mome.wire.Frame.control:type_name -> mome.wire.Control
-	10, // 1: mome.wire.Frame.pages:type_name -> mome.wire.PageMessage
-	11, // 2: mome.wire.Frame.syncs:type_name -> mome.wire.SyncMessage
+	9,  // 1: mome.wire.Frame.pages:type_name -> mome.wire.PageMessage
+	10, // 2: mome.wire.Frame.syncs:type_name -> mome.wire.SyncMessage
 	1,  // 3: mome.wire.PageMessage.kind:type_name -> mome.wire.Kind
 	2,  // 4: mome.wire.PageMessage.op:type_name -> mome.wire.Op
 	3,  // 5: mome.wire.PageMessage.have:type_name -> mome.wire.Right
 	3,  // 6: mome.wire.PageMessage.keep:type_name -> mome.wire.Right
 	4,  // 7: mome.wire.PageMessage.source:type_name -> mome.wire.Source
 	5,  // 8: mome.wire.PageMessage.dst:type_name -> mome.wire.Dst
-	6,  // 9: mome.wire.PageMessage.data:type_name -> mome.wire.DataKind
-	7,  // 10: mome.wire.Handshake.step:type_name -> mome.wire.Step
-	8,  // 11: mome.wire.Handshake.refusal:type_name -> mome.wire.Refusal
-	9,  // 12: mome.wire.Link.Frames:input_type -> mome.wire.Frame
-	9,  // 13: mome.wire.Link.Frames:output_type -> mome.wire.Frame
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	6,  // 9: mome.wire.Handshake.step:type_name -> mome.wire.Step
+	7,  // 10: mome.wire.Handshake.refusal:type_name -> mome.wire.Refusal
+	8,  // 11: mome.wire.Link.Frames:input_type -> mome.wire.Frame
+	8,  // 12: mome.wire.Link.Frames:output_type -> mome.wire.Frame
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -1469,7 +1456,7 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      9,
+			NumEnums:      8,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
