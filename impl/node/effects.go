@@ -400,7 +400,7 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 				s.wake(w.mapping, e.Page)
 			}
 			next := run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
-				write: e.Right == protocol.Write || broken(bugWriteUnderOwned) && e.Right == protocol.Owned, first: e.Page}
+				write: e.Access == protocol.Write || broken(bugWriteUnderOwned) && s.core.RightTo(e.Page) == protocol.Owned, first: e.Page}
 			// The first process gets what has come straight into its mapping.
 			if a, ok := s.fills.take(e.Page); ok {
 				next.from, next.content = inContent, a.content

@@ -114,7 +114,7 @@ func TestFillsInOrder(t *testing.T) {
 			for _, inputs := range []int{1, len(c.list)} { // one by one, and perhaps in passes
 				s := shard{node: n, inputs: inputs}
 				for _, k := range c.list {
-					s.batch.Effects = append(s.batch.Effects, protocol.Effect{Kind: k, Page: page, Right: protocol.Write})
+					s.batch.Effects = append(s.batch.Effects, protocol.Effect{Kind: k, Page: page, Access: protocol.Write})
 					if k == fill || k == fillHome {
 						content := make([]byte, addr.PageSize)
 						content[0] = byte(len(s.payloads.list) + 1)

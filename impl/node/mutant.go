@@ -22,6 +22,8 @@ const (
 	bugPassesAlways
 	bugFirstOfRun
 	bugWriteUnderOwned
+	bugCutOfMachine
+	bugCutWithoutSyncs
 	bugUnsettledSent
 	bugDroppedFilled
 	bugArrivalForgotten
@@ -60,7 +62,7 @@ const (
 
 var bugNames = [...]string{"none",
 	"NewestFirst", "SyncsFirst", "ReplayEnds", "PayloadsSwapped", "OtherShard", "ErrandsBeforeUnlock", "FirstErrand", "StampStands",
-	"PassesAlways", "FirstOfRun", "WriteUnderOwned", "UnsettledSent", "DroppedFilled", "ArrivalForgotten", "GoneTakesContent",
+	"PassesAlways", "FirstOfRun", "WriteUnderOwned", "CutOfMachine", "CutWithoutSyncs", "UnsettledSent", "DroppedFilled", "ArrivalForgotten", "GoneTakesContent",
 	"SparedEarly", "FetchedTwice", "WokenBeforeFill", "WrittenWakesNobody", "AppendBehindUnlock", "FlushFour",
 	"BusyInstall", "BusyRunOfOne", "BusyWake", "BusyProtect", "BusyPoison", "PoisonAtOnce", "PromiseForgotten", "ResidenceForgotten", "NoAlarm"}
 

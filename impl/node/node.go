@@ -40,6 +40,7 @@ type Node struct {
 	log         *slog.Logger
 	id          addr.NodeID
 	incarnation addr.Incarnation
+	cut         cut
 	started     time.Time
 
 	store     coord.Store

@@ -120,10 +120,11 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	if s.inputs == 0 && !(s.now != 0 && broken(bugStampStands)) {
 		s.now = s.node.stamp()
 	}
-	in.Stamp = s.now
+	in.Stamp, in.Cut = s.now, s.node.cut.Load()
 	s.log.Input(&in)
 	from := len(s.batch.Effects)
 	err := s.core.Step(in, &s.batch)
+	s.node.cut.adopt(s.core.Cut())
 	if err != nil {
 		s.batch.Effects = s.batch.Effects[:from]
 	}

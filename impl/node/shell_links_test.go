@@ -57,6 +57,7 @@ func (l *modelLink) Append(m *protocol.Message, page []byte) {
 // AppendSync implements sender. Nobody else goes on meanwhile: the lock over locks
 // and barriers is held, which is none of the scheduler's.
 func (l *modelLink) AppendSync(m *protocol.Sync) {
+	l.from.tagged(m.Kind, &m.Envelope)
 	one := *m
 	l.open = append(l.open, modelMessage{sync: &one})
 }

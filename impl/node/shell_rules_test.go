@@ -31,6 +31,8 @@ import (
 //	residence  a page stays so long with whom it was granted
 //	flush      what was appended has been sent when nobody is at work
 //	errand     what was posted is done then
+//	cut        what a machine puts out is under the highest cut that any of the node's
+//	           machines has heard of before
 //	rest       in the end nobody waits for anything
 
 // place is a page in one life of a segment.
@@ -119,6 +121,12 @@ func (w *world) stepped(sh *shard, in *protocol.Input, page []byte, effects []pr
 	if in.Kind == protocol.InMessage && err != protocol.ErrEarly {
 		s.given(in.Msg, page)
 	}
+	for i := range effects {
+		if e := &effects[i]; e.Kind == protocol.Send {
+			s.tagged(e.Msg.Kind, &e.Msg.Envelope)
+		}
+	}
+	s.heard = max(s.heard, sh.core.Cut())
 	w.note("%v of %v: %v", in.Kind, p, said{effects, err})
 	seg := s.segment(p)
 	if seg == nil {
@@ -156,6 +164,13 @@ func (w *world) stepped(sh *shard, in *protocol.Input, page []byte, effects []pr
 	l.right = sh.core.RightTo(p)
 }
 
+// tagged demands that a message which a machine puts out has the cut of the node.
+func (s *member) tagged(kind fmt.Stringer, m *protocol.Envelope) {
+	if m.Cut < s.heard {
+		s.w.violate("cut", "node %d sends a %v under cut %d and has heard of %d", s.id, kind, m.Cut, s.heard)
+	}
+}
+
 // resides demands that the residence of a page ends in its time.
 func (s *member) resides(p addr.PageNum, end time.Time) {
 	then := time.Until(end)
@@ -190,7 +205,7 @@ func describeEffect(e *protocol.Effect) string {
 	case protocol.Send:
 		return fmt.Sprintf("send %v %v to %v", e.Msg.Kind, e.Msg.Op, e.Msg.To)
 	case protocol.FrameGrant:
-		return fmt.Sprintf("%v %v", e.Kind, e.Right)
+		return fmt.Sprintf("%v %v", e.Kind, e.Access)
 	}
 	return e.Kind.String()
 }
@@ -226,6 +241,7 @@ func (s *member) ObserveSync(e *protocol.SyncEvent) {
 	if len(l.syncs) == 0 || *l.syncs[0].sync != *e.Message {
 		s.w.violate("arrival", "node %d is given a sync from node %d that is not the next one", s.id, e.Message.From.Node)
 	}
+	s.heard = max(s.heard, e.Message.Cut)
 	at := l.syncs[0].place
 	l.syncs = l.syncs[1:]
 	before := 0
@@ -307,8 +323,8 @@ func (l *ledger) store(value uint64) { l.frame = content{true, value} }
 // grant is told what a process is let do.
 func (l *ledger) grant(write bool) {
 	d := l.reach(protocol.FrameGrant, "a grant")
-	if write != (d.Right == protocol.Write) {
-		l.member.w.violate("right", "node %d lets a process write %v: %t, and the core has said %v", l.member.id, l.page, write, d.Right)
+	if write != (d.Access == protocol.Write) {
+		l.member.w.violate("right", "node %d lets a process write %v: %t, and the core has said %v", l.member.id, l.page, write, d.Access)
 	}
 }
 

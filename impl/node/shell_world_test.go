@@ -111,6 +111,7 @@ type member struct {
 	programs []*process
 	view     int    // the one of states that was applied
 	fence    uint64 // of the lock that it was granted
+	heard    uint64 // the highest cut of what its machines have taken
 	cleaning int    // who has a page written back
 }
 
@@ -178,6 +179,8 @@ func (w *world) setUp() {
 		for j := range s.homes {
 			s.homes[j].left = 1 << 20
 		}
+		s.heard = uint64(i)
+		s.cut.Store(s.heard) // as of who has begun so many
 		s.schedule(w)
 		s.syncs.core.Observe(s)
 		w.members = append(w.members, s)

@@ -19,7 +19,7 @@ const (
 	FrameFill
 	// FrameZero: zeros are the frame's content.
 	FrameZero
-	// FrameGrant: the processes that wait for the page get access, up to Right.
+	// FrameGrant: the processes that wait for the page get access, as much as Access says.
 	// The content is in the frame. Who waits for more raises its fault again.
 	FrameGrant
 	// FrameToHome and HomeToFrame copy the page within this node.
@@ -45,11 +45,11 @@ func (k EffectKind) String() string { return name(effectNames[:], uint8(k)) }
 
 // Effect is one thing to do about one page.
 type Effect struct {
-	Kind  EffectKind
-	Right Right // FrameGrant
-	Stamp uint32
-	Page  addr.PageNum
-	Msg   Message // Send
+	Kind   EffectKind
+	Access Right // FrameGrant: Read or Write
+	Stamp  uint32
+	Page   addr.PageNum
+	Msg    Message // Send
 }
 
 // Batch is the effects of one or more steps. They must take place in this

@@ -101,8 +101,16 @@ func (e *endpoint) ahead(m *Envelope) bool { return m.Epoch > e.conf.Epoch }
 // learn adopts what every message carries.
 func (e *endpoint) learn(m *Envelope) {
 	e.lamport = max(e.lamport, m.Lamport) + 1
-	e.cut = max(e.cut, m.Cut)
+	e.adopt(m.Cut)
 }
+
+// adopt raises the cut.
+func (e *endpoint) adopt(cut uint64) { e.cut = max(e.cut, cut) }
+
+// Cut is the highest cut that an input or a message has brought. A node has one: who
+// owns several machines gives what one of them has learnt to all, as Input.Cut and
+// SyncInput.Cut, before anything is done that this machine has put out.
+func (e *endpoint) Cut() uint64 { return e.cut }
 
 // seal fills the envelope of a message about something in this slot.
 func (e *endpoint) seal(m *Envelope, from, to addr.Place, slot *Slot) {

@@ -56,6 +56,29 @@ func (l *leafManager) show() {
 	l.asks.set(l.page, l.Asking)
 }
 
+// What a node has of a page is three things: the right that the tree has granted
+// (Right), a copy of the content, and the access that its processes may have. Under
+// strong the right decides the other two.
+
+// hasCopy is the spec's HasCopy(l): the frame has the page, under a right.
+func (l *leafManager) hasCopy() bool { return l.Right != None }
+
+// access is the spec's Access(l): the most that a process may do, Read or Write.
+func (l *leafManager) access() Right { return Access(l.Right) }
+
+// grantAccess lets the processes that wait for the page use it.
+func (l *leafManager) grantAccess() {
+	if l.access() == Write {
+		l.prepareStore()
+	}
+	l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Access: l.access()})
+}
+
+// prepareStore is the spec's PrepareStore: it comes before every grant of stores,
+// that of a write and that of a fault under the right to write. What must be kept of
+// a page before it changes is kept here.
+func (l *leafManager) prepareStore() { l.prepare(l.at, l.page, l.cut) }
+
 // ask is the spec's Ask(l, op, have).
 // Preconditions: no request is out.
 func (l *leafManager) ask(op Op, have Right) {
@@ -114,7 +137,7 @@ func (l *leafManager) RecvData(d *Message, local bool) {
 	l.Arrived = true
 	l.prepare(l.at, l.page, d.Prepared)
 	// A leaf may get a page that it did not need: it is the same page.
-	if !local && l.Right == None {
+	if !local && !l.hasCopy() {
 		l.batch.add(Effect{Kind: FrameFill, Page: l.page})
 	}
 }
@@ -122,14 +145,11 @@ func (l *leafManager) RecvData(d *Message, local bool) {
 // LeafRecvGrant is the spec's LeafRecvGrant(l).
 // Preconditions: the Data of a Grant(sent) has arrived.
 func (l *leafManager) LeafRecvGrant(g *Message) {
-	if g.Source == Zero && l.Right == None {
+	if g.Source == Zero && !l.hasCopy() {
 		l.batch.add(Effect{Kind: FrameZero, Page: l.page})
 	}
 	row := g.Op.row()
 	l.Right = max(l.Right, row.grants)
-	if row.grants == Write {
-		l.prepare(l.at, l.page, l.cut)
-	}
 	if g.Source == Sent {
 		l.Arrived = false
 	}
@@ -140,7 +160,7 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 	} else {
 		l.Version = g.Version
 		l.Stamp = l.now
-		l.batch.add(Effect{Kind: FrameGrant, Page: l.page, Right: l.Right})
+		l.grantAccess()
 	}
 }
 
@@ -148,8 +168,8 @@ func (l *leafManager) LeafRecvGrant(g *Message) {
 // step.
 func (l *leafManager) LeafRecvRecall(r *Message) {
 	keep := min(l.Right, r.Keep)
-	hit := l.Right != None && r.Dst != ToNobody
-	if l.Right == Write {
+	hit := l.hasCopy() && r.Dst != ToNobody
+	if l.access() == Write {
 		l.batch.add(Effect{Kind: FrameProtect, Page: l.page})
 	}
 	if hit {
@@ -159,7 +179,7 @@ func (l *leafManager) LeafRecvRecall(r *Message) {
 		}
 		l.sendData(l.at, to, l.page, Message{Version: l.Version, Txn: r.Txn})
 	}
-	if l.Right != None && keep == None {
+	if l.hasCopy() && keep == None {
 		l.prepare(l.at, l.page, 0)
 		l.batch.add(Effect{Kind: FrameDrop, Page: l.page})
 	}
@@ -182,7 +202,7 @@ func (l *leafManager) admitLeaf(from addr.Place, msg *Message) error {
 			why = "a recall waits"
 		} else if msg.Kind == Recall && msg.Dst == ToLeaf && msg.Leaf == l.self {
 			why = "the page would go where it is"
-		} else if msg.Kind == Grant && msg.Source == Have && msg.Op.row().supplies && l.Right == None {
+		} else if msg.Kind == Grant && msg.Source == Have && msg.Op.row().supplies && !l.hasCopy() {
 			why = "the leaf has no copy to keep"
 		} else if msg.Kind == Grant && msg.Source != Sent && l.Arrived {
 			why = "its Data has come"
@@ -192,7 +212,7 @@ func (l *leafManager) admitLeaf(from addr.Place, msg *Message) error {
 	case Data:
 		if l.Arrived || !l.expects() || l.Grant.Kind != KindInvalid && l.Grant.Source != Sent {
 			why = "the leaf expects none"
-		} else if l.Right != None {
+		} else if l.hasCopy() {
 			// Who sends the page knows that the leaf has none (SurplusInv).
 			why = "the leaf has the page"
 		} else if from.Tag != addr.Leaf && from != l.tree(l.page).Root() {

@@ -69,7 +69,7 @@ func (o *Order) Apply(e *Effect) error {
 		if !o.Frame {
 			lacks = "the frame has no content"
 		}
-		next.Access = Access(e.Right)
+		next.Access = e.Access
 	case FrameToHome:
 		fromFrame()
 		next.Home = true

@@ -36,6 +36,7 @@ type Input struct {
 	Kind  InputKind
 	Page  addr.PageNum // all but InMessage
 	Stamp uint32       // the shell's own, given back by Held
+	Cut   uint64       // of this node, which has one for all its shards, locks and barriers
 	Msg   *Message     // InMessage
 }
 
@@ -222,6 +223,7 @@ func (s *Shard) tree(p addr.PageNum) Tree { return s.conf.Tree(s.slot(p)) }
 // the effects to the batch. After an error nothing has changed.
 func (s *Shard) Step(in Input, b *Batch) error {
 	s.batch, s.now = b, in.Stamp
+	s.adopt(in.Cut)
 	s.counters.Inputs++
 	before := len(b.Effects)
 	if in.Kind == InMessage {
@@ -260,15 +262,15 @@ func (s *Shard) localStep(in Input) {
 	act, took := ActReadFault, false
 	switch in.Kind {
 	case InReadFault:
-		if l.Right >= Read {
-			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.Right})
+		if l.access() >= Read {
+			l.grantAccess()
 		} else {
 			took = l.ReadFault()
 		}
 	case InWriteFault:
 		act = ActWriteFault
-		if l.Right >= Write {
-			s.batch.add(Effect{Kind: FrameGrant, Page: in.Page, Right: l.Right})
+		if l.access() >= Write {
+			l.grantAccess()
 		} else {
 			took = l.WriteFault()
 		}

@@ -160,6 +160,7 @@ func (s *SyncNode) slot(object uint64) *Slot { return &s.conf.Slots[object%uint6
 // be is answered. A request of a party that has died is ignored.
 func (s *SyncNode) Step(in SyncInput, b *SyncBatch) error {
 	s.batch = b
+	s.adopt(in.Cut)
 	s.work.Inputs++
 	if in.Kind == InSync {
 		switch err := s.receive(in.Sync); err {

@@ -114,7 +114,8 @@ func (k SyncInputKind) String() string { return name(syncInputNames[:], uint8(k)
 // SyncInput is one thing that has happened.
 type SyncInput struct {
 	Kind    SyncInputKind
-	Try     bool // InLockAcquire
+	Cut     uint64 // of this node, as in Input
+	Try     bool   // InLockAcquire
 	Index   uint32
 	Parties uint32 // InBarrierJoin, InBarrierWait
 	Party   uint64 // all but InSync

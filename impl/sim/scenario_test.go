@@ -147,7 +147,7 @@ func describe(e *protocol.Effect) string {
 	case protocol.Send:
 		return message(&e.Msg)
 	case protocol.FrameGrant:
-		return fmt.Sprintf("%v %v", e.Kind, e.Right)
+		return fmt.Sprintf("%v %v", e.Kind, e.Access)
 	}
 	return e.Kind.String()
 }

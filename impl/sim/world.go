@@ -312,7 +312,7 @@ func (w *World) effect(n *node, e *protocol.Effect, content uint64) {
 	case protocol.FrameZero:
 		n.frame[p], n.filled[p] = 0, true
 	case protocol.FrameGrant:
-		w.frameGrant(n, p, e.Right)
+		w.frameGrant(n, p, e.Access)
 	case protocol.FrameToHome:
 		n.home[p] = n.frame[p]
 	case protocol.HomeToFrame:
@@ -389,15 +389,15 @@ func (w *World) landed(pk *packet) {
 }
 
 // frameGrant lets the processes that wait use the page.
-func (w *World) frameGrant(n *node, p addr.PageNum, right protocol.Right) {
+func (w *World) frameGrant(n *node, p addr.PageNum, access protocol.Right) {
 	for i, pr := range n.procs {
 		switch want := pr.wants[p]; {
 		case want == protocol.None:
 			continue
-		case want == protocol.Write && right < protocol.Write:
+		case want == protocol.Write && access < protocol.Write:
 			w.raiseAgain(n, p)
 			continue
-		case right == protocol.Write:
+		case access == protocol.Write:
 			// A node that may write may let every process write.
 			pr.right[p] = protocol.Write
 		default:
@@ -520,7 +520,7 @@ func (w *World) Trace() uint64 { return w.trace }
 // digest adds an effect to the trace (FNV-1a over its fields).
 func (w *World) digest(e *protocol.Effect) {
 	m := &e.Msg
-	for _, v := range [...]uint64{uint64(e.Kind), uint64(e.Right), uint64(e.Stamp), uint64(e.Page), uint64(m.Kind), uint64(m.Op),
+	for _, v := range [...]uint64{uint64(e.Kind), uint64(e.Access), uint64(e.Stamp), uint64(e.Page), uint64(m.Kind), uint64(m.Op),
 		uint64(m.Have), uint64(m.Keep), uint64(m.Source), uint64(m.Dst), uint64(m.Leaf), m.Generation,
 		uint64(addr.ID(m.Page, m.From)), uint64(addr.ID(m.Page, m.To)), m.Lamport, m.Version, m.Txn.Counter} {
 		w.trace = (w.trace ^ v) * 1099511628211

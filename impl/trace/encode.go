@@ -84,7 +84,7 @@ func appendEffects(b []byte, effects []protocol.Effect) []byte {
 		b = append(b, e.Kind.String()...)
 		b = append(b, '"')
 		b = appendPage(b, e.Page)
-		b = nameField(b, `,"right":`, uint8(e.Right), e.Right.String())
+		b = nameField(b, `,"access":`, uint8(e.Access), e.Access.String())
 		b = ndjson.AppendUint(b, `,"stamp":`, uint64(e.Stamp))
 		if e.Msg != (protocol.Message{}) {
 			b = appendMessage(append(b, `,"m":`...), &e.Msg)
@@ -106,7 +106,7 @@ func appendEffectName(b []byte, e *protocol.Effect) []byte {
 		b = e.Msg.To.Append(b)
 	case protocol.FrameGrant:
 		b = append(b, ' ')
-		b = append(b, e.Right.String()...)
+		b = append(b, e.Access.String()...)
 	}
 	return b
 }

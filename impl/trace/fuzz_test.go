@@ -97,7 +97,7 @@ func FuzzReadLog(f *testing.F) {
 	r := newTestRecorder(f, dir, 1)
 	m := aMessage()
 	r.Shard(0).Configure([]byte(`{"a":1}`))
-	r.Shard(0).Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m, Stamp: 1})
+	r.Shard(0).Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m, Stamp: 1, Cut: 2})
 	r.Shard(0).Action(&protocol.Event{At: leaf1, Message: &m, Lamport: 3}, states(`{"x":[]}`))
 	r.Shard(0).Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, []protocol.Effect{{Kind: protocol.Send, Msg: m}}, nil)
 	r.Shard(0).Output(&protocol.Input{Kind: protocol.InEvict}, nil, errors.New("refused"))
@@ -152,6 +152,7 @@ func appendRecord(b []byte, shard int, rec Record) []byte {
 		b = append(b, `,"in":"`+rec.Act+`"`...)
 		b = appendPage(b, rec.Page)
 		b = ndjson.AppendUint(b, `,"stamp":`, uint64(rec.Stamp))
+		b = ndjson.AppendUint(b, `,"cut":`, rec.Cut)
 	case KindConfigure:
 		b = append(append(b, `,"conf":`...), rec.Conf...)
 	case KindContent:

@@ -32,7 +32,7 @@ type Kind uint8
 const (
 	kindInvalid   Kind = iota
 	KindAction         // Act, Page, Before, Message, Post
-	KindInput          // Act (the kind of the input), Page, Stamp, Message
+	KindInput          // Act (the kind of the input), Page, Stamp, Cut, Message
 	KindConfigure      // Conf
 	KindContent        // Moment, Page, Digest
 	KindOutput         // Page, Out
@@ -57,6 +57,7 @@ type Record struct {
 	Message *protocol.Message // nil where there was none
 	Post    json.RawMessage
 	Stamp   uint32
+	Cut     uint64 // of the node; of locks and barriers too
 	Conf    json.RawMessage
 	Moment  Moment
 	Digest  Digest

@@ -286,6 +286,7 @@ func (l *Log) input(in *protocol.Input) {
 	b = append(b, '"')
 	b = appendPage(b, page)
 	b = ndjson.AppendUint(b, `,"stamp":`, uint64(in.Stamp))
+	b = ndjson.AppendUint(b, `,"cut":`, in.Cut)
 	if in.Msg != nil {
 		b = append(b, `,"m":`...)
 		b = appendMessage(b, in.Msg)

@@ -43,6 +43,7 @@ type rawRecord struct {
 	Message *rawMessage     `json:"m"`
 	Post    json.RawMessage `json:"post"`
 	Stamp   uint32          `json:"stamp"`
+	Cut     uint64          `json:"cut"`
 	Digest  string          `json:"digest"`
 	Effects []string        `json:"effects"`
 	Refused string          `json:"refused"`
@@ -233,7 +234,7 @@ func onlyKind(marks ...kindMark) Kind {
 
 func (r *rawRecord) record() (Record, error) {
 	rec := r.begin()
-	rec.Post, rec.Stamp, rec.Conf = r.Post, r.Stamp, r.Conf
+	rec.Post, rec.Stamp, rec.Cut, rec.Conf = r.Post, r.Stamp, r.Cut, r.Conf
 	var err error
 	rec.Kind = onlyKind(
 		kindMark{KindAction, r.Act != ""},
@@ -284,7 +285,7 @@ func (r *rawRecord) record() (Record, error) {
 		return rec, errors.New("p belongs to act, in, out, content and step")
 	case post != (r.Post != nil):
 		return rec, errors.New("post belongs to act")
-	case !phase && r.Phase != "", !message && r.Message != nil, !from && r.From != nil, !stamp && r.Stamp != 0,
+	case !phase && r.Phase != "", !message && r.Message != nil, !from && r.From != nil, !stamp && (r.Stamp != 0 || r.Cut != 0),
 		!digest && r.Digest != "", !effects && (r.Effects != nil || r.Refused != ""),
 		rec.Kind != KindStep && r.rawStep != (rawStep{}):
 		return rec, errors.New("a field that belongs to another kind of record")

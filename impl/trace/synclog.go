@@ -108,6 +108,7 @@ func (l *SyncLog) Input(in *protocol.SyncInput) {
 	} else {
 		b = appendCall(b, in)
 	}
+	b = ndjson.AppendUint(b, `,"cut":`, in.Cut)
 	l.log.finish(b)
 }
 

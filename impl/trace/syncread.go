@@ -21,6 +21,7 @@ type rawSyncRecord struct {
 	From    *rawPlace       `json:"f"`
 	Message *rawSyncMessage `json:"m"`
 	Call    *rawCall        `json:"call"`
+	Cut     uint64          `json:"cut"`
 	Post    json.RawMessage `json:"post"`
 	Effects []string        `json:"effects"`
 	Refused string          `json:"refused"`
@@ -73,7 +74,7 @@ func (m *rawSyncMessage) message() (*protocol.Sync, error) {
 
 func (r *rawSyncRecord) record() (Record, error) {
 	rec := r.begin()
-	rec.Post, rec.Barrier, rec.Party = r.Post, r.Barrier, r.Party
+	rec.Post, rec.Barrier, rec.Party, rec.Cut = r.Post, r.Barrier, r.Party, r.Cut
 	var err error
 	rec.Kind = onlyKind(
 		kindMark{KindAction, r.Act != ""},
@@ -119,7 +120,7 @@ func (r *rawSyncRecord) record() (Record, error) {
 		return rec, errors.New("one of m and call belongs to act and in")
 	case (rec.Kind == KindAction) != (r.Post != nil):
 		return rec, errors.New("post belongs to act")
-	case rec.Kind != KindAction && (r.Barrier || r.Party != 0 || r.From != nil), step && (r.Effects != nil || r.Refused != ""):
+	case rec.Kind != KindInput && r.Cut != 0, rec.Kind != KindAction && (r.Barrier || r.Party != 0 || r.From != nil), step && (r.Effects != nil || r.Refused != ""):
 		return rec, errors.New("a field that belongs to another kind of record")
 	}
 	if r.Call != nil {

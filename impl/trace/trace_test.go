@@ -100,12 +100,12 @@ func TestRoundTrip(t *testing.T) {
 	page := bytes.Repeat([]byte{7}, addr.PageSize)
 
 	l.Configure([]byte(`{"epoch":3}`))
-	l.Input(&protocol.Input{Kind: protocol.InReadFault, Page: 9, Stamp: 4})
+	l.Input(&protocol.Input{Kind: protocol.InReadFault, Page: 9, Stamp: 4, Cut: 3})
 	l.Action(&protocol.Event{Action: protocol.ActReadFault, At: leaf1, Page: 9, Lamport: 1}, states(`{"right":"none"}`))
 	l.Input(&protocol.Input{Kind: protocol.InMessage, Msg: &m})
 	l.Action(&protocol.Event{Action: protocol.ActLeafRecvRecall, At: leaf1, Page: m.Page, Lamport: 5,
 		Before: protocol.RecalledClimbing, Message: &m}, states(`{}`))
-	effects := []protocol.Effect{{Kind: protocol.Send, Page: m.Page, Msg: m}, {Kind: protocol.FrameGrant, Page: m.Page, Right: protocol.Read}}
+	effects := []protocol.Effect{{Kind: protocol.Send, Page: m.Page, Msg: m}, {Kind: protocol.FrameGrant, Page: m.Page, Access: protocol.Read}}
 	l.Output(&protocol.Input{Kind: protocol.InMessage, Msg: &m}, effects, nil)
 	l.Content(Give, m.Page, leaf1, page)
 	elsewhere := m
@@ -133,7 +133,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	want := []Record{
 		{Kind: KindConfigure, At: leaf1, Conf: json.RawMessage(`{"epoch":3}`)},
-		{Kind: KindInput, At: leaf1, Act: "ReadFault", Page: 9, Stamp: 4},
+		{Kind: KindInput, At: leaf1, Act: "ReadFault", Page: 9, Stamp: 4, Cut: 3},
 		{Kind: KindAction, At: leaf1, Lamport: 1, Act: "ReadFault", Page: 9, Post: json.RawMessage(`{"right":"none"}`)},
 		{Kind: KindInput, At: leaf1, Lamport: 1, Act: "Message", Page: m.Page, Message: &m},
 		{Kind: KindAction, At: leaf1, Lamport: 5, Act: "LeafRecvRecall", Page: m.Page, Before: protocol.RecalledClimbing,

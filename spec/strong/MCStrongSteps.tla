@@ -14,9 +14,6 @@ VARIABLES
 
 NoJob == [step |-> "none", hit |-> FALSE]
 
-\* What processes may do with a page, by the leaf's right.
-Access(r) == IF r = Owned THEN Read ELSE r
-
 stepVars == <<vars, seen, job, may>>
 
 ProtectPage(l) ==
@@ -29,7 +26,7 @@ ProtectPage(l) ==
 SendPage(l) ==
     /\ job[l].step = "send"
     /\ LET r   == Head(down[l])
-           hit == leaf[l].right # None /\ r.dst # "nobody"
+           hit == HasCopy(l) /\ r.dst # "nobody"
        IN  /\ job' = [job EXCEPT ![l] = [step |-> "drop", hit |-> hit]]
            /\ data' = IF hit
                       THEN data \cup {DataMsg(IF r.dst = "home" THEN Home ELSE r.leaf, leaf[l].val)}

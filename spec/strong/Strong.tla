@@ -24,6 +24,18 @@ StrongServices == [
 ]
 
 (***************************************************************************)
+(* What a node has of a page is three things: the right that the tree has  *)
+(* granted, leaf[l].right; a copy of the content; and the access of its    *)
+(* processes.  Under strong the right decides the other two.               *)
+(***************************************************************************)
+HasCopy(l) == leaf[l].right # None
+Access(r)  == IF r = Owned THEN Read ELSE r  \* of a leaf with this right
+
+\* It comes before every grant of stores: what must be kept of a page before it
+\* changes is kept here.  Strong pages keep nothing.
+PrepareStore(page) == page
+
+(***************************************************************************)
 (* The actions of a leaf.  It takes a Grant (rule 6) once its page is      *)
 (* there, which comes another way.                                         *)
 (***************************************************************************)
@@ -55,14 +67,14 @@ RecvData(l) ==
 
 LeafRecvGrant(l) ==
     /\ MayLeafRecvGrant(l)
-    /\ LET g == Head(down[l]) IN
-        /\ leaf' = [leaf EXCEPT ![l] =
-             [right   |-> Max(@.right, Service[g.op].grants),
-              req     |-> NoReq,
-              val     |-> CASE g.source = "sent" -> @.arrived[1]
-                            [] g.source = "zero" -> Zero
-                            [] OTHER             -> @.val,
-              arrived |-> IF g.source = "sent" THEN NoData ELSE @.arrived]]
+    /\ LET g    == Head(down[l])
+           page == [right   |-> Max(leaf[l].right, Service[g.op].grants),
+                    req     |-> NoReq,
+                    val     |-> CASE g.source = "sent" -> leaf[l].arrived[1]
+                                  [] g.source = "zero" -> Zero
+                                  [] OTHER             -> leaf[l].val,
+                    arrived |-> IF g.source = "sent" THEN NoData ELSE leaf[l].arrived]
+       IN  leaf' = [leaf EXCEPT ![l] = IF Service[g.op].grants = Write THEN PrepareStore(page) ELSE page]
     /\ down' = [down EXCEPT ![l] = Tail(@)]
     /\ UNCHANGED <<mgr, home, up, data>>
 
@@ -70,7 +82,7 @@ LeafRecvRecall(l) ==
     /\ MayRecvRecall(l)
     /\ LET r    == Head(down[l])
            keep == Min(leaf[l].right, r.keep)
-           hit  == leaf[l].right # None /\ r.dst # "nobody"
+           hit  == HasCopy(l) /\ r.dst # "nobody"
        IN  /\ leaf' = [leaf EXCEPT ![l].right = keep,
                                    ![l].val = IF keep = None THEN Zero ELSE @]
            /\ up' = [up EXCEPT ![l] = Append(@, AckMsg(keep, hit))]
@@ -82,7 +94,7 @@ LeafRecvRecall(l) ==
 
 \* The application's store: invisible to the protocol.
 Store(l, v) ==
-    /\ leaf[l].right = Write
+    /\ Access(leaf[l].right) = Write
     /\ leaf[l].val # v
     /\ leaf' = [leaf EXCEPT ![l].val = v]
     /\ UNCHANGED <<mgr, home, up, down, data>>

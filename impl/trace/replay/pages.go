@@ -56,7 +56,7 @@ func (p *pages) step(rec *trace.Record) (s *step, err error) {
 	if !ok {
 		return nil, fmt.Errorf("%q is no input of the core of pages", rec.Act)
 	}
-	in := protocol.Input{Kind: kind, Page: rec.Page, Stamp: rec.Stamp, Msg: rec.Message}
+	in := protocol.Input{Kind: kind, Page: rec.Page, Stamp: rec.Stamp, Cut: rec.Cut, Msg: rec.Message}
 	if m := rec.Message; m != nil {
 		if m.Page != rec.Page || m.To.Tag != rec.At.Tag {
 			return nil, fmt.Errorf("an input of %v at %v with a message of %v to %v", rec.Page, rec.At, m.Page, m.To)

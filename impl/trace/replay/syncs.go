@@ -62,6 +62,7 @@ func (s *syncs) step(rec *trace.Record) (now *step, err error) {
 		return nil, fmt.Errorf("an input about object %#x at %v with a message about %#x from a manager %v",
 			rec.Object, rec.At, m.Object, m.From)
 	}
+	in.Cut = rec.Cut
 	now = &step{}
 	s.now = now
 	s.batch.Reset()

@@ -106,7 +106,7 @@ func (n *teller) line(t *testing.T, lamport uint64, verb string, words []string)
 		}
 		switch words[1] {
 		case "granted":
-			return n.step(in, nil, []protocol.Effect{{Kind: protocol.FrameGrant, Right: protocol.Read}}, nil)
+			return n.step(in, nil, []protocol.Effect{{Kind: protocol.FrameGrant, Access: protocol.Read}}, nil)
 		case "refused":
 			return n.step(in, nil, nil, errors.New("mome: no segment has the page"))
 		}
