@@ -15,20 +15,16 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mome-dsm/mome/impl/protocol"
-	"github.com/mome-dsm/mome/impl/sim"
 )
 
 var mutantFlag = flag.String("mutant", "", "TestFind: the mutant that a fail file is to be found for")
 
-// machines are the properties, by the test that has their fail files, and the
-// mutants that are about them.
-var machines = map[string]struct {
-	property func(*rapid.T)
-	bugs     []protocol.Bug
-}{
-	"TestStrong":   {sim.Machine, slices.Concat(protocol.Bugs(), protocol.SegmentBugs())},
-	"TestLocks":    {sim.LockMachine, protocol.LockBugs()},
-	"TestBarriers": {sim.BarrierMachine, protocol.BarrierBugs()},
+// bugs are the mutants that are about the machine's protocol.
+func (m machine) bugs() (all []protocol.Bug) {
+	for _, g := range m.groups {
+		all = append(all, protocol.Bugs(g)...)
+	}
+	return all
 }
 
 // verdict is a rapid.TB that hears how a check ended.
@@ -84,22 +80,23 @@ func named(name string, bugs []protocol.Bug) (protocol.Bug, bool) {
 // TestFailFiles: the fail file of a mutant fails under it, and passes without.
 func TestFailFiles(t *testing.T) {
 	defer protocol.Break(0)
-	for test, m := range machines {
+	for _, m := range machines {
+		test := m.test
 		for _, path := range failFiles(t, test) {
 			name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), test+"-"), ".fail")
 			t.Run(test+"/"+name, func(t *testing.T) {
 				// Only the file: no random schedules, and no other files.
 				only := map[string]string{"rapid.failfile": path, "rapid.checks": "0"}
 				protocol.Break(0)
-				if v := check("no such test", m.property, only); v.failed {
+				if v := check("no such test", m.property(), only); v.failed {
 					t.Errorf("it fails on the core as it is:\n%s", v.log.String())
 				}
-				b, ok := named(name, m.bugs)
+				b, ok := named(name, m.bugs())
 				if !ok {
 					return // found on the core as it was
 				}
 				protocol.Break(b)
-				if v := check("no such test", m.property, only); !v.failed {
+				if v := check("no such test", m.property(), only); !v.failed {
 					t.Errorf("it passes under the mutant; make it anew: scripts/mutated go test ./fuzz -run TestFind -mutant %s", name)
 				}
 			})
@@ -113,13 +110,15 @@ func TestFind(t *testing.T) {
 	if *mutantFlag == "" {
 		t.Skip("without -mutant there is nothing to find")
 	}
-	for test, m := range machines {
-		if b, ok := named(*mutantFlag, m.bugs); ok {
-			find(t, test, b, m.property)
+	var all []protocol.Bug
+	for _, m := range machines {
+		if b, ok := named(*mutantFlag, m.bugs()); ok {
+			find(t, m.test, b, m.property())
 			return
 		}
+		all = append(all, m.bugs()...)
 	}
-	t.Fatalf("-mutant %s: there are %v", *mutantFlag, slices.Concat(protocol.Bugs(), protocol.SegmentBugs(), protocol.LockBugs(), protocol.BarrierBugs()))
+	t.Fatalf("-mutant %s: there are %v", *mutantFlag, all)
 }
 
 func find(t *testing.T, test string, b protocol.Bug, property func(*rapid.T)) {

@@ -74,7 +74,7 @@ func TestStaleReads(t *testing.T) {
 		if s == first+1000 {
 			t.Fatalf("%d histories with wrong reads after %d seeds", rejected, s-first)
 		}
-		for _, bug := range protocol.Bugs() {
+		for _, bug := range protocol.Bugs("pages") {
 			for i, cfg := range worlds {
 				protocol.Break(bug)
 				cfg.Seed = s

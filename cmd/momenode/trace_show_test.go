@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,11 +72,7 @@ func TestTraceShow(t *testing.T) {
 
 	// A world of locks beside it.
 	locks := filepath.Join(t.TempDir(), "locks")
-	w := sim.NewLocks(sim.SyncConfig{Nodes: 2, Objects: 2, Seed: 1})
-	if err := w.Record(locks); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(w.Run(300), w.EndRecord()); err != nil {
+	if err := sim.NewLocks(sim.SyncConfig{Nodes: 2, Objects: 2, Seed: 1}).Recorded(locks, 300); err != nil {
 		t.Fatal(err)
 	}
 	status, stdout, stderr := run(t, "trace", "show", locks, "--locks")

@@ -14,7 +14,7 @@ func TestMutantPath(t *testing.T) {
 	m := named(t, "root2")
 	g := graphOf(t, draw(t, m))
 	defer protocol.Break(0)
-	for _, bug := range protocol.Bugs() {
+	for _, bug := range protocol.Bugs("pages") {
 		if bug.String() == "HaveUnchecked" {
 			protocol.Break(bug)
 		}

@@ -3,6 +3,7 @@
 package mutants
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -41,8 +42,8 @@ func mistakes(bugs []protocol.Bug) (all []mistake) {
 // layer is a core that mistakes are put into: its worlds, and what links there
 // are beside those that judge logs.
 type layer[W run[W]] struct {
-	name    string
-	bugs    []mistake
+	name    string    // of its table, and of the group of its mistakes in the core
+	more    []mistake // of other packages
 	kind    validate.Kind
 	others  []validate.Kind // whose objects TLC judges as well
 	worlds  []W
@@ -109,7 +110,7 @@ func (y *layer[W]) test(t *testing.T) {
 		tb.Links = append(tb.Links, kind.Name)
 	}
 	judges := newJudges()
-	for _, bug := range append(mistakes([]protocol.Bug{0}), y.bugs...) {
+	for _, bug := range slices.Concat(mistakes([]protocol.Bug{0}), mistakes(protocol.Bugs(y.name)), y.more) {
 		if !Wanted(bug.name) {
 			continue
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace/validate"
 	"github.com/mome-dsm/mome/linearizability"
@@ -93,7 +92,7 @@ func (wd world) record(dir string) (ended bool, err error) {
 
 // TestPages puts each mistake into the core of pages.
 func TestPages(t *testing.T) {
-	(&layer[world]{name: "pages", bugs: mistakes(protocol.Bugs()), kind: validate.Pages, worlds: worlds, seeds: 20,
+	(&layer[world]{name: "pages", kind: validate.Pages, worlds: worlds, seeds: 20,
 		links: []link[world]{
 			{name: "explorer", alone: findByExplorer},
 			{name: "invariants", run: findByInvariants},

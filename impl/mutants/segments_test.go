@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/coord"
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace/validate"
 )
@@ -23,7 +22,7 @@ var segmentWorlds = []world{
 // views that nodes take.
 func TestSegments(t *testing.T) {
 	pagesCompared := mistake{name: "PagesCompared", put: coord.ComparePages}
-	(&layer[world]{name: "segments", bugs: append(mistakes(protocol.SegmentBugs()), pagesCompared), kind: validate.Pages, others: []validate.Kind{validate.Successions}, worlds: segmentWorlds, seeds: 10,
+	(&layer[world]{name: "segments", more: []mistake{pagesCompared}, kind: validate.Pages, others: []validate.Kind{validate.Successions}, worlds: segmentWorlds, seeds: 10,
 		links: []link[world]{
 			{name: "invariants", run: findByInvariants},
 			{name: "simulator", run: findBySimulator},

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace/validate"
 	"github.com/mome-dsm/mome/linearizability"
@@ -88,7 +87,7 @@ func (wd syncWorld) record(dir string) (ended bool, err error) {
 
 // TestLocks puts each mistake into the core of locks.
 func TestLocks(t *testing.T) {
-	(&layer[syncWorld]{name: "locks", bugs: mistakes(protocol.LockBugs()), kind: validate.Locks, seeds: 24,
+	(&layer[syncWorld]{name: "locks", kind: validate.Locks, seeds: 24,
 		worlds: []syncWorld{
 			{lockKind, "lock3", sim.SyncConfig{Nodes: 3, Objects: 1}},
 			{lockKind, "locks3", sim.SyncConfig{Nodes: 3, Objects: 2}},
@@ -105,7 +104,7 @@ func TestLocks(t *testing.T) {
 
 // TestBarriers puts each mistake into the core of barriers.
 func TestBarriers(t *testing.T) {
-	(&layer[syncWorld]{name: "barriers", bugs: mistakes(protocol.BarrierBugs()), kind: validate.Barriers, seeds: 24,
+	(&layer[syncWorld]{name: "barriers", kind: validate.Barriers, seeds: 24,
 		worlds: []syncWorld{
 			{barrierKind, "pair2", sim.SyncConfig{Nodes: 2, Objects: 1, Parties: 2}},
 			{barrierKind, "trio3", sim.SyncConfig{Nodes: 3, Objects: 1, Parties: 3}},

@@ -30,8 +30,7 @@ var recordedWorlds = []struct {
 		return sim.Recorded(dir, sim.Config{Nodes: 4, Fanout: 2, Pages: 2, Seed: 1}, 600)
 	}},
 	{validate.Locks, func(dir string) error {
-		w := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1})
-		return errors.Join(w.Record(dir), w.Run(200), w.EndRecord())
+		return sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1}).Recorded(dir, 200)
 	}},
 }
 

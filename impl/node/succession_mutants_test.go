@@ -47,7 +47,7 @@ func TestBrokenSegments(t *testing.T) {
 	row("EarlyNotReplayed", "skipped view", own(bugEarlyNotReplayed))
 	row("ResidenceOfAnother", "residence", own(bugResidenceOfAnother))
 	row("EarlyStays", "early", func(on bool) {
-		bugs := protocol.SegmentBugs()
+		bugs := protocol.Bugs("segments")
 		if protocol.Break(0); on {
 			protocol.Break(bugs[slices.IndexFunc(bugs, func(b protocol.Bug) bool { return b.String() == "EarlyStays" })])
 		}

@@ -74,6 +74,15 @@ func (w *Syncs) EndRecord() error {
 	return errors.Join(errs...)
 }
 
+// Recorded runs the world as Run does, and leaves its logs in the directory.
+// Preconditions: those of Record.
+func (w *Syncs) Recorded(dir string, steps int) error {
+	if err := w.Record(dir); err != nil {
+		return err
+	}
+	return errors.Join(w.Run(steps), w.EndRecord())
+}
+
 // recoverViolation turns a panic of the core into the violation that it is.
 func recoverViolation(err *error) {
 	switch r := recover().(type) {

@@ -29,8 +29,7 @@ func recordPages(t *testing.T) string {
 func recordLocks(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1})
-	if err := errors.Join(w.Record(dir), w.Run(300), w.EndRecord()); err != nil {
+	if err := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1}).Recorded(dir, 300); err != nil {
 		t.Fatal(err)
 	}
 	return dir

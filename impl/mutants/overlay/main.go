@@ -11,6 +11,7 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -112,15 +113,23 @@ func switches(list []mutant) string {
 		fmt.Fprintf(&b, ", %q", m.name)
 	}
 	b.WriteString("}\n\nfunc (b Bug) String() string { return name(bugNames[:], uint8(b)) }\n\nvar theBug Bug\n\nfunc broken(b Bug) bool { return b == theBug }\n\n// Break puts one mistake into the core, for every shard and every SyncNode. Break(0) mends it.\nfunc Break(b Bug) { theBug = b }\n")
-	for _, g := range []struct{ name, function string }{{"pages", "Bugs"}, {"segments", "SegmentBugs"}, {"locks", "LockBugs"}, {"barriers", "BarrierBugs"}} {
-		fmt.Fprintf(&b, "\n// %s are all mistakes about %s.\nfunc %s() []Bug {\nreturn []Bug{", g.function, g.name, g.function)
+	b.WriteString("\n// Bugs are the mistakes of a group.\nfunc Bugs(group string) []Bug {\nswitch group {\n")
+	var groups []string
+	for _, m := range list {
+		if !slices.Contains(groups, m.group) {
+			groups = append(groups, m.group)
+		}
+	}
+	for _, g := range groups {
+		fmt.Fprintf(&b, "case %q:\nreturn []Bug{", g)
 		for _, m := range list {
-			if m.group == g.name {
+			if m.group == g {
 				fmt.Fprintf(&b, "bug%s,", m.name)
 			}
 		}
-		b.WriteString("}\n}\n")
+		b.WriteString("}\n")
 	}
+	b.WriteString("}\npanic(\"mutants.txt has no group \" + group)\n}\n")
 	return b.String()
 }
 

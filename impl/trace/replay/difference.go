@@ -49,10 +49,8 @@ func describe(r *trace.Record) string {
 	// Only an action says what its object is.
 	what, party := "object", r.Party
 	switch {
-	case r.Kind == trace.KindAction && r.Barrier:
-		what = "barrier"
 	case r.Kind == trace.KindAction:
-		what = "lock"
+		what = r.Protocol().Object
 	case r.Sync != nil:
 		party = r.Sync.Party
 	default:

@@ -10,7 +10,7 @@
 //
 //	Run         all logs of a directory       replay.go
 //	log         the records of one log        log.go
-//	machine     a core that can be replayed   machine.go: pages.go, syncs.go
+//	Core        one that can be replayed      machine.go: pages.go, syncs.go
 //	Difference  where log and core part       difference.go
 //
 // Each log is replayed alone, that of a shard and that of a node's locks and

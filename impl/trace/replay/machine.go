@@ -3,11 +3,12 @@ package replay
 import (
 	"fmt"
 
+	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
-// machine is a core that the records of a log drive: by the specification that
-// the header names, that of the pages of a shard or that of locks and barriers.
+// machine is a core that the records of a log drive: that of the pages of a shard, or
+// that of a node's locks and barriers.
 type machine interface {
 	// configure gives the core the configuration of a conf record.
 	configure(conf *trace.Record) error
@@ -24,12 +25,23 @@ type step struct {
 	panicked any    // what the core panicked with, nil if it did not
 }
 
+// Core is a core of this build that can be replayed.
+type Core struct {
+	// Spec is the Header.Spec of its logs, and Protocols are those whose actions
+	// these have.
+	Spec      string
+	Protocols []*protocol.Protocol
+	machine   func(trace.Header) (machine, error)
+}
+
+// Cores are all of them.
+var Cores = []Core{pagesCore, syncsCore}
+
 func newMachine(h trace.Header) (machine, error) {
-	switch h.Spec {
-	case "strong":
-		return newPages(h)
-	case trace.SyncSpec:
-		return newSyncs(h)
+	for _, c := range Cores {
+		if c.Spec == h.Spec {
+			return c.machine(h)
+		}
 	}
 	return nil, fmt.Errorf("this build has no core for the specification %q", h.Spec)
 }

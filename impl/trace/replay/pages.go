@@ -8,6 +8,8 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
+var pagesCore = Core{protocol.Pages.Spec, []*protocol.Protocol{protocol.Pages}, newPages}
+
 // pages is the core of the pages of one shard.
 type pages struct {
 	conf  *protocol.Configuration
@@ -18,7 +20,7 @@ type pages struct {
 
 var pageInputs = inputKinds(protocol.InResidenceOver)
 
-func newPages(h trace.Header) (*pages, error) {
+func newPages(h trace.Header) (machine, error) {
 	conf, err := h.Configuration()
 	if err != nil {
 		return nil, err

@@ -83,21 +83,14 @@ func TestAgrees(t *testing.T) {
 // recordLocks runs a world of locks and returns the directory with its logs.
 func recordLocks(t testing.TB, seed uint64) string {
 	t.Helper()
-	return recordSyncs(t, sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: seed}))
+	return recordSyncs(t, sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: seed}).Syncs)
 }
 
 // recordSyncs runs a world of locks or barriers.
-func recordSyncs(t testing.TB, w interface {
-	Record(dir string) error
-	Run(steps int) error
-	EndRecord() error
-}) string {
+func recordSyncs(t testing.TB, w *sim.Syncs) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := w.Record(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(w.Run(4000), w.EndRecord()); err != nil {
+	if err := w.Recorded(dir, 4000); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -146,7 +139,7 @@ func TestLocks(t *testing.T) {
 
 // So do barriers.
 func TestBarriers(t *testing.T) {
-	dir := recordSyncs(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}))
+	dir := recordSyncs(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}).Syncs)
 	got, err := Run(dir)
 	if err != nil {
 		t.Fatal(err)

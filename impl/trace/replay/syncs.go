@@ -9,6 +9,8 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
+var syncsCore = Core{trace.SyncSpec, []*protocol.Protocol{protocol.Locks, protocol.Barriers}, newSyncs}
+
 // syncs is the core of the locks and barriers of one node.
 type syncs struct {
 	core  *protocol.SyncNode
@@ -18,7 +20,7 @@ type syncs struct {
 
 var syncInputs = inputKinds(protocol.InProcessDied)
 
-func newSyncs(h trace.Header) (*syncs, error) {
+func newSyncs(h trace.Header) (machine, error) {
 	conf, err := h.Configuration()
 	if err != nil {
 		return nil, err

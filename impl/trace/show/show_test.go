@@ -36,11 +36,7 @@ func record(t testing.TB, cfg sim.Config, steps int) string {
 func recordLocks(t testing.TB, steps int) string {
 	t.Helper()
 	dir := t.TempDir()
-	w := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 3})
-	if err := w.Record(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(w.Run(steps), w.EndRecord()); err != nil {
+	if err := sim.NewLocks(sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 3}).Recorded(dir, steps); err != nil {
 		t.Fatal(err)
 	}
 	return dir

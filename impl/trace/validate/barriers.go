@@ -13,7 +13,7 @@ import (
 
 // Barriers are the barriers of a run, each the object of spec/barrier/Barrier.tla
 // with all generations of its name.
-var Barriers = Kind{Name: "barriers", Spec: "TraceBarrier", Optional: true, Records: (*trace.Run).SyncEvents, Project: newBarriers}
+var Barriers = Kind{Name: "barriers", Protocol: protocol.Barriers, Spec: "TraceBarrier", Optional: true, Records: (*trace.Run).SyncEvents, Project: newBarriers}
 
 // barriers is the projection on barriers. Nodes and parties are called what they
 // are called in that on locks.
@@ -28,7 +28,7 @@ func newBarriers(run *trace.Run) (Projection, error) {
 
 // Add implements Projection.
 func (p *barriers) Add(ev *trace.Event) error {
-	if ev.Kind != trace.KindAction || !ev.Barrier {
+	if ev.Protocol() != protocol.Barriers {
 		return nil
 	}
 	return p.add(ev, "barrier", p.shape)

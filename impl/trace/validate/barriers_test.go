@@ -10,10 +10,7 @@ import (
 
 // TestAcceptsBarriers: every action of a barrier occurs, and the run is accepted.
 func TestAcceptsBarriers(t *testing.T) {
-	dir, fell := recordWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}), 2000)
-	if fell != nil {
-		t.Fatal(fell)
-	}
+	dir := recordWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3, Seed: 1}).Syncs, 2000)
 	v := judgeKind(t, dir, Barriers)
 	if !v.Accepted {
 		t.Fatalf("%s: %s of %s: %s\n%s", v.Refusal.Event.Where(), v.Refusal.Event.Act, v.Refusal.Object,
@@ -38,10 +35,7 @@ func TestRejectsBarriers(t *testing.T) {
 		"a seat of somebody else":            {`("act":"HomeRecvJoin".*"seats":\[{"index":\d+,"node":\d+,"party":)\d+`, `${1}99`, "HomeRecvJoin", "seats: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, fell := recordWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 1, Parties: 3, Seed: 3}), 1500)
-			if fell != nil {
-				t.Fatal(fell)
-			}
+			dir := recordWorld(t, sim.NewBarriers(sim.SyncConfig{Nodes: 3, Objects: 1, Parties: 3, Seed: 3}).Syncs, 1500)
 			path, line := rewrite(t, dir, c.pattern, c.with)
 			v := judgeKind(t, dir, Barriers)
 			r := v.Refusal

@@ -13,7 +13,7 @@ import (
 
 // Frames are the frames of pages, below the strong model: an object is a page of
 // one node in one life of its segment. What happens to it is in one log.
-var Frames = Kind{Name: "frames", Spec: "TraceFrame", Records: (*trace.Run).Events, Project: newFrames, Real: true}
+var Frames = Kind{Name: "frames", Protocol: protocol.Pages, Spec: "TraceFrame", Records: (*trace.Run).Events, Project: newFrames, Real: true}
 
 // unseen is TraceFrame's Unknown: of an event that has no content, and where none
 // is given up any more.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -15,6 +16,8 @@ type Kind struct {
 	Name string
 	// Spec is the trace specification, a module of a folder of spec.
 	Spec string
+	// Protocol is the one whose objects these are, or lie below.
+	Protocol *protocol.Protocol
 	// Records are the records of a run that it is made of, in causal order.
 	Records func(*trace.Run) iter.Seq2[*trace.Event, error]
 	// Project makes the projection of a run.
@@ -26,7 +29,7 @@ type Kind struct {
 	Optional bool
 }
 
-// Kinds are all kinds, in the order in which they are judged.
+// Kinds are all kinds, of each protocol one or more, in the order in which they are judged.
 var Kinds = []Kind{Pages, Successions, Frames, Locks, Barriers}
 
 // KindsOf are the kinds of objects that the run is made of: each must be there,

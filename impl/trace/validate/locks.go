@@ -12,7 +12,7 @@ import (
 )
 
 // Locks are the locks of a run, each the object of spec/heaplock/HeapLock.tla.
-var Locks = Kind{Name: "locks", Spec: "TraceHeapLock", Optional: true, Records: (*trace.Run).SyncEvents, Project: newLocks}
+var Locks = Kind{Name: "locks", Protocol: protocol.Locks, Spec: "TraceHeapLock", Optional: true, Records: (*trace.Run).SyncEvents, Project: newLocks}
 
 // locks is the projection on locks. A node is called n1, the party 7 there n1p7.
 type locks struct {
@@ -33,7 +33,7 @@ func newLockNames(run *trace.Run) locks {
 
 // Add implements Projection.
 func (p *locks) Add(ev *trace.Event) error {
-	if ev.Kind != trace.KindAction || ev.Barrier {
+	if ev.Protocol() != protocol.Locks {
 		return nil
 	}
 	return p.add(ev, "lock", p.shape)

@@ -9,31 +9,19 @@ import (
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
-// recordLocks lets simulated locks run for so many steps and returns their logs
-// and the property that fell, if one did.
-func recordLocks(t *testing.T, cfg sim.SyncConfig, steps int) (string, error) {
+// recordLocks lets simulated locks run for so many steps and returns their logs.
+func recordLocks(t *testing.T, cfg sim.SyncConfig, steps int) string {
 	t.Helper()
-	return recordWorld(t, sim.NewLocks(cfg), steps)
+	return recordWorld(t, sim.NewLocks(cfg).Syncs, steps)
 }
 
-// world is a simulated world of locks or barriers.
-type world interface {
-	Record(dir string) error
-	Run(steps int) error
-	EndRecord() error
-}
-
-func recordWorld(t *testing.T, w world, steps int) (string, error) {
+func recordWorld(t *testing.T, w *sim.Syncs, steps int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := w.Record(dir); err != nil {
+	if err := w.Recorded(dir, steps); err != nil {
 		t.Fatal(err)
 	}
-	fell := w.Run(steps)
-	if err := w.EndRecord(); err != nil {
-		t.Fatal(err)
-	}
-	return dir, fell
+	return dir
 }
 
 func judgeLocks(t *testing.T, dir string) *Verdict {
@@ -56,10 +44,7 @@ func judgeKind(t *testing.T, dir string, kind Kind) *Verdict {
 
 // TestAcceptsLocks: every action of a lock occurs, and the run is accepted.
 func TestAcceptsLocks(t *testing.T) {
-	dir, fell := recordLocks(t, sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1}, 2000)
-	if fell != nil {
-		t.Fatal(fell)
-	}
+	dir := recordLocks(t, sim.SyncConfig{Nodes: 3, Objects: 2, Seed: 1}, 2000)
 	v := judgeLocks(t, dir)
 	if !v.Accepted {
 		t.Fatalf("%s: %s of %s: %s\n%s", v.Refusal.Event.Where(), v.Refusal.Event.Act, v.Refusal.Object,
@@ -79,10 +64,7 @@ func TestRejectsLocks(t *testing.T) {
 		"a lock that is kept":         {`("act":"ReleaseLock".*"post":{"dead":false),"calls":\[\d+\]`, `$1,"calls":[]`, "ReleaseLock", "calls: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, fell := recordLocks(t, sim.SyncConfig{Nodes: 3, Objects: 1, Seed: 3}, 1000)
-			if fell != nil {
-				t.Fatal(fell)
-			}
+			dir := recordLocks(t, sim.SyncConfig{Nodes: 3, Objects: 1, Seed: 3}, 1000)
 			path, line := rewrite(t, dir, c.pattern, c.with)
 			v := judgeLocks(t, dir)
 			r := v.Refusal

@@ -14,7 +14,7 @@ import (
 
 // Pages are the pages of the strong model: an object is a page in one life of
 // its segment.
-var Pages = Kind{Name: "pages", Spec: "TraceStrong", Records: (*trace.Run).Events, Project: newPages}
+var Pages = Kind{Name: "pages", Protocol: protocol.Pages, Spec: "TraceStrong", Records: (*trace.Run).Events, Project: newPages}
 
 // Contents are numbered for each page, in the order in which they appear.
 const (

@@ -17,7 +17,7 @@ import (
 // segments that go and come, and of which generation the messages are that they
 // take. A page with one life, in the views of all nodes, is no object unless there
 // was a message about another one: it has nothing to be mixed up with.
-var Successions = Kind{Name: "successions", Spec: "TraceSegment", Optional: true, Records: (*trace.Run).Events, Project: newSuccessions}
+var Successions = Kind{Name: "successions", Protocol: protocol.Pages, Spec: "TraceSegment", Optional: true, Records: (*trace.Run).Events, Project: newSuccessions}
 
 // moment is an event, and when it was among all records.
 type moment struct {
