@@ -16,7 +16,7 @@ type leafManager struct {
 }
 
 func (s *Shard) beginLeaf(p addr.PageNum) *leafManager {
-	l := &s.leafTurn
+	l := &s.handlingLeaf
 	*l = leafManager{Shard: s, at: addr.Place{Node: s.self, Tag: addr.Leaf}, page: p, View: s.views.get(p), Asking: s.asks.get(p)}
 	if l.Asking == nil {
 		l.Asking = s.newAsking()

@@ -20,7 +20,7 @@ type manager struct {
 
 // begin loads the manager of a page.
 func (s *Shard) begin(p addr.PageNum, at addr.Place) *manager {
-	m := &s.turn
+	m := &s.handling
 	*m = manager{Shard: s, id: addr.ID(p, at), at: at, page: p, root: at.Tag == addr.Root}
 	m.tree = s.tree(p)
 	m.dir = s.directories.get(m.id)

@@ -77,8 +77,8 @@ type Shard struct {
 	waited Message   // the Grant or Recall that waited at the leaf and is being handled
 	batch  *Batch    // of this step
 
-	turn              manager
-	leafTurn          leafManager
+	handling          manager // of this step, and its leaf
+	handlingLeaf      leafManager
 	spareTransactions []*Transaction
 	spareAsking       []*Asking
 	lastSegment       *Segment
