@@ -15,23 +15,16 @@ import (
 // with all generations of its name.
 var Barriers = Kind{Name: "barriers", Protocol: protocol.Barriers, Spec: "TraceBarrier", Optional: true, Records: (*trace.Run).SyncEvents, Project: newBarriers}
 
-// barriers is the projection on barriers. Nodes and parties are called what they
-// are called in that on locks.
+// barriers is the projection on barriers.
 type barriers struct {
-	locks
+	*syncs
 	seats map[uint64]bool // that somebody has had
 }
 
 func newBarriers(run *trace.Run) (Projection, error) {
-	return &barriers{newLockNames(run), make(map[uint64]bool)}, nil
-}
-
-// Add implements Projection.
-func (p *barriers) Add(ev *trace.Event) error {
-	if ev.Protocol() != protocol.Barriers {
-		return nil
-	}
-	return p.add(ev, "barrier", p.shape)
+	p := &barriers{seats: make(map[uint64]bool)}
+	p.syncs = newSyncs(run, protocol.Barriers, p)
+	return p, nil
 }
 
 // Constants implements Projection.
@@ -50,53 +43,34 @@ func (p *barriers) Constants() []Constant {
 	return all
 }
 
-// shape is the event in the words of TraceBarrier.
-func (p *barriers) shape(ev *trace.Event) (string, error) {
-	var w writer
-	w.printf("[act|->%q", ev.Act)
-	m, call := ev.Sync, ev.Call
-	home := ev.At.Tag == addr.Root
-	switch {
-	case home && m != nil:
-		w.printf(",node|->%q,msg|->", nodeName(m.From.Node))
-		w.barrierSync(m, m.From.Node, p)
-	case home:
-		return "", fmt.Errorf("a home does nothing without a message")
-	case m != nil:
-		w.printf(",node|->%q,msg|->", nodeName(ev.At.Node))
-		w.barrierSync(m, ev.At.Node, p)
-	default:
-		w.printf(",node|->%q,party|->%q,call|->[request|->%d,index|->%d,parties|->%d,round|->%d]", nodeName(ev.At.Node),
-			p.party(ev.At.Node, call.Party), p.number(call.Request), p.number(uint64(call.Index)), p.number(uint64(call.Parties)),
-			p.number(call.Round))
+// receiver implements syncWords: a message may be about all seats of the node.
+func (p *barriers) receiver(*writer, *trace.Event) {}
+
+func (p *barriers) call(w *writer, call *protocol.SyncInput) {
+	w.printf(",index|->%d,parties|->%d,round|->%d", p.number(uint64(call.Index)), p.number(uint64(call.Parties)), p.number(call.Round))
+}
+
+func (p *barriers) home(w *writer, ev *trace.Event) {
+	var all []barrierState
+	w.state(ev, &all)
+	w.WriteString("<<")
+	for i := range all {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		w.barrier(&all[i], p)
 	}
-	w.WriteString(",post|->")
-	if home {
-		var all []barrierState
-		if err := decodeState(ev.Post, &all); err != nil {
-			return "", err
-		}
-		w.WriteString("<<")
-		for i := range all {
-			if i > 0 {
-				w.WriteByte(',')
-			}
-			w.barrier(&all[i], p)
-		}
-		w.WriteString(">>")
-	} else {
-		var all []meetingState
-		if err := decodeState(ev.Post, &all); err != nil {
-			return "", err
-		}
-		for i := range all {
-			w.key(i, p.number(all[i].Generation))
-			w.meeting(&all[i], ev.At.Node, p)
-		}
-		w.endKeys(len(all))
+	w.WriteString(">>")
+}
+
+func (p *barriers) node(w *writer, ev *trace.Event) {
+	var all []meetingState
+	w.state(ev, &all)
+	for i := range all {
+		w.key(i, p.number(all[i].Generation))
+		w.meeting(&all[i], ev.At.Node, p)
 	}
-	w.WriteByte(']')
-	return w.String(), w.err
+	w.endKeys(len(all))
 }
 
 // barrierState is what a home remembers of a generation of a barrier.
@@ -118,12 +92,7 @@ type barrierState struct {
 func (w *writer) barrier(s *barrierState, p *barriers) {
 	w.printf("[gen|->%d,parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Generation), p.number(s.Parties),
 		p.number(s.Arrived), p.number(s.Over), boolean(s.Broken))
-	for i, index := range s.Left {
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		w.printf("%d", p.number(index))
-	}
+	p.list(w, s.Left)
 	w.WriteString("},seats|->")
 	for i, x := range s.Seats {
 		p.seats[x.Index] = true
@@ -154,12 +123,7 @@ func (w *writer) meeting(s *meetingState, node addr.NodeID, p *barriers) {
 	for i, x := range s.Seats {
 		w.key(i, p.number(x.Index))
 		w.printf("[party|->%q,arrived|->%d,leaving|->%s,waits|-><<", p.party(node, x.Party), p.number(x.Arrived), boolean(x.Leaving))
-		for j, r := range x.Waits {
-			if j > 0 {
-				w.WriteByte(',')
-			}
-			w.printf("%d", p.number(r))
-		}
+		p.list(w, x.Waits)
 		w.WriteString(">>]")
 	}
 	w.endKeys(len(s.Seats))
@@ -185,9 +149,7 @@ func (w *writer) endKeys(n int) {
 	}
 }
 
-// barrierSync writes a message about a party of a node, or about all seats of a
-// node, with the fields that its kind has.
-func (w *writer) barrierSync(m *protocol.Sync, node addr.NodeID, p *barriers) {
+func (p *barriers) message(w *writer, m *protocol.Sync, node addr.NodeID) {
 	kind := m.Kind
 	w.printf("[kind|->%q", kind)
 	switch kind {

@@ -16,6 +16,7 @@
 //	pages             the pages of spec/strong                pages.go, state.go, names.go
 //	successions       the pages over all lives, spec/segment  successions.go
 //	frames            the frames of spec/frame                frames.go
+//	syncs             what locks and barriers have in common  syncs.go
 //	locks             the locks of spec/heaplock              locks.go
 //	barriers          the barriers of spec/barrier            barriers.go
 //	explain           why an event is refused                 explain.go
