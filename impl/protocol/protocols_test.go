@@ -11,6 +11,7 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace/replay"
+	"github.com/mome-dsm/mome/impl/trace/show"
 	"github.com/mome-dsm/mome/impl/trace/validate"
 )
 
@@ -44,6 +45,7 @@ func TestRegistry(t *testing.T) {
 		"coverage":  protocols(coverage.Specs, func(s *coverage.Spec) *protocol.Protocol { return s.Protocol }),
 		"replay":    replayed,
 		"validator": protocols(validate.Kinds, func(k validate.Kind) *protocol.Protocol { return k.Protocol }),
+		"show":      protocols(show.Protocols, func(s show.Shown) *protocol.Protocol { return s.Protocol }),
 		"mutants":   mutated,
 	} {
 		for _, p := range protocol.Protocols {

@@ -203,7 +203,7 @@ func newPoint(e *Event, lines map[addr.Place]int, objects map[string]int, sender
 		p.Colour = p.Kind
 	} else {
 		kind := e.Sync.Kind
-		p.Kind, p.Colour = kind.String(), likePages[kind]
+		p.Kind, p.Colour = kind.String(), ofMessage(kind).like[kind]
 	}
 	if i, ok := senders[act{*e.From, e.Object, clock}]; ok {
 		p.Sent = i
@@ -212,16 +212,6 @@ func newPoint(e *Event, lines map[addr.Place]int, objects map[string]int, sender
 		p.From = i
 	}
 	return p
-}
-
-// likePages has for each message of locks and barriers the one of pages that has
-// its part in a transaction.
-var likePages = map[protocol.SyncKind]string{
-	protocol.SyncAcquire: "Req", protocol.SyncJoin: "Req", protocol.SyncArrive: "Req",
-	protocol.SyncGrant: "Grant", protocol.SyncJoined: "Grant", protocol.SyncDone: "Grant",
-	protocol.SyncCancel: "Recall", protocol.SyncRefuse: "Recall", protocol.SyncBroken: "Recall",
-	protocol.SyncRelease: "Data", protocol.SyncLeave: "Data",
-	protocol.SyncReleased: "Ack", protocol.SyncLeft: "Ack",
 }
 
 // transaction names a request of a process; what is about none has no name.

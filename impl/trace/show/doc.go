@@ -8,7 +8,8 @@
 //
 //	Filter     which events                              filter.go
 //	Events     the events of a run, each with its words  event.go
-//	message…   messages and states in short words        words.go
+//	Shown      how a protocol is shown                   protocols.go
+//	message…   messages and states in short words        words.go; syncwords.go, locks.go, barriers.go
 //	Text       lines                                     text.go
 //	Diagram    the HTML file                             diagram.go, diagram.html
 package show

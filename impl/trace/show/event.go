@@ -62,11 +62,10 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 			if !f.takes(&e.Record, age) {
 				continue
 			}
-			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Object: f.object(&e.Record), Name: name(&e.Record)}
-			if f.Locks {
-				shown.Words, shown.State = syncWords(&e.Record), lockWords(e.Post)
-			} else {
-				shown.Words, shown.State = recordWords(&e.Record), stateWords(e.Post, e.At, childrenOf(conf, e.Page, e.At))
+			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Object: f.object(&e.Record), Name: name(&e.Record),
+				State: stateOf(conf, &e.Record)}
+			if shown.Words = recordWords(&e.Record); f.Locks {
+				shown.Words = syncWords(&e.Record)
 			}
 			if !yield(shown, nil) {
 				return

@@ -155,12 +155,16 @@ func (name children) set(wait protocol.Children) string {
 	return strings.Join(names, " ")
 }
 
+var pages = Shown{
+	Protocol: protocol.Pages,
+	state: func(conf *protocol.Configuration, r *trace.Record) string {
+		return stateWords(r.Post, r.At, childrenOf(conf, r.Page, r.At))
+	},
+}
+
 // stateWords is a state in short; a state that is none of a page's managers
 // stays as it is.
 func stateWords(text []byte, at addr.Place, name children) string {
-	if len(text) == 0 {
-		return ""
-	}
 	var words []string
 	if at.Tag == addr.Leaf {
 		var s protocol.LeafState
