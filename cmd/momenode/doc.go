@@ -76,7 +76,9 @@
 // no room on a node goes to nodes that have some, or that have no limit. Where none
 // has, loads and stores wait: status says how many, the log says so once, and they
 // go on when a segment is removed or a node has room again. Prefault, WriteBack and
-// Drop fail with ErrNoSpace after --room-wait instead.
+// Drop fail with ErrNoSpace instead, when no node has had room for --room-wait: all
+// have said that they are full, and nothing has become free. The time that a busy
+// machine takes to make room, or to answer, does not count.
 //
 // Nodes talk through one port each. --listen 0.0.0.0:7070 needs --advertise, the
 // address at which the others find the node. Without a token a node stays on

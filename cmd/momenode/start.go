@@ -124,7 +124,7 @@ type tuning struct {
 
 func (t *tuning) add(flags *pflag.FlagSet) {
 	flags.StringVar(&t.memory, "memory", "", "`SIZE` of the memory for pages, such as 8GiB, which a node never exceeds: it gives pages up, and accesses wait where no node has room (default: no limit)")
-	flags.DurationVar(&t.roomWait, "room-wait", node.DefaultRoomWait, "the `DURATION` that requests such as Prefault and WriteBack wait for room under --memory before they fail")
+	flags.DurationVar(&t.roomWait, "room-wait", node.DefaultRoomWait, "the `DURATION` for which no node has had room under --memory, after which requests that wait for it (Prefault, WriteBack, Drop) fail")
 	flags.BoolVar(&t.noReadAhead, "no-read-ahead", false, "fetch no page that nobody has asked for")
 	flags.StringVar(&t.trace, "trace", "", "record every step of the protocol below this directory, `DIR`")
 	flags.StringVar(&t.logLevel, "log-level", "info", "the least `LEVEL` that is logged: debug, info, warn or error")

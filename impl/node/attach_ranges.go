@@ -135,9 +135,7 @@ func (a *application) prefault(r *attachpb.Prefault) error {
 			fetches = append(fetches, e)
 			p, left = p+addr.PageNum(e.count), left-e.count
 		}
-		ctx, cancel := context.WithTimeout(a.ctx, n.cfg.RoomWait)
-		err := n.room.wait(ctx, brings)
-		cancel()
+		err := n.room.wait(a.ctx, brings, n.cfg.RoomWait)
 		if err == nil {
 			if err = n.fetching.wait(a.ctx, part); err != nil {
 				n.room.release(brings)
@@ -147,8 +145,8 @@ func (a *application) prefault(r *attachpb.Prefault) error {
 		case a.ctx.Err() != nil:
 			return fmt.Errorf("%w: the node stops", client.ErrCanceled)
 		case err != nil:
-			return fmt.Errorf("%w: no node has memory left for pages of %q from byte %d on within %v; remove a segment, or start the nodes with more --memory",
-				client.ErrNoSpace, m.seg.info.Name, int64(first-m.seg.core.First)<<addr.PageShift, n.cfg.RoomWait)
+			return fmt.Errorf("%w: for pages of %q from byte %d on: %w; remove a segment, or start the nodes with more --memory",
+				client.ErrNoSpace, m.seg.info.Name, int64(first-m.seg.core.First)<<addr.PageShift, err)
 		}
 		var out outbox
 		for _, e := range fetches {

@@ -69,8 +69,8 @@ type Config struct {
 	// copies. To stay below, it drops copies and has other nodes take pages over;
 	// where none has room, accesses wait. Zero: no limit.
 	Memory int64
-	// RoomWait is how long a request waits for room before it fails. Accesses wait
-	// for as long as it takes. Default DefaultRoomWait.
+	// RoomWait is how long no node has had room before a request that waits for it
+	// fails. Accesses wait for as long as it takes. Default DefaultRoomWait.
 	RoomWait time.Duration
 	// NoReadAhead turns off the fetching of pages that nobody asked for.
 	NoReadAhead bool
@@ -100,7 +100,7 @@ const DefaultResidence = 50 * time.Microsecond
 // DefaultRepair lets a switch or a cable be changed.
 const DefaultRepair = 3 * time.Second
 
-// DefaultRoomWait is longer than nodes need that can make room.
+// DefaultRoomWait gives programs the time to give pages up.
 const DefaultRoomWait = 5 * time.Second
 
 func (c *Config) complete() error {

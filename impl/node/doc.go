@@ -100,8 +100,19 @@
 // goes on when a segment is removed or a program gives pages up. It is no SIGBUS:
 // the kernel does not let a node take one back, and the page is not lost. Status
 // counts who waits and the log says so. What can fail does: Prefault, WriteBack
-// and Drop, after Config.RoomWait, with ErrNoSpace. What is fetched ahead of its
-// use is not fetched.
+// and Drop, with ErrNoSpace. What is fetched ahead of its use is not fetched.
+//
+// Nothing fails because a machine is slow. The keeper refuses a request when for
+// Config.RoomWait nothing has become free, and all other nodes, asked again and
+// again, have said that they are full. A node that has not answered yet is not full,
+// nor is one that makes room for accesses of its own, and while a page is on its way
+// here some node is about to have room. Who writes back measures no time: the home
+// does, in whose queue the call waits.
+//
+// A queue is served in its order, and whoever waits in it holds no room elsewhere
+// (a promise is asked for when a page waits for it). So each page that becomes free
+// brings the first in the queue nearer to its end. Who waits for a node that never
+// comes to an end of making room for itself waits with it, like an access.
 //
 // When all nodes are full to the last page, an access to a page that is elsewhere
 // waits like a store to a new one: nobody here knows which of them it is, and for

@@ -40,12 +40,15 @@ type keeper struct {
 	pause  time.Duration // until the next look
 	look   time.Time     // not before
 	told   bool          // the log has said that accesses wait
-	givers []giver       // by NodeID
+	takers []taker       // by NodeID
+
+	full  time.Time // since then every look has found no room anywhere; zero: the last one has not
+	freed int64     // what room.freed was at the last look
 }
 
 func (n *Node) keepLimit() {
 	defer n.tasks.Done()
-	k := &keeper{Node: n, pause: leastPause, givers: make([]giver, n.Nodes())}
+	k := &keeper{Node: n, pause: leastPause, takers: make([]taker, n.Nodes())}
 	timer := time.NewTimer(mostPause)
 	defer timer.Stop()
 	for {
@@ -67,29 +70,124 @@ func (n *Node) keepLimit() {
 // round serves those who wait, and makes room if it lacks.
 func (k *keeper) round() {
 	r := k.room
+	late := k.hearLate()
 	k.sweep()
 	served := k.serveDemands()
 	k.tell()
-	if served {
-		k.pause = leastPause
+	if served || late > 0 {
+		k.lookSoon()
 	}
 	if lacks := k.lacks(); lacks <= 0 || time.Now().Before(k.look) {
 		return
 	}
 	dropped := k.dropCopies(k.lacks())
-	k.serveDemands()
-	given := int64(0)
+	served = k.serveDemands() || served
+	given, none := int64(0), false
 	if lacks := k.lacks(); lacks > 0 {
-		given = k.offer(lacks, r.waiting.Load() > 0)
+		given, none = k.offer(lacks, r.waiting.Load() > 0)
 	}
-	switch {
-	case given > 0: // they leave within a round trip or two
+	r.stuck.Store(dropped == 0)
+	k.judge(served || dropped > 0 || given > 0 || none)
+	if served || dropped > 0 || given > 0 { // it is of use; and what was given leaves within a round trip or two
 		k.pause = leastPause
-	case dropped > 0:
+	}
+	if dropped > 0 && given == 0 {
 		return
 	}
 	k.look = time.Now().Add(k.pause)
 	k.pause = min(2*k.pause, mostPause)
+	k.refuse()
+}
+
+// lookSoon has the keeper make room soon: it is of use.
+func (k *keeper) lookSoon() {
+	k.pause = leastPause
+	if soon := time.Now().Add(leastPause); soon.Before(k.look) {
+		k.look = soon
+	}
+}
+
+// judge says since when there is no room anywhere: this node frees nothing, and
+// every other one, asked for those who wait, has said that it is full. A node that
+// does not answer yet may have room, and one that a page comes from is going to. So
+// it is the cluster that is full, and no machine that is merely slow.
+func (k *keeper) judge(moves bool) {
+	freed := k.room.freed.Load()
+	moves = moves || freed != k.freed || !k.allFull() || k.arriving()
+	k.freed = freed
+	switch {
+	case moves:
+		k.full = time.Time{}
+	case k.full.IsZero():
+		k.full = time.Now()
+	}
+}
+
+// allFull says whether every other node has said that it is full.
+func (k *keeper) allFull() bool {
+	for peer := range k.takers {
+		if addr.NodeID(peer) != k.id && !k.takers[peer].full {
+			return false
+		}
+	}
+	return true
+}
+
+// arriving says whether pages are on their way here from other nodes, for which
+// there is room already.
+func (n *Node) arriving() bool {
+	for i := range n.shards {
+		s := &n.shards[i]
+		s.mu.Lock()
+		found := false
+		for p := range s.waiters {
+			if s.core.Asking(p) && s.core.RightTo(p) == protocol.None {
+				found = true
+				break
+			}
+		}
+		s.unlock()
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse ends the requests that have waited for longer than they are to, with no
+// room anywhere all the while.
+func (k *keeper) refuse() {
+	if k.full.IsZero() {
+		return
+	}
+	for _, d := range k.room.demands() {
+		if d.done == nil {
+			continue
+		}
+		since := k.full
+		if d.since.After(since) {
+			since = d.since
+		}
+		if end := since.Add(d.patience); time.Now().Before(end) {
+			if end.Before(k.look) {
+				k.look = end // all are asked again before anybody is refused
+			}
+			continue
+		}
+		if k.room.remove(d) {
+			d.refused = k.noRoom(d.patience)
+			close(d.done)
+		}
+	}
+}
+
+// noRoom is what a request is told that is refused.
+func (k *keeper) noRoom(patience time.Duration) errNoRoom {
+	if len(k.takers) == 1 {
+		return errNoRoom(fmt.Sprintf("node %d has its limit of pages, is alone, and has freed none for %v", k.id, patience))
+	}
+	return errNoRoom(fmt.Sprintf("node %d has its limit of pages and has freed none for %v, and each of the %d other nodes, asked again and again, has no room for any of them",
+		k.id, patience, len(k.takers)-1))
 }
 
 // lacks is how many pages must go, for those who wait and for the slack.
@@ -133,8 +231,9 @@ func (k *keeper) serveDemands() (served bool) {
 			continue
 		}
 		served = true
-		if d.granted != nil {
-			close(d.granted)
+		k.room.stuck.Store(false)
+		if d.done != nil {
+			close(d.done)
 			continue
 		}
 		d.fault.charged = d.pages

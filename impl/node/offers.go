@@ -26,12 +26,11 @@ import (
 const (
 	// offerAtOnce is how many pages one call offers.
 	offerAtOnce = 256
-	// callTime bounds a call to another node about room.
-	callTime = 2 * time.Second
-	// offerTime bounds an offer: the keeper serves nobody meanwhile.
+	// offerTime is how long the keeper waits for the answer to an offer, and serves
+	// nobody meanwhile. A later answer is heard when it comes.
 	offerTime = 500 * time.Millisecond
 	// fullPause is how long a node that took nothing is not asked again, silentPause
-	// one that did not answer.
+	// one that cannot be reached.
 	fullPause   = 20 * time.Millisecond
 	silentPause = 2 * time.Second
 )
@@ -67,57 +66,116 @@ func (n *Node) endCalls() {
 	n.calls = nil
 }
 
-// giver is what the keeper knows of a peer.
-type giver struct{ ask time.Time } // not before
+// taker is what the keeper knows of a peer.
+type taker struct {
+	ask  time.Time   // not before
+	full bool        // its last answer; not known otherwise
+	late chan answer // to an offer, which has not come in time; nil: none
+}
+
+// answer is what became of an offer.
+type answer struct {
+	looked int   // at so many of the pages, from the first on
+	taken  int64 // of them
+	full   bool
+	err    error
+}
 
 // offer gives up to so many pages to other nodes, and says how many were taken.
-func (k *keeper) offer(most int64, urgent bool) int64 {
-	taken := int64(0)
+// none says that there are no pages here that could be offered now.
+func (k *keeper) offer(most int64, urgent bool) (taken int64, none bool) {
 	var pages []*controlpb.TakeRequest_Page
-	first := rand.IntN(len(k.givers))
-	for i := range k.givers {
-		peer := addr.NodeID((first + i) % len(k.givers))
-		to := &k.givers[peer]
-		if peer == k.id || time.Now().Before(to.ask) {
+	first := rand.IntN(len(k.takers))
+	for i := range k.takers {
+		peer := addr.NodeID((first + i) % len(k.takers))
+		to := &k.takers[peer]
+		if peer == k.id || to.late != nil || time.Now().Before(to.ask) {
 			continue
 		}
 		for taken < most && k.ctx.Err() == nil {
 			if len(pages) == 0 {
 				if pages = k.offers(min(most-taken, offerAtOnce)); len(pages) == 0 {
-					return taken
+					return taken, true
 				}
 			}
-			looked, got, err := k.give(peer, pages, urgent)
-			if err != nil {
-				k.log.Debug("pages cannot be offered", "peer", peer, "error", err)
-				to.ask = time.Now().Add(silentPause)
+			a, ok := k.give(peer, pages, urgent)
+			if !ok { // it may take them still
+				pages = nil
 				break
 			}
-			taken += got
-			pages = pages[looked:]
-			if len(pages) > 0 || got == 0 { // it has no room for the next one, or they are on their way already
-				to.ask = time.Now().Add(fullPause)
+			taken += a.taken
+			pages = pages[a.looked:]
+			if len(pages) > 0 || a.taken == 0 { // it has no room for the next one, or they are on their way already
 				break
 			}
 		}
 	}
-	return taken
+	return taken, false
 }
 
-// give offers pages to one peer. It says at how many it has looked, and how many
-// of them it takes.
-func (k *keeper) give(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) (looked int, taken int64, err error) {
-	ctx, cancel := context.WithTimeout(k.ctx, offerTime)
-	defer cancel()
+// give offers pages to one peer. It is not ok if the answer is not there in time.
+func (k *keeper) give(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) (a answer, ok bool) {
+	to := &k.takers[peer]
+	to.full, to.late = false, make(chan answer, 1)
+	answers := to.late
+	k.goroutine(func() {
+		answers <- k.call(peer, pages, urgent)
+		k.room.poke()
+	})
+	late := time.NewTimer(offerTime)
+	defer late.Stop()
+	select {
+	case a := <-answers:
+		k.heard(peer, a, len(pages))
+		return a, true
+	case <-late.C:
+	case <-k.ctx.Done():
+	}
+	return answer{}, false
+}
+
+// call makes the call of an offer.
+func (k *keeper) call(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) answer {
 	service, err := k.roomOf(peer)
 	if err != nil {
-		return 0, 0, err
+		return answer{err: err}
 	}
-	answer, err := service.Take(ctx, &controlpb.TakeRequest{Pages: pages, Urgent: urgent})
+	reply, err := service.Take(k.ctx, &controlpb.TakeRequest{Pages: pages, Urgent: urgent})
 	if err != nil {
-		return 0, 0, err
+		return answer{err: err}
 	}
-	return min(int(answer.Looked), len(pages)), int64(answer.Taken), nil
+	return answer{looked: min(int(reply.Looked), len(pages)), taken: int64(reply.Taken), full: reply.Full && urgent}
+}
+
+// heard keeps what the answer to an offer says of a peer.
+func (k *keeper) heard(peer addr.NodeID, a answer, offered int) {
+	to := &k.takers[peer]
+	to.full, to.late = a.full, nil
+	switch {
+	case a.err != nil:
+		k.log.Debug("pages cannot be offered", "peer", peer, "error", a.err)
+		to.ask = time.Now().Add(silentPause)
+	case a.taken == 0 || a.looked < offered:
+		to.ask = time.Now().Add(fullPause)
+	}
+}
+
+// hearLate hears the answers that have not come in time, and says how many pages
+// were taken.
+func (k *keeper) hearLate() (taken int64) {
+	for peer := range k.takers {
+		to := &k.takers[peer]
+		if to.late == nil {
+			continue
+		}
+		select {
+		case a := <-to.late:
+			k.heard(addr.NodeID(peer), a, a.looked)
+			taken += a.taken
+		default:
+		}
+	}
+	return taken
 }
 
 // offers are up to so many pages that only this node has: first those that no
@@ -176,54 +234,70 @@ func (o rooms) Take(_ context.Context, req *controlpb.TakeRequest) (*controlpb.T
 	select {
 	case <-n.connected:
 	default:
-		return &controlpb.TakeReply{}, nil // it is not formed yet
+		return &controlpb.TakeReply{}, nil // it is not formed yet, which is not to be full
 	}
 	if n.room != nil && req.Urgent && n.room.waiting.Load() == 0 {
 		if lacks := int64(len(req.Pages)) - n.room.free(); lacks > 0 {
 			n.dropCopies(lacks)
 		}
 	}
-	answer := &controlpb.TakeReply{}
+	reply := &controlpb.TakeReply{Full: true}
 	var out outbox
 	defer out.flush()
 	for _, page := range req.Pages {
-		asked, ok := n.take(addr.PageNum(page.Page), page.Generation, req.Urgent, &out)
-		if !ok {
+		o := n.take(addr.PageNum(page.Page), page.Generation, req.Urgent, &out)
+		if o != offerNoRoom && o != offerUnable {
+			reply.Full = false
+		}
+		if o == offerNoRoom || o == offerBusy {
 			break
 		}
-		answer.Looked++
-		if asked {
-			answer.Taken++
+		reply.Looked++
+		if o == offerTaken {
+			reply.Taken++
 		}
 	}
-	return answer, nil
+	if r := n.room; r != nil && r.waiting.Load() > 0 && !r.stuck.Load() {
+		reply.Full = false // it makes room, if for itself first
+	}
+	return reply, nil
 }
 
-// take asks for a page that another node has no room for. It is not ok if there
-// is no room here either; asked says that the page is coming.
-func (n *Node) take(p addr.PageNum, generation uint64, urgent bool, out *outbox) (asked, ok bool) {
+// outcome is what becomes of a page that this node is offered.
+type outcome uint8
+
+const (
+	offerTaken  outcome = iota // it is asked for
+	offerComing                // it is on its way already, or one of the nodes is behind
+	offerUnable                // this node cannot have this page
+	offerBusy                  // this node asks for too many others
+	offerNoRoom                // there is no room here either
+)
+
+// take asks for a page that another node has no room for.
+func (n *Node) take(p addr.PageNum, generation uint64, urgent bool, out *outbox) outcome {
 	s := n.shardOf(p)
 	s.mu.Lock()
 	defer s.unlockInto(out)
 	seg := n.segment(p)
 	switch {
 	case seg == nil || seg.core.Generation != generation || seg.removed.Load():
-		return false, true // the nodes hear of segments at different times
+		return offerComing // the nodes hear of segments at different times
 	case s.core.Asking(p) || s.core.RightTo(p) == protocol.Write:
-		return false, true // it is coming already
+		return offerComing
 	case seg.file.Open() != nil: // no process of this node has used it, and there is no descriptor
-		return false, true
+		return offerUnable
 	case !n.fetching.try(1):
-		return false, false
+		return offerBusy
 	}
 	if r := n.room; r != nil && s.brings(p) {
 		if !urgent && r.free() <= 2*r.slack || !r.ask(1) {
 			n.fetched()
-			return false, false
+			return offerNoRoom
 		}
 		seg.charged.Add(1)
 	}
 	s.wait(p, waiter{write: true, fetched: n.fetched})
 	s.give(protocol.Input{Kind: protocol.InWriteFault, Page: p})
-	return true, true
+	return offerTaken
 }

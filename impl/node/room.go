@@ -25,20 +25,26 @@ type room struct {
 	limit, slack int64        // pages; slack is freed ahead of the demand
 	charged      atomic.Int64 // pages
 	waiting      atomic.Int64 // in the queue
+	freed        atomic.Int64 // pages, ever: it tells whether anything moves
+	stuck        atomic.Bool  // those in the queue wait, and this node has no copies left to give up
 	wake         chan struct{}
 
 	mu       sync.Mutex // guards what follows; below a shard's lock
 	queue    []*demand
-	promised []int64 // pages to nodes, as a home, that have not come; by NodeID
+	promised []promised // to nodes, as a home, by NodeID
 }
 
 // demand is an access that waits for room for a page, or a request that waits
 // for room for pages.
 type demand struct {
-	fault   errand
-	pages   int64
-	granted chan struct{} // of a request; it is closed
-	since   time.Time
+	fault errand
+	pages int64
+	since time.Time
+
+	// Of a request:
+	done     chan struct{} // it is closed when there is room, or the request is refused
+	patience time.Duration // with no room anywhere
+	refused  error         // set before done is closed
 }
 
 // limitSlack is which part of the limit is kept free.
@@ -49,7 +55,7 @@ func newRoom(limit int64, nodes int) *room {
 		return nil
 	}
 	pages := limit >> addr.PageShift
-	return &room{limit: pages, slack: max(pages/limitSlack, 1), wake: make(chan struct{}, 1), promised: make([]int64, nodes)}
+	return &room{limit: pages, slack: max(pages/limitSlack, 1), wake: make(chan struct{}, 1), promised: make([]promised, nodes)}
 }
 
 // poke has the keeper look.
@@ -89,6 +95,7 @@ func (r *room) release(pages int64) {
 		return
 	}
 	r.charged.Add(-pages)
+	r.freed.Add(pages)
 	r.recheck()
 }
 
@@ -99,28 +106,37 @@ func (r *room) recheck() {
 	}
 }
 
-// wait charges pages when it is their turn and there is room, or gives up with
-// the context.
-func (r *room) wait(ctx context.Context, pages int64) error {
+// wait charges pages when it is their turn and there is room. It gives up with the
+// context, or with an errNoRoom when no node has had room for as long as patience.
+func (r *room) wait(ctx context.Context, pages int64, patience time.Duration) error {
 	if r == nil || pages == 0 || r.ask(pages) {
 		return nil
 	}
-	d := &demand{pages: pages, granted: make(chan struct{}), since: time.Now()}
+	d := &demand{pages: pages, done: make(chan struct{}), since: time.Now(), patience: patience}
 	r.enqueue(d)
 	select {
-	case <-d.granted:
-		return nil
+	case <-d.done:
+		return d.refused
 	case <-ctx.Done():
 	}
 	if !r.remove(d) {
-		<-d.granted
-		r.release(pages)
+		if <-d.done; d.refused == nil {
+			r.release(pages)
+		}
 	}
 	return ctx.Err()
 }
 
+// errNoRoom says why a request that waited for room is refused.
+type errNoRoom string
+
+func (e errNoRoom) Error() string { return string(e) }
+
 func (r *room) enqueue(d *demand) {
 	r.mu.Lock()
+	if len(r.queue) == 0 {
+		r.stuck.Store(false) // it is not known
+	}
 	r.queue = append(r.queue, d)
 	r.waiting.Store(int64(len(r.queue)))
 	r.mu.Unlock()
@@ -226,40 +242,4 @@ func (s *shard) account(e *protocol.Effect, in *protocol.Input) {
 		s.node.segment(e.Page).charged.Add(1)
 		r.keepPromise(in.Msg.From.Node)
 	}
-}
-
-// promise charges up to so many pages that a node is going to write back to this
-// one, as soon as there is room for one of them.
-func (r *room) promise(ctx context.Context, to addr.NodeID, pages int64) (int64, error) {
-	if err := r.wait(ctx, 1); err != nil {
-		return 0, err
-	}
-	granted := int64(1)
-	for granted < pages && r.ask(1) {
-		granted++
-	}
-	r.mu.Lock()
-	r.promised[to] += granted
-	r.mu.Unlock()
-	return granted, nil
-}
-
-// keepPromise says that a page has come that was promised room.
-func (r *room) keepPromise(to addr.NodeID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.promised[to] > 0 {
-		r.promised[to]--
-		return
-	}
-	r.charged.Add(1) // it was not; it is here all the same
-}
-
-// takeBack ends the promise of pages that will not come.
-func (r *room) takeBack(from addr.NodeID, pages int64) {
-	r.mu.Lock()
-	pages = max(min(pages, r.promised[from]), 0)
-	r.promised[from] -= pages
-	r.mu.Unlock()
-	r.release(pages)
 }

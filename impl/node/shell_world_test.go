@@ -181,6 +181,7 @@ func (w *world) setUp() {
 		}
 		s.heard = uint64(i)
 		s.cut.Store(s.heard) // as of who has begun so many
+		s.beginCleaning()    // homes keep their promises
 		s.schedule(w)
 		s.syncs.core.Observe(s)
 		w.members = append(w.members, s)

@@ -83,9 +83,13 @@ func (x *TakeRequest) GetUrgent() bool {
 }
 
 type TakeReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Looked        uint32                 `protobuf:"varint,1,opt,name=looked,proto3" json:"looked,omitempty"` // at so many of the pages, from the first on
-	Taken         uint32                 `protobuf:"varint,2,opt,name=taken,proto3" json:"taken,omitempty"`   // of them
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Looked uint32                 `protobuf:"varint,1,opt,name=looked,proto3" json:"looked,omitempty"` // at so many of the pages, from the first on
+	Taken  uint32                 `protobuf:"varint,2,opt,name=taken,proto3" json:"taken,omitempty"`   // of them
+	// None of the pages is on its way to this node, and it has room for none, its
+	// own copies given up: there is no use in asking it. It is not full while it is
+	// busy, or makes room for accesses of its own.
+	Full          bool `protobuf:"varint,3,opt,name=full,proto3" json:"full,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -134,10 +138,20 @@ func (x *TakeReply) GetTaken() uint32 {
 	return 0
 }
 
+func (x *TakeReply) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
 type PromiseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"` // the caller
-	Pages         uint32                 `protobuf:"varint,2,opt,name=pages,proto3" json:"pages,omitempty"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`       // the caller
+	Pages         uint32                 `protobuf:"varint,2,opt,name=pages,proto3" json:"pages,omitempty"`     // at most
+	Call          uint64                 `protobuf:"varint,3,opt,name=call,proto3" json:"call,omitempty"`       // its number, from 1 on, among the caller's calls to this home
+	Granted       uint64                 `protobuf:"varint,4,opt,name=granted,proto3" json:"granted,omitempty"` // pages that the caller knows to have been promised, ever
+	Wait          int64                  `protobuf:"varint,5,opt,name=wait,proto3" json:"wait,omitempty"`       // nanoseconds without room anywhere, then the home refuses
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,10 +200,32 @@ func (x *PromiseRequest) GetPages() uint32 {
 	return 0
 }
 
+func (x *PromiseRequest) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *PromiseRequest) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *PromiseRequest) GetWait() int64 {
+	if x != nil {
+		return x.Wait
+	}
+	return 0
+}
+
 type PromiseReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Unlimited     bool                   `protobuf:"varint,1,opt,name=unlimited,proto3" json:"unlimited,omitempty"` // this node has no limit: nothing need be asked of it
-	Pages         uint32                 `protobuf:"varint,2,opt,name=pages,proto3" json:"pages,omitempty"`         // at most those that were asked for; 0: there is no room
+	Granted       uint64                 `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`     // pages that this node has promised the caller, ever
+	Refused       string                 `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`      // why nothing is promised: there is no room, and who was asked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -231,17 +267,26 @@ func (x *PromiseReply) GetUnlimited() bool {
 	return false
 }
 
-func (x *PromiseReply) GetPages() uint32 {
+func (x *PromiseReply) GetGranted() uint64 {
 	if x != nil {
-		return x.Pages
+		return x.Granted
 	}
 	return 0
 }
 
+func (x *PromiseReply) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 type ReturnRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"` // the caller
-	Pages         uint32                 `protobuf:"varint,2,opt,name=pages,proto3" json:"pages,omitempty"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`         // the caller
+	Call          uint64                 `protobuf:"varint,2,opt,name=call,proto3" json:"call,omitempty"`         // as above
+	Granted       uint64                 `protobuf:"varint,3,opt,name=granted,proto3" json:"granted,omitempty"`   // as above
+	Returned      uint64                 `protobuf:"varint,4,opt,name=returned,proto3" json:"returned,omitempty"` // of them, pages that were given back without having come, ever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,9 +328,23 @@ func (x *ReturnRequest) GetNode() uint32 {
 	return 0
 }
 
-func (x *ReturnRequest) GetPages() uint32 {
+func (x *ReturnRequest) GetCall() uint64 {
 	if x != nil {
-		return x.Pages
+		return x.Call
+	}
+	return 0
+}
+
+func (x *ReturnRequest) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *ReturnRequest) GetReturned() uint64 {
+	if x != nil {
+		return x.Returned
 	}
 	return 0
 }
@@ -391,19 +450,26 @@ const file_room_proto_rawDesc = "" +
 	"\x04page\x18\x01 \x01(\rR\x04page\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
-	"generation\"9\n" +
+	"generation\"M\n" +
 	"\tTakeReply\x12\x16\n" +
 	"\x06looked\x18\x01 \x01(\rR\x06looked\x12\x14\n" +
-	"\x05taken\x18\x02 \x01(\rR\x05taken\":\n" +
+	"\x05taken\x18\x02 \x01(\rR\x05taken\x12\x12\n" +
+	"\x04full\x18\x03 \x01(\bR\x04full\"|\n" +
 	"\x0ePromiseRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\rR\x05pages\"B\n" +
+	"\x05pages\x18\x02 \x01(\rR\x05pages\x12\x12\n" +
+	"\x04call\x18\x03 \x01(\x04R\x04call\x12\x18\n" +
+	"\agranted\x18\x04 \x01(\x04R\agranted\x12\x12\n" +
+	"\x04wait\x18\x05 \x01(\x03R\x04wait\"`\n" +
 	"\fPromiseReply\x12\x1c\n" +
-	"\tunlimited\x18\x01 \x01(\bR\tunlimited\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\rR\x05pages\"9\n" +
+	"\tunlimited\x18\x01 \x01(\bR\tunlimited\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\x04R\agranted\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"m\n" +
 	"\rReturnRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\rR\x04node\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\rR\x05pages\"\r\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12\x12\n" +
+	"\x04call\x18\x02 \x01(\x04R\x04call\x12\x18\n" +
+	"\agranted\x18\x03 \x01(\x04R\agranted\x12\x1a\n" +
+	"\breturned\x18\x04 \x01(\x04R\breturned\"\r\n" +
 	"\vReturnReply2\xdb\x01\n" +
 	"\x04Room\x12@\n" +
 	"\x04Take\x12\x1c.mome.control.v1.TakeRequest\x1a\x1a.mome.control.v1.TakeReply\x12I\n" +

@@ -39,9 +39,16 @@ type RoomClient interface {
 	// answers when it has asked for those that it takes.
 	Take(ctx context.Context, in *TakeRequest, opts ...grpc.CallOption) (*TakeReply, error)
 	// Promise keeps room at a home for pages that the caller is going to write
-	// back to it. It waits for room.
+	// back to it. It waits for room, until no node has had any for as long as the
+	// caller says.
+	//
+	// Either side may lose an answer. So the calls of a node to a home are numbered,
+	// and what was promised and returned is counted from the beginning: no promise
+	// is lost with an answer, and none counts twice. A call with a number that is
+	// not above that of another one before it was given up, and promises nothing.
 	Promise(ctx context.Context, in *PromiseRequest, opts ...grpc.CallOption) (*PromiseReply, error)
-	// Return gives promised room back.
+	// Return gives promised room back, and ends the promises that the caller has
+	// not heard of.
 	Return(ctx context.Context, in *ReturnRequest, opts ...grpc.CallOption) (*ReturnReply, error)
 }
 
@@ -91,9 +98,16 @@ type RoomServer interface {
 	// answers when it has asked for those that it takes.
 	Take(context.Context, *TakeRequest) (*TakeReply, error)
 	// Promise keeps room at a home for pages that the caller is going to write
-	// back to it. It waits for room.
+	// back to it. It waits for room, until no node has had any for as long as the
+	// caller says.
+	//
+	// Either side may lose an answer. So the calls of a node to a home are numbered,
+	// and what was promised and returned is counted from the beginning: no promise
+	// is lost with an answer, and none counts twice. A call with a number that is
+	// not above that of another one before it was given up, and promises nothing.
 	Promise(context.Context, *PromiseRequest) (*PromiseReply, error)
-	// Return gives promised room back.
+	// Return gives promised room back, and ends the promises that the caller has
+	// not heard of.
 	Return(context.Context, *ReturnRequest) (*ReturnReply, error)
 	mustEmbedUnimplementedRoomServer()
 }
