@@ -15,6 +15,7 @@ import (
 	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/mutants"
+	"github.com/mome-dsm/mome/impl/node"
 	"github.com/mome-dsm/mome/impl/trace/validate"
 	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/linearizability"
@@ -29,20 +30,29 @@ func TestBrokenMemory(t *testing.T) {
 	requireUserfaultfd(t)
 	tb := mutants.Table{Name: "memory", Package: "./e2e", Links: []string{"model", "history", "pages", "frames"}}
 	model := buildModel(t)
-	for _, bug := range append([]memory.Bug{0}, memory.Bugs()...) {
-		if !mutants.Wanted(bug.String()) {
+	names := []string{mutants.None}
+	for _, b := range memory.Bugs("") {
+		names = append(names, "memory."+b.String())
+	}
+	for _, b := range node.Bugs("order") {
+		names = append(names, "node."+b.String())
+	}
+	for _, name := range names {
+		_, bug, ok := strings.Cut(name, ".")
+		if !ok {
+			bug = name
+		}
+		if !mutants.Wanted(bug) {
 			continue
 		}
-		if bug != 0 {
-			t.Setenv(memory.BugVariable, bug.String())
-		}
+		t.Setenv("MOME_MUTANT", name)
 		s := two
 		s.quiet, s.trace = true, t.TempDir()
 		var saw []string
-		if !t.Run(bug.String(), func(t *testing.T) { saw = touched(start(t, wire.TCP, s)) }) {
+		if !t.Run(bug, func(t *testing.T) { saw = touched(start(t, wire.TCP, s)) }) {
 			return
 		}
-		tb.Rows = append(tb.Rows, mutants.Row{Mutant: bug.String(), Found: []mutants.Finding{
+		tb.Rows = append(tb.Rows, mutants.Row{Mutant: bug, Found: []mutants.Finding{
 			findByModel(t, model), findInTouches(t, saw),
 			findInTrace(t, s.trace, validate.Pages, nil), findInTrace(t, s.trace, validate.Frames, brokenMemory[bug]),
 		}})
@@ -53,16 +63,16 @@ func TestBrokenMemory(t *testing.T) {
 // brokenMemory is the steps at which a mistake shows. What is left out is missed
 // by the step that follows it: the acknowledgement, or, where that is no message,
 // whatever the page is needed for next.
-var brokenMemory = map[memory.Bug][]string{
-	memory.BugForgetMapping:     {"give"},
-	memory.BugSkipProtect:       {"give"},
-	memory.BugLetStoresThrough:  {"Copy", "Continue"},
-	memory.BugSkipWake:          {"TakeFault", "WriteFault", "LeafRecvRecall"},
-	memory.BugSkipPunch:         {"SendAck", "TakeFault"},
-	memory.BugSendBeforeProtect: {"SendData"},
-	memory.BugPunchBeforeSend:   {"Punch"},
-	memory.BugAckBeforePunch:    {"SendAck"},
-	memory.BugGrantBeforeFill:   {"Copy"},
+var brokenMemory = map[string][]string{
+	"ForgetMapping":     {"give"},
+	"SkipProtect":       {"give"},
+	"LetStoresThrough":  {"Copy", "Continue"},
+	"SkipWake":          {"TakeFault", "WriteFault", "LeafRecvRecall"},
+	"SkipPunch":         {"SendAck", "TakeFault"},
+	"SendBeforeProtect": {"SendData"},
+	"PunchBeforeSend":   {"Punch"},
+	"AckBeforePunch":    {"SendAck"},
+	"GrantBeforeFill":   {"Copy"},
 }
 
 // findInTrace has TLC judge a run. Where a mistake may show at one event or
@@ -114,7 +124,7 @@ const (
 func buildModel(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "model.test")
-	if out, err := exec.Command("go", "test", "-tags", "mutants", "-c", "-o", binary, modelFolder).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "test", "-c", "-o", binary, modelFolder).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary

@@ -9,7 +9,7 @@
 // A fail file is a schedule that once broke the property. rapid.Check replays
 // all of them first, and they are the seed corpus of the fuzzer. Most were found
 // against a mutant of the core and carry its name: they must pass on the core
-// as it is, and with -tags mutants TestFailFiles demands that each still fails
+// as it is, and under scripts/mutated TestFailFiles demands that each still fails
 // under its mutant, so that one which no longer says anything is noticed. Of
 // locks only NearForever has none: it takes more hand-overs in a row than a schedule of
 // rapid comes to, and the simulator finds it.

@@ -165,9 +165,6 @@ func (d *differences) add(name string, old, now *View) {
 // same says whether two records are of one segment. That is a matter of its
 // generation: a name comes again, and so do pages.
 func same(a, b *Segment) bool {
-	if pagesCompared {
-		return a.First == b.First && a.Pages == b.Pages
-	}
 	return a.Generation == b.Generation
 }
 

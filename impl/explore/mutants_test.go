@@ -14,11 +14,7 @@ func TestMutantPath(t *testing.T) {
 	m := named(t, "root2")
 	g := graphOf(t, draw(t, m))
 	defer protocol.Break(0)
-	for _, bug := range protocol.Bugs("pages") {
-		if bug.String() == "HaveUnchecked" {
-			protocol.Break(bug)
-		}
-	}
+	protocol.Break(protocol.Named("HaveUnchecked"))
 	const want = `root2: SameGraph
    1  ReadFault(a)
    2  WriteFault(b)

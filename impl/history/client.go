@@ -27,7 +27,6 @@ type Client struct {
 	op      Operation
 	running bool // op is under way
 	closed  bool
-	broken  brokenClient // of a mutant
 }
 
 // clientLife is a client's number, how many operations it has begun, and from when
@@ -57,7 +56,6 @@ func (r *Recorder) Client() *Client {
 // Preconditions: c.mu is held, or nobody else knows it.
 func (c *Client) become() {
 	c.clientLife = clientLife{number: c.recorder.numbers.next(), since: clock.Now()}
-	c.misnumber()
 }
 
 // Begin notes an operation that is to be done now: its client, number and time
@@ -74,7 +72,6 @@ func (c *Client) Begin(o Operation) {
 	c.begun++
 	c.op, c.running = o, true
 	c.op.Client, c.op.Seq, c.op.Call, c.op.Return = c.number, c.begun, clock.Now(), 0
-	c.misbegin()
 }
 
 // Running says whether an operation has begun and not ended.
@@ -108,7 +105,7 @@ func (c *Client) EndBoth(answered bool, answer, second func(*Operation)) {
 		c.op.Return = now
 		answer(&c.op)
 	}
-	c.record(false)
+	c.record()
 	switch {
 	case !answered:
 		c.until = clock.Now()
@@ -118,26 +115,20 @@ func (c *Client) EndBoth(answered bool, answer, second func(*Operation)) {
 		second(&c.op)
 		c.begun++
 		c.op.Seq = c.begun
-		c.record(false)
+		c.record()
 	}
 }
 
-// record passes the operation on; closing says that it has not ended and never
-// will.
+// record passes the operation on.
 // Preconditions: c.mu is held.
-func (c *Client) record(closing bool) {
-	if c.misrecord(closing) {
-		return
-	}
-	c.recorder.record(&c.op)
-}
+func (c *Client) record() { c.recorder.record(&c.op) }
 
 // close records its last operation, if it has not ended, and ends it for good.
 func (c *Client) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.misclose(); c.running {
-		c.record(true)
+	if c.running {
+		c.record()
 	}
 	c.until = clock.Now()
 	c.closed = true
@@ -145,9 +136,4 @@ func (c *Client) close() {
 
 // lives are all clients that it was.
 // Preconditions: it is closed.
-func (c *Client) lives() []clientLife {
-	if c.mislost() {
-		return nil
-	}
-	return append(c.former, c.clientLife)
-}
+func (c *Client) lives() []clientLife { return append(c.former, c.clientLife) }

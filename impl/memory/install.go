@@ -93,7 +93,7 @@ func stretch(at, end uintptr, single bool) uint64 {
 }
 
 func (m *Mapping) wake(from, to uintptr) {
-	if from < to && !Broken(BugSkipWake) {
+	if from < to {
 		errno := uffdWake(m.uffd, from, uint64(to-from))
 		m.observe(OpWake, from, uint64(to-from), 0, nil, errno)
 	}
@@ -220,7 +220,7 @@ var opTexts = [...]string{OpContinue: "continue", OpCopy: "copy", OpZeroPage: "z
 // protected is the mode of a filling ioctl: a page that may not be stored to
 // is mapped with protection.
 func protected(mode uint64, writable bool) uint64 {
-	if writable || Broken(BugLetStoresThrough) {
+	if writable {
 		return 0
 	}
 	return mode

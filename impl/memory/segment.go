@@ -249,10 +249,7 @@ func (s *Segment) Populate(p addr.PageNum, n int64) error {
 func (s *Segment) Protect(p addr.PageNum, n int64) error {
 	s.offset(p, n)
 	var first error
-	for i, m := range *s.mappings.Load() {
-		if Broken(BugSkipProtect) || Broken(BugForgetMapping) && i > 0 {
-			break
-		}
+	for _, m := range *s.mappings.Load() {
 		if err := m.Protect(p, n); err != nil && err != ErrGone && first == nil {
 			first = err
 		}
@@ -266,7 +263,7 @@ func (s *Segment) Protect(p addr.PageNum, n int64) error {
 func (s *Segment) Punch(p addr.PageNum, n int64) error {
 	off := s.offset(p, n)
 	f := s.file.Load()
-	if f == nil || n == 0 || Broken(BugSkipPunch) {
+	if f == nil || n == 0 {
 		return nil
 	}
 	for b := (backoff{}); ; {

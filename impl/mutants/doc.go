@@ -1,9 +1,9 @@
 // Package mutants measures the checks by what they find. A mutant is the code
 // with one deliberate mistake, built under the tag mutants by scripts/mutated. It is a
 // mistake of the core about pages, locks or barriers (impl/protocol), of the
-// shell around it (impl/node), of the memory layer or of the order in which a
-// node uses it (impl/memory, impl/node), or of what
-// records (impl/trace, impl/history).
+// shell around it (impl/node) or of the views that nodes take (impl/coord). Or it is
+// one of the memory layer, of the order in which a node uses it (impl/memory,
+// impl/node), or of what records (impl/trace, impl/history).
 //
 // Several links join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:
@@ -42,11 +42,12 @@
 //	scripts/mutated go test ./impl/mutants -v -run TestPages -mutant GrantEarly
 //	                                                                   what each link says of one mutant
 //
-// The mistakes of the core are not in its sources. Each is a change of their text, in
-// impl/protocol/mutants.txt: what to find, which must occur once, and what to put in its
-// place. overlay makes a copy of the sources with all of them, which the go command
-// builds in their place, and broken(bugX) in a copy asks whether X is switched on. So
-// one build serves all mutants. A text that does not match any more fails.
+// The sources have no mistake in them. Each is a change of their text, in a file
+// mutants.txt of the package: what to find, which must occur once, and what to put in
+// its place. scripts/mutated has the go command build copies of the sources that have
+// all of them, to be switched on one at a time; impl/mutants/overlay says how. So one
+// build serves all mutants. A text that does not match any more fails. What a mutant
+// needs to remember is in mistakes.go, which is built under the tag mutants only.
 //
 // # Pages, segments, locks and barriers
 //
@@ -88,7 +89,8 @@
 // nodes. The history is what the programs saw; TLC judges the pages of the run
 // (TraceStrong) and, apart from that, the single steps on its frames (TraceFrame).
 // Where a mistake may show at one step or another, the table names all. Mistakes
-// of the order are impl/node's, and no test of impl/memory can find them.
+// of the order are impl/node's, and no test of impl/memory can find them. MOME_MUTANT
+// says to a process which one it has, as in memory.SkipPunch.
 //
 // # Histories
 //

@@ -249,15 +249,15 @@ func findByChecker(t *testing.T, all []*process) Finding {
 
 // TestHistories puts each mistake into the recorder of histories.
 func TestHistories(t *testing.T) {
-	defer history.Break(history.BugNone)
+	defer history.Break(0)
 	tb := Table{Name: "histories", Package: "./impl/mutants", Links: []string{"model", "reader", "checker"}}
-	for _, bug := range append([]history.Bug{history.BugNone}, history.Bugs()...) {
+	for _, bug := range append([]history.Bug{0}, history.Bugs("")...) {
 		if !Wanted(bug.String()) {
 			continue
 		}
 		history.Break(bug)
 		all := recordHistories(t, t.TempDir())
-		history.Break(history.BugNone)
+		history.Break(0)
 		tb.Rows = append(tb.Rows, Row{bug.String(), []Finding{findByModel(t, all), findByReader(all), findByChecker(t, all)}})
 	}
 	tb.Compare(t, "testdata")

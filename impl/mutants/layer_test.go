@@ -20,30 +20,11 @@ type run[W any] interface {
 	record(dir string) (ended bool, err error)
 }
 
-// mistake is one that can be put into the code, and mended.
-type mistake struct {
-	name string
-	put  func(on bool)
-	bug  protocol.Bug // of the core; zero: of another package
-}
-
-// mistakes are those of the core.
-func mistakes(bugs []protocol.Bug) (all []mistake) {
-	for _, b := range bugs {
-		all = append(all, mistake{b.String(), func(on bool) {
-			if protocol.Break(0); on {
-				protocol.Break(b)
-			}
-		}, b})
-	}
-	return all
-}
-
 // layer is a core that mistakes are put into: its worlds, and what links there
 // are beside those that judge logs.
 type layer[W run[W]] struct {
 	name    string    // of its table, and of the group of its mistakes in the core
-	more    []mistake // of other packages
+	more    []Mistake // of other packages
 	kind    validate.Kind
 	others  []validate.Kind // whose objects TLC judges as well
 	worlds  []W
@@ -56,7 +37,7 @@ type layer[W run[W]] struct {
 type link[W any] struct {
 	name  string
 	run   func(W) Finding
-	alone func(*testing.T, protocol.Bug) Finding
+	alone func(t *testing.T, mutant string) Finding
 }
 
 // first is what the first run shows in which look finds something.
@@ -72,10 +53,10 @@ func (y *layer[W]) first(look func(W) Finding) Finding {
 }
 
 // recorded lets a broken core run and write logs.
-func (y *layer[W]) recorded(t *testing.T, bug mistake, wd W) recording {
+func (y *layer[W]) recorded(t *testing.T, bug Mistake, wd W) recording {
 	t.Helper()
-	bug.put(true)
-	defer bug.put(false)
+	bug.Put(true)
+	defer bug.Put(false)
 	r := recording{finds: wd.finds, dir: t.TempDir()}
 	var err error
 	if r.ended, err = wd.record(r.dir); err != nil {
@@ -87,7 +68,7 @@ func (y *layer[W]) recorded(t *testing.T, bug mistake, wd W) recording {
 // likely are the runs in which others than the layer's own objects are judged: the
 // first in which the replay finds anything, and then one of each world, since what
 // becomes of a message before or behind the core is nothing that it sees.
-func (y *layer[W]) likely(t *testing.T, bug mistake, again *replays) (runs []recording) {
+func (y *layer[W]) likely(t *testing.T, bug Mistake, again *replays) (runs []recording) {
 	t.Helper()
 	if again.differs.dir != "" {
 		runs = append(runs, again.differs)
@@ -110,25 +91,25 @@ func (y *layer[W]) test(t *testing.T) {
 		tb.Links = append(tb.Links, kind.Name)
 	}
 	judges := newJudges()
-	for _, bug := range slices.Concat(mistakes([]protocol.Bug{0}), mistakes(protocol.Bugs(y.name)), y.more) {
-		if !Wanted(bug.name) {
+	for _, bug := range slices.Concat(Mistakes(protocol.Break, 0), Mistakes(protocol.Break, protocol.Bugs(y.name)...), y.more) {
+		if !Wanted(bug.Name) {
 			continue
 		}
-		r := Row{Mutant: bug.name, Found: make([]Finding, len(tb.Links))}
+		r := Row{Mutant: bug.Name, Found: make([]Finding, len(tb.Links))}
 		tb.Rows = append(tb.Rows, r)
-		bug.put(true)
+		bug.Put(true)
 		var links sync.WaitGroup
 		for i, l := range y.links {
 			links.Go(func() {
 				if l.alone != nil {
-					r.Found[i] = l.alone(t, bug.bug)
+					r.Found[i] = l.alone(t, bug.Name)
 				} else {
 					r.Found[i] = y.first(l.run)
 				}
 			})
 		}
 		links.Wait()
-		bug.put(false)
+		bug.Put(false)
 		var again replays
 		y.first(func(wd W) Finding {
 			if y.logless != nil && y.logless(wd) {
@@ -141,7 +122,7 @@ func (y *layer[W]) test(t *testing.T) {
 			runs := y.likely(t, bug, &again)
 			judges.add(func() { r.Found[len(y.links)+2+i] = firstInTrace(t, tool, kind, runs) })
 		}
-		if again.judged.dir == "" && bug.name != None {
+		if again.judged.dir == "" && bug.Name != None {
 			continue // its logs have the actions of the core without it, which TLC accepts
 		}
 		if again.judged.dir == "" {

@@ -21,8 +21,7 @@ var segmentWorlds = []world{
 // TestSegments puts each mistake about segments into the core, and one into the
 // views that nodes take.
 func TestSegments(t *testing.T) {
-	pagesCompared := mistake{name: "PagesCompared", put: coord.ComparePages}
-	(&layer[world]{name: "segments", more: []mistake{pagesCompared}, kind: validate.Pages, others: []validate.Kind{validate.Successions}, worlds: segmentWorlds, seeds: 10,
+	(&layer[world]{name: "segments", more: Mistakes(coord.Break, coord.Named("PagesCompared")), kind: validate.Pages, others: []validate.Kind{validate.Successions}, worlds: segmentWorlds, seeds: 10,
 		links: []link[world]{
 			{name: "invariants", run: findByInvariants},
 			{name: "simulator", run: findBySimulator},

@@ -25,6 +25,25 @@ const replayed = "replay"
 // missed stands in the table where a link finds nothing.
 const missed = "-"
 
+// Mistake is one that can be put into the code, and mended.
+type Mistake struct {
+	Name string
+	Put  func(on bool)
+}
+
+// Mistakes are mutants of a package, with what switches one of them on.
+func Mistakes[B fmt.Stringer](put func(B), bugs ...B) (all []Mistake) {
+	var mended B
+	for _, b := range bugs {
+		all = append(all, Mistake{b.String(), func(on bool) {
+			if put(mended); on {
+				put(b)
+			}
+		}})
+	}
+	return all
+}
+
 // Finding is what a link finds in a mutant.
 type Finding struct {
 	Short string // for the table, the same in every run; empty: nothing

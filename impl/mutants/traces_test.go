@@ -134,11 +134,11 @@ func findByReplay(dir string) Finding {
 
 // TestTraces puts each mistake into the recorder of nodes.
 func TestTraces(t *testing.T) {
-	defer trace.Break(trace.BugNone)
+	defer trace.Break(0)
 	tool := findTLC(t)
 	tb := Table{Name: "traces", Package: "./impl/mutants", Links: []string{"reader", replayed, "trace"}}
 	judges := newJudges()
-	for _, bug := range append([]trace.Bug{trace.BugNone}, trace.Bugs()...) {
+	for _, bug := range append([]trace.Bug{0}, trace.Bugs("")...) {
 		if !Wanted(bug.String()) {
 			continue
 		}
@@ -150,7 +150,7 @@ func TestTraces(t *testing.T) {
 			dirs = append(dirs, dir)
 			trace.Break(bug)
 			err := wd.record(dir)
-			trace.Break(trace.BugNone)
+			trace.Break(0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,9 +28,6 @@ func (l *payloads) add(page []byte) { l.list = append(l.list, page) }
 
 func (l *payloads) take() []byte {
 	l.next++
-	if broken(bugPayloadsSwapped) {
-		return l.list[len(l.list)-l.next]
-	}
 	return l.list[l.next-1]
 }
 
@@ -161,8 +158,7 @@ func (s *shard) inPasses() bool {
 // Preconditions: s.mu is held.
 func (s *shard) carryOut() {
 	effects := s.batch.Effects
-	s.misorder(effects)
-	if s.inputs > 1 && (s.inPasses() || broken(bugPassesAlways)) {
+	if s.inputs > 1 && s.inPasses() {
 		var r run
 		for pass := passProtect; pass <= passGrant; pass++ {
 			for i := range effects {
@@ -180,7 +176,7 @@ func (s *shard) carryOut() {
 		}
 	}
 	for _, a := range s.fills.rest() {
-		if !s.withhold(a) && !s.node.halted.Load() && !broken(bugArrivalForgotten) {
+		if !s.node.halted.Load() {
 			s.keep(a)
 		}
 	}
@@ -234,9 +230,6 @@ func (s *shard) endRun(r *run) {
 		return
 	}
 	var err error
-	if broken(bugFirstOfRun) && r.kind == protocol.FrameProtect {
-		r.n = 1
-	}
 	switch r.kind {
 	case protocol.FrameProtect:
 		err = s.protect(r)
@@ -266,24 +259,16 @@ func (s *shard) protect(r *run) error {
 		if !errors.Is(err, memory.ErrBusy) || s.node.halted.Load() || s.node.ctx.Err() != nil {
 			return err
 		}
-		if broken(bugBusyProtect) {
-			return nil
-		}
 	}
 }
 
 // install gives a process access. A process that is gone, or has unmapped the
 // page, needs none, but the content must stay with the node.
 func (s *shard) install(r *run) error {
-	s.letInEarly(r)
 	var done int64
 	switch r.from {
 	case inContent:
-		var err error
-		done, err = r.mapping.table.Copy(r.first, r.content, r.write)
-		if broken(bugGoneTakesContent) && errors.Is(err, memory.ErrGone) {
-			return nil
-		}
+		done, _ = r.mapping.table.Copy(r.first, r.content, r.write)
 	case inZeros:
 		done, _ = r.mapping.table.Zero(r.first, r.n, r.write)
 	}
@@ -305,12 +290,7 @@ func (s *shard) install(r *run) error {
 	case errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrUnmapped):
 		return nil
 	case errors.Is(err, memory.ErrBusy):
-		if broken(bugBusyRunOfOne) {
-			n = 1
-		}
-		if !broken(bugBusyInstall) {
-			s.node.residences.retry(r.mapping, first, n)
-		}
+		s.node.residences.retry(r.mapping, first, n)
 		return nil
 	}
 	return err
@@ -320,9 +300,6 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	if s.node.halted.Load() {
 		return // an effect before this one may have failed
 	}
-	if s.catchUp(e); s.putOff(e) {
-		return
-	}
 	s.follow(e)
 	p := e.Page
 	switch e.Kind {
@@ -331,9 +308,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 	case protocol.FrameProtect, protocol.FrameDrop:
 		seg := s.node.segment(p)
 		if e.Kind == protocol.FrameDrop {
-			if !broken(bugDroppedFilled) {
-				s.fills.take(p) // nobody reads it any more
-			}
+			s.fills.take(p) // nobody reads it any more
 			s.hot.count(p)
 			seg.stats.recalls.Add(1)
 		} else {
@@ -373,9 +348,7 @@ func (s *shard) effect(e *protocol.Effect, r *run) {
 		for _, f := range done {
 			f()
 		}
-		if !broken(bugWrittenWakesNobody) {
-			s.askAgain(p)
-		}
+		s.askAgain(p)
 	case protocol.Held:
 		// input has seen to it.
 	}
@@ -390,17 +363,11 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 		return
 	}
 	delete(s.waiters, e.Page)
-	if broken(bugSparedEarly) {
-		s.spare(waiters)
-	}
 	for i := range waiters {
 		w := &waiters[i]
 		if w.mapping != nil {
-			if broken(bugWokenBeforeFill) {
-				s.wake(w.mapping, e.Page)
-			}
 			next := run{kind: protocol.FrameGrant, seg: seg, mapping: w.mapping,
-				write: e.Access == protocol.Write || broken(bugWriteUnderOwned) && s.core.RightTo(e.Page) == protocol.Owned, first: e.Page}
+				write: e.Access == protocol.Write, first: e.Page}
 			// The first process gets what has come straight into its mapping.
 			if a, ok := s.fills.take(e.Page); ok {
 				next.from, next.content = inContent, a.content
@@ -412,9 +379,6 @@ func (s *shard) grant(e *protocol.Effect, r *run) {
 		}
 		if w.fetched != nil {
 			w.fetched()
-			if broken(bugFetchedTwice) {
-				w.fetched()
-			}
 		}
 	}
 	s.spare(waiters)
@@ -437,7 +401,7 @@ func (s *shard) askAgain(p addr.PageNum) {
 
 // wake makes a process that waits for the page fault again, if need be later.
 func (s *shard) wake(m *mapping, p addr.PageNum) {
-	if err := m.table.Wake(p, 1); errors.Is(err, memory.ErrBusy) && !broken(bugBusyWake) {
+	if err := m.table.Wake(p, 1); errors.Is(err, memory.ErrBusy) {
 		s.node.residences.retry(m, p, 1)
 	}
 }
@@ -453,9 +417,7 @@ func (s *shard) sendPage(e *protocol.Effect) {
 		if e.Msg.From.Tag == addr.Root {
 			page = s.master(e.Page)
 		} else {
-			if !broken(bugUnsettledSent) {
-				s.settle(e.Page)
-			}
+			s.settle(e.Page)
 			page = seg.frame.Page(e.Page)
 			s.traceSend(e.Page, page)
 		}
@@ -463,6 +425,6 @@ func (s *shard) sendPage(e *protocol.Effect) {
 	} else if e.Msg.Kind == protocol.Ack && e.Msg.From.Tag == addr.Leaf {
 		s.traceStep(trace.SendAck, e.Page, nil, false)
 	}
-	s.send(l, &e.Msg, page)
+	l.Append(&e.Msg, page)
 	s.touched.add(l)
 }

@@ -66,9 +66,6 @@ func (s *shard) drain(out *outbox) {
 		s.inbox.count.Store(0)
 		s.inbox.mu.Unlock()
 		for i := range list {
-			if broken(bugFirstErrand) && i > 0 {
-				break
-			}
 			s.run(&list[i])
 		}
 		s.errands = list[:0]
@@ -86,7 +83,7 @@ func (s *shard) run(e *errand) {
 		s.fetch(e)
 	case errandResidence:
 		// The segment may have been removed meanwhile, and another one have the page.
-		if seg := s.node.segment(e.page); seg != nil && (seg.core.Generation == e.generation || broken(bugResidenceOfAnother)) {
+		if seg := s.node.segment(e.page); seg != nil && seg.core.Generation == e.generation {
 			s.give(protocol.Input{Kind: protocol.InResidenceOver, Page: e.page})
 		}
 	case errandWake:

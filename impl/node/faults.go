@@ -73,7 +73,7 @@ func (n *Node) fault(m *mapping, f *memory.Fault) {
 
 // fault asks for the page, and answers at once if the node has it.
 func (s *shard) fault(e *errand) {
-	if e.mapping.seg.removed.Load() && !broken(bugRemovedServed) {
+	if e.mapping.seg.removed.Load() {
 		s.node.room.release(e.charged)
 		s.node.doom(waitingAccess{e.mapping, e.page})
 		return
@@ -95,7 +95,7 @@ func (s *shard) fault(e *errand) {
 // One that the kernel is too busy for, or has no memory for, asks again.
 func (n *Node) poison(a waitingAccess) {
 	switch err := a.mapping.table.Poison(a.page, 1); {
-	case err == nil, errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrExists), broken(bugBusyPoison):
+	case err == nil, errors.Is(err, memory.ErrGone), errors.Is(err, memory.ErrExists):
 	default:
 		n.residences.retry(a.mapping, a.page, 1)
 	}

@@ -68,9 +68,6 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	}
 	first := 0
 	for j := range f.Syncs {
-		if broken(bugSyncsFirst) {
-			f.After[j] = 0
-		}
 		n.deliverPages(peer, r, f, first, int(f.After[j]))
 		first = int(f.After[j])
 		n.deliverSync(peer, &f.Syncs[j], &r.out)
@@ -91,9 +88,6 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 	}
 	if !sorted {
 		slices.SortStableFunc(r.order, func(a, b int32) int {
-			if broken(bugNewestFirst) && f.Messages[a].Page == f.Messages[b].Page {
-				return cmp.Compare(b, a)
-			}
 			return cmp.Compare(f.Messages[a].Page, f.Messages[b].Page)
 		})
 	}
@@ -170,13 +164,8 @@ const maxEarly = 2 * maxFetching
 // configuration.
 // Preconditions: s.mu is held.
 func (s *shard) replayEarly() {
-	ends := false
 	s.early.Replay(func(m *protocol.Message, page []byte) error {
-		if ends {
-			return nil
-		}
 		err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
-		ends = broken(bugReplayEnds)
 		if err != nil && !errors.Is(err, protocol.ErrEarly) {
 			links{s.node}.refuse(m.From.Node, err)
 		}

@@ -54,9 +54,6 @@ func (o *outbox) flush() {
 		l.Flush()
 	}
 	for _, l := range o.more {
-		if broken(bugFlushFour) {
-			break
-		}
 		l.Flush()
 	}
 	*o = outbox{}

@@ -207,9 +207,6 @@ func (n *Node) fetch(m *mapping, first addr.PageNum, count int64, write, trigger
 	for count > 0 {
 		// Up to the end of the run of pages that this shard has.
 		part := min(count, protocol.BlockPages-int64(first)%protocol.BlockPages)
-		if broken(bugOtherShard) {
-			part = count
-		}
 		n.shardOf(first).postInto(errand{kind: errandFetch, mapping: m, page: first, count: part, write: write, trigger: trigger}, out)
 		trigger = false
 		first += addr.PageNum(part)

@@ -71,7 +71,7 @@ func (r *residences) push(d due) {
 		return // the descriptor may be another's by now
 	}
 	heap.Push(&r.queue, d)
-	if r.queue[0] == d && !broken(bugNoAlarm) {
+	if r.queue[0] == d {
 		r.signal()
 	}
 }

@@ -243,9 +243,7 @@ func (n *Node) apply(v *coord.View) error {
 		}
 	}
 	for i := range n.shards {
-		if !broken(bugEarlyNotReplayed) {
-			n.shards[i].replayEarly()
-		}
+		n.shards[i].replayEarly()
 	}
 	n.unlockAll()
 	n.conf, n.applied, n.appliedView = conf, v.Rev, v
@@ -284,7 +282,7 @@ func (s *shard) forget(gone *segment) {
 		delete(s.written, p)
 	}
 	for p := range s.homeward {
-		if gone.core.Contains(p) && !broken(bugPromiseForgotten) {
+		if gone.core.Contains(p) {
 			s.stayed(p) // the home's promise holds for another page
 		}
 	}
@@ -297,7 +295,7 @@ func (s *shard) forget(gone *segment) {
 func (n *Node) doom(a waitingAccess) {
 	s := a.mapping.seg
 	s.mu.Lock()
-	emptied := s.emptied || broken(bugPoisonAtOnce)
+	emptied := s.emptied
 	if !emptied {
 		s.doomed = append(s.doomed, a)
 	}
@@ -321,9 +319,6 @@ func (s *segment) empty() []waitingAccess {
 // the pages of a removed segment may not stay with a process. What else the view in
 // force has changed is in force.
 func (n *Node) takeAway(s *segment) error {
-	if broken(bugPagesStay) {
-		return nil
-	}
 	for told := false; ; {
 		err := s.frame.Punch(s.core.First, s.core.Pages)
 		if !limits.Short(err) {

@@ -44,7 +44,6 @@ type shard struct {
 
 	inbox   inbox
 	errands []errand // the memory of a list that was done; guarded by mu
-	late    late     // of a mutant; guarded by mu
 
 	_ [64]byte // neighbours in the array share no cache line
 }
@@ -89,10 +88,6 @@ func (s *shard) unlock() {
 
 // unlockInto lets the shard go and leaves the sending to the owner of out.
 func (s *shard) unlockInto(out *outbox) {
-	if broken(bugErrandsBeforeUnlock) && s.inbox.count.Load() == 0 {
-		s.release(out)
-		return
-	}
 	s.release(out)
 	s.drain(out)
 }
@@ -110,14 +105,13 @@ func (n *Node) unlockAll() {
 func (s *shard) release(out *outbox) {
 	out.join(&s.touched)
 	s.mu.Unlock()
-	s.sendBehind()
 }
 
 // input gives the core one input and adds what follows to the batch. payload is
 // the page that came with a Data message.
 // Preconditions: s.mu is held; inputs about one page follow each other.
 func (s *shard) input(in protocol.Input, payload []byte) error {
-	if s.inputs == 0 && !(s.now != 0 && broken(bugStampStands)) {
+	if s.inputs == 0 {
 		s.now = s.node.stamp()
 	}
 	in.Stamp, in.Cut = s.now, s.node.cut.Load()
@@ -149,9 +143,7 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 			granted, p := e.Stamp, e.Page
 			left := s.node.cfg.Residence - time.Duration(in.Stamp-granted)*time.Microsecond
 			if left > 0 {
-				if !broken(bugResidenceForgotten) {
-					s.node.residences.add(p, s.node.segment(p).core.Generation, left)
-				}
+				s.node.residences.add(p, s.node.segment(p).core.Generation, left)
 				continue
 			}
 			over := protocol.Input{Kind: protocol.InResidenceOver, Page: p, Stamp: in.Stamp}

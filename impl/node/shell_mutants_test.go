@@ -4,10 +4,10 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
-	"github.com/mome-dsm/mome/impl/memory"
 	"github.com/mome-dsm/mome/impl/mutants"
 )
 
@@ -17,24 +17,15 @@ import (
 func TestBrokenShell(t *testing.T) {
 	views := viewsOfSegments(t)
 	tb := mutants.Table{Name: "shell", Package: "./impl/node", Links: []string{"orders", "seeds"}}
-	try := func(mutant string, put func()) {
-		if !mutants.Wanted(mutant) {
-			return
+	defer Break(noBug)
+	for _, b := range slices.Concat([]Bug{noBug}, Bugs("shell"), Bugs("order")) {
+		if !mutants.Wanted(b.String()) {
+			continue
 		}
-		defer breakShell(0)
-		defer memory.Break(memory.BugNone)
-		put()
+		Break(b)
 		synctest.Test(t, func(*testing.T) {
-			tb.Rows = append(tb.Rows, mutants.Row{Mutant: mutant, Found: []mutants.Finding{findByOrders(views), findBySeeds(views)}})
+			tb.Rows = append(tb.Rows, mutants.Row{Mutant: b.String(), Found: []mutants.Finding{findByOrders(views), findBySeeds(views)}})
 		})
-	}
-	try(mutants.None, func() {})
-	for _, b := range bugs() {
-		try(b.String(), func() { breakShell(b) })
-	}
-	// Those of the order of steps, which impl/memory has for real nodes.
-	for _, b := range []memory.Bug{memory.BugSendBeforeProtect, memory.BugPunchBeforeSend, memory.BugAckBeforePunch, memory.BugGrantBeforeFill} {
-		try(b.String(), func() { memory.Break(b) })
 	}
 	tb.Compare(t, "../mutants/testdata")
 }

@@ -18,39 +18,32 @@ import (
 // has them all without a mistake. The table is impl/mutants/testdata/nodes.
 func TestBrokenSegments(t *testing.T) {
 	tb := mutants.Table{Name: "nodes", Package: "./impl/node", Links: []string{"node"}}
-	row := func(name, check string, put func(on bool)) {
-		if !mutants.Wanted(name) {
-			return
+	for _, m := range slices.Concat(
+		mutants.Mistakes(coord.Break, coord.Named("PagesCompared")),
+		mutants.Mistakes(Break, Bugs("segments")...),
+		mutants.Mistakes(protocol.Break, protocol.Named("EarlyStays")),
+	) {
+		if !mutants.Wanted(m.Name) {
+			continue
+		}
+		check := "skipped view"
+		switch m.Name {
+		case "ResidenceOfAnother":
+			check = "residence"
+		case "EarlyStays":
+			check = "early"
 		}
 		var found mutants.Finding
-		t.Run(name, func(t *testing.T) {
-			put(true)
-			t.Cleanup(func() { put(false) }) // registered first: the nodes have ended by then
+		t.Run(m.Name, func(t *testing.T) {
+			m.Put(true)
+			t.Cleanup(func() { m.Put(false) }) // registered first: the nodes have ended by then
 			i := slices.IndexFunc(successions, func(s succession) bool { return s.name == check })
 			if wrong := successions[i].check(t); wrong != "" {
 				property, _, _ := strings.Cut(wrong, ":")
 				found = mutants.Finding{Short: check + ": " + property, Full: wrong}
 			}
 		})
-		tb.Rows = append(tb.Rows, mutants.Row{Mutant: name, Found: []mutants.Finding{found}})
+		tb.Rows = append(tb.Rows, mutants.Row{Mutant: m.Name, Found: []mutants.Finding{found}})
 	}
-	own := func(b bug) func(bool) {
-		return func(on bool) {
-			if theBug = 0; on {
-				theBug = b
-			}
-		}
-	}
-	row("PagesCompared", "skipped view", coord.ComparePages)
-	row("PagesStay", "skipped view", own(bugPagesStay))
-	row("RemovedServed", "skipped view", own(bugRemovedServed))
-	row("EarlyNotReplayed", "skipped view", own(bugEarlyNotReplayed))
-	row("ResidenceOfAnother", "residence", own(bugResidenceOfAnother))
-	row("EarlyStays", "early", func(on bool) {
-		bugs := protocol.Bugs("segments")
-		if protocol.Break(0); on {
-			protocol.Break(bugs[slices.IndexFunc(bugs, func(b protocol.Bug) bool { return b.String() == "EarlyStays" })])
-		}
-	})
 	tb.Compare(t, "../mutants/testdata")
 }

@@ -77,9 +77,7 @@ func (n *Node) deliverSync(peer addr.NodeID, m *protocol.Sync, out *outbox) {
 func (n *Node) syncStep(in protocol.SyncInput) error {
 	s := &n.syncs
 	s.batch.Reset()
-	if !broken(bugCutWithoutSyncs) {
-		in.Cut = n.cut.Load()
-	}
+	in.Cut = n.cut.Load()
 	s.log.Input(&in)
 	err := s.core.Step(in, &s.batch)
 	n.cut.adopt(s.core.Cut())

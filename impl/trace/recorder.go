@@ -175,7 +175,7 @@ func (r *Recorder) Close(a *Account) error {
 			r.sync.log.end()
 		}
 		r.closeErr = r.writer.Close()
-		if r.closeErr == nil && a != nil && !broken(BugNoManifest) {
+		if r.closeErr == nil && a != nil {
 			r.closeErr = r.manifest(a).write(r.dir)
 		}
 	})
@@ -199,8 +199,7 @@ type Log struct {
 	// clock of the last action.
 	seq     uint64
 	lamport uint64
-	text    []byte    // scratch of Output
-	broken  brokenLog // of a mutant
+	text    []byte // scratch of Output
 }
 
 // begin starts a record, and the caller must end it, unless ok is false.
@@ -213,13 +212,7 @@ func (l *Log) begin(at addr.Place) (b []byte, ok bool) {
 }
 
 // finish ends the record that b has behind what was pending.
-func (l *Log) finish(b []byte) {
-	b, lost := l.mistake(b)
-	if !lost {
-		b = appendTail(b, clock.Now())
-	}
-	l.out.End(b)
-}
+func (l *Log) finish(b []byte) { l.out.End(appendTail(b, clock.Now())) }
 
 // Action records an action that a manager has taken, with the manager's state
 // after it. It is what a protocol.Observer does.

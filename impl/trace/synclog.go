@@ -24,7 +24,7 @@ type SyncLog struct {
 //
 // Preconditions: it is called once, before Close.
 func (r *Recorder) Sync() (*SyncLog, error) {
-	if r == nil || broken(BugNoSyncLog) {
+	if r == nil {
 		return nil, nil
 	}
 	h := r.header

@@ -1,6 +1,32 @@
-// Command overlay puts the mistakes of impl/protocol/mutants.txt into a copy of the
-// sources, below bin/_overlay, and prints the path of what go build -overlay reads.
-// Each mistake is switched on by protocol.Break.
+// Command overlay puts the mutants of Go packages into copies of their sources, below
+// bin/_overlay, and prints the path of what go build -overlay reads.
+//
+// A package has mutants if it has a mutants.txt, with a block for each:
+//
+//	mutant SkipUnmark
+//	file manager.go
+//	find
+//	    	if row.most == None {
+//	replace
+//	    	if false {
+//	end
+//
+// Each is a change of the text as it stands: what to find, indented by four blanks,
+// which must occur once in the file, and what to put in its place, which may be
+// nothing. A block with several changes has further lines "file". A line "group NAME"
+// between blocks says what the mutants below it are about.
+//
+// All of them are in one copy, so that one build serves all. A function that a mutant
+// changes stands in the copy as it is and, under another name, as the mutant has it,
+// and begins with the question which of them is meant. So a mutant changes functions,
+// and nothing else. A generated file says how one is switched on:
+//
+//	type Bug                 a mutant; String is its name, 0 is none
+//	func Bugs(group string)  those of a group, "" of a file that has no groups
+//	func Named(name string)  the one of that name
+//	func Break(Bug)          switches one on, and all others of the package off
+//
+// In a process that is told to by MOME_MUTANT=PACKAGE.NAME one is on from its start.
 package main
 
 import (
@@ -8,15 +34,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"go/format"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 func main() {
-	path, err := overlay("impl/protocol")
+	path, err := overlay(".")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "overlay:", err)
 		os.Exit(1)
@@ -24,157 +47,58 @@ func main() {
 	fmt.Println(path)
 }
 
-// change is one text of a mutant.
-type change struct{ file, find, replace string }
-
-// mutant is a mistake: the changes that make it, and what it is about.
-type mutant struct {
-	name, group string
-	changes     []change
+// folders are the packages with mutants.
+func folders(root string) ([]string, error) {
+	texts, err := filepath.Glob(filepath.Join(root, "impl", "*", mutantsFile))
+	for i := range texts {
+		texts[i] = filepath.Dir(texts[i])
+	}
+	return texts, err
 }
 
-// parse reads the mutants of a package, in their order.
-func parse(text string) (list []mutant, err error) {
-	var (
-		group string
-		m     *mutant
-		part  *string
-	)
-	for i, line := range strings.Split(text, "\n") {
-		if body, ok := strings.CutPrefix(line, "    "); ok && part != nil {
-			*part += body + "\n"
-			continue
-		}
-		words := strings.Fields(line)
-		if len(words) == 0 && part != nil {
-			*part += "\n"
-		}
-		if len(words) == 0 || words[0][0] == '#' {
-			continue
-		}
-		key, arg := words[0], strings.Join(words[1:], " ")
-		switch {
-		case key == "group" && m == nil:
-			group = arg
-		case key == "mutant" && m == nil:
-			list = append(list, mutant{name: arg, group: group})
-			m = &list[len(list)-1]
-		case key == "file" && m != nil:
-			m.changes, part = append(m.changes, change{file: arg}), nil
-		case key == "find" && m != nil && len(m.changes) > 0:
-			part = &m.changes[len(m.changes)-1].find
-		case key == "replace" && m != nil && len(m.changes) > 0:
-			part = &m.changes[len(m.changes)-1].replace
-		case key == "end" && m != nil && len(m.changes) > 0:
-			m, part = nil, nil
-		default:
-			return nil, fmt.Errorf("line %d: %q has no place here", i+1, line)
-		}
-	}
-	if m != nil {
-		return nil, fmt.Errorf("mutant %s is not closed by end", m.name)
-	}
-	return list, nil
-}
-
-// apply are the sources of dir that the mutants change, with all of them.
-func apply(dir string, list []mutant) (map[string]string, error) {
-	sources := make(map[string]string)
-	for _, m := range list {
-		for _, c := range m.changes {
-			if _, ok := sources[c.file]; !ok {
-				text, err := os.ReadFile(filepath.Join(dir, c.file))
-				if err != nil {
-					return nil, fmt.Errorf("mutant %s: %w", m.name, err)
-				}
-				sources[c.file] = string(text)
-			}
-			if n := strings.Count(sources[c.file], c.find); c.find == "" || n != 1 {
-				return nil, fmt.Errorf("mutant %s: its text occurs %d times in %s, it must occur once", m.name, n, filepath.Join(dir, c.file))
-			}
-			if !strings.Contains(c.replace, "\n") || c.find == c.replace {
-				return nil, fmt.Errorf("mutant %s changes nothing in %s", m.name, c.file)
-			}
-			sources[c.file] = strings.Replace(sources[c.file], c.find, c.replace, 1)
-		}
-	}
-	return sources, nil
-}
-
-// switches is the file that names the mistakes and puts one of them in.
-func switches(list []mutant) string {
-	var b strings.Builder
-	b.WriteString("//go:build mutants\n\npackage protocol\n\n// Bug is a mistake of mutants.txt.\ntype Bug uint8\n\nconst (\nnoBug Bug = iota\n")
-	for _, m := range list {
-		fmt.Fprintf(&b, "bug%s\n", m.name)
-	}
-	b.WriteString(")\n\nvar bugNames = [...]string{\"none\"")
-	for _, m := range list {
-		fmt.Fprintf(&b, ", %q", m.name)
-	}
-	b.WriteString("}\n\nfunc (b Bug) String() string { return name(bugNames[:], uint8(b)) }\n\nvar theBug Bug\n\nfunc broken(b Bug) bool { return b == theBug }\n\n// Break puts one mistake into the core, for every shard and every SyncNode. Break(0) mends it.\nfunc Break(b Bug) { theBug = b }\n")
-	b.WriteString("\n// Bugs are the mistakes of a group.\nfunc Bugs(group string) []Bug {\nswitch group {\n")
-	var groups []string
-	for _, m := range list {
-		if !slices.Contains(groups, m.group) {
-			groups = append(groups, m.group)
-		}
-	}
-	for _, g := range groups {
-		fmt.Fprintf(&b, "case %q:\nreturn []Bug{", g)
-		for _, m := range list {
-			if m.group == g {
-				fmt.Fprintf(&b, "bug%s,", m.name)
-			}
-		}
-		b.WriteString("}\n")
-	}
-	b.WriteString("}\npanic(\"mutants.txt has no group \" + group)\n}\n")
-	return b.String()
-}
-
-// overlay writes the sources of dir with their mutants.
-func overlay(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "mutants.txt"))
+// overlay writes the copies of all packages below root.
+func overlay(root string) (string, error) {
+	root, err := filepath.Abs(root)
 	if err != nil {
 		return "", err
 	}
-	list, err := parse(string(text))
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", filepath.Join(dir, "mutants.txt"), err)
-	}
-	sources, err := apply(dir, list)
-	if err != nil {
-		return "", err
-	}
-	sources["mutants.go"] = switches(list)
-	root, err := filepath.Abs(".")
+	dirs, err := folders(root)
 	if err != nil {
 		return "", err
 	}
 	out := filepath.Join(root, "bin", "_overlay")
 	replace := make(map[string]string)
-	for file, source := range sources {
-		made, err := format.Source([]byte(source))
+	for _, dir := range dirs {
+		list, err := readMutants(dir)
 		if err != nil {
-			return "", fmt.Errorf("%s with its mutants: %w", file, err)
-		}
-		to := filepath.Join(out, dir, file)
-		if err := write(to, made); err != nil {
 			return "", err
 		}
-		replace[filepath.Join(root, dir, file)] = to
+		copies, err := mutate(dir, list)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", dir, err)
+		}
+		for file, text := range copies {
+			path := filepath.Join(dir, file)
+			in, err := filepath.Rel(root, path)
+			if err != nil {
+				return "", err
+			}
+			replace[path] = filepath.Join(out, in)
+			if err := write(replace[path], text); err != nil {
+				return "", err
+			}
+		}
 	}
-	text2, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "\t")
+	text, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "\t")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(out, "overlay.json")
-	return path, write(path, text2)
+	return path, write(path, text)
 }
 
-// write leaves a file as it is that has the content already: what was built from it
-// stays in the cache.
+// write leaves a file alone that has the content already: what was built from it is in
+// the cache.
 func write(path string, content []byte) error {
 	old, err := os.ReadFile(path)
 	if err == nil && bytes.Equal(old, content) {
