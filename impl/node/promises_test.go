@@ -55,7 +55,7 @@ func TestAnswersLost(t *testing.T) {
 		defer mu.Unlock()
 		return random.IntN(3)
 	}
-	answers := 0
+	var answers atomic.Int32
 	intercept(t, nodes[0], nodes[1], func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		if strings.HasSuffix(method, "/Take") {
 			return call(ctx, method, req, reply, conn, opts...)
@@ -68,15 +68,13 @@ func TestAnswersLost(t *testing.T) {
 			if err := call(ctx, method, req, reply, conn, opts...); err != nil {
 				return err
 			}
-			mu.Lock()
-			answers++
-			mu.Unlock()
+			answers.Add(1)
 			return lost
 		}
 		return call(ctx, method, req, reply, conn, opts...)
 	})
 	p := startProgram(t, nodes[0])
-	for answers < 4 {
+	for answers.Load() < 4 {
 		p.do(fmt.Sprint("fill a ", pages, " 0 ", pages))
 		if got := p.do(fmt.Sprint("clean a ", pages, " 0 ", pages)); got != "" {
 			t.Fatalf("to write back what there is room for: %s", got)
