@@ -153,7 +153,7 @@ func (b *bed) stop() {
 // home is the node that is the home of the segment's page: the segment's homes
 // are spread, over a cluster founded with the default number of slots.
 func (b *bed) home(page int64) int {
-	slots := protocol.DealSlots(protocol.DefaultSlots(b.cfg.Nodes), b.cfg.Nodes)
+	slots := protocol.DealSlots(protocol.DefaultSlots(b.cfg.Nodes), protocol.Founders(b.cfg.Nodes))
 	all := protocol.Segment{Pages: addr.Pages, Policy: protocol.Spread}
 	return int(slots[all.Slot(addr.PageNum(b.first+page), len(slots))].Home)
 }

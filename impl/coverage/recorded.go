@@ -54,7 +54,7 @@ func Read(dirs ...string) ([]*Recorded, error) {
 			} else {
 				r.Logs += len(run.Files)
 			}
-			r.Nodes, r.Depth = max(r.Nodes, len(run.Conf.Members)), max(r.Depth, run.Conf.Tree(0).Depth())
+			r.Nodes, r.Depth = max(r.Nodes, run.Conf.Members.Len()), max(r.Depth, run.Conf.Tree(0).Depth())
 		}
 	}
 	return all, nil

@@ -156,10 +156,8 @@ func (m *Model) lay() *layout {
 	for range depth {
 		nodes *= fanout
 	}
-	conf := &protocol.Configuration{Epoch: 1, Fanout: fanout, Slots: []protocol.Slot{{Home: 0, Term: 1}}}
-	for range nodes {
-		conf.Members = append(conf.Members, 1)
-	}
+	conf := &protocol.Configuration{Epoch: 1, Fanout: fanout, Members: protocol.Founders(nodes)}
+	conf.Slots = protocol.DealSlots(1, conf.Members)
 	l := &layout{Topology: sim.NewTopology(), byNode: make(map[addr.NodeID]int), known: make(map[addr.Place]int),
 		conf: conf.WithSegments([]protocol.Segment{{First: page, Pages: 1, Generation: 1}})}
 	tree := l.conf.Tree(0)

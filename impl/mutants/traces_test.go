@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/trace/replay"
@@ -83,11 +82,11 @@ func account(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for node, incarnation := range run.Conf.Members {
-		m := trace.Manifest{Format: trace.Format, Node: addr.NodeID(node), Incarnation: incarnation, Failed: "not known"}
-		for peer := range run.Conf.Members {
+	for node, incarnation := range run.Conf.Members.All {
+		m := trace.Manifest{Format: trace.Format, Node: node, Incarnation: incarnation, Failed: "not known"}
+		for peer := range run.Conf.Members.All {
 			if peer != node {
-				m.Links = append(m.Links, trace.LinkAccount{Peer: addr.NodeID(peer)})
+				m.Links = append(m.Links, trace.LinkAccount{Peer: peer})
 			}
 		}
 		for _, f := range slices.Concat(run.Files, run.Sync) {

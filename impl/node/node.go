@@ -247,12 +247,13 @@ func (n *Node) serve() {
 
 // form makes the complete cluster of v work: shards, links, segments.
 func (n *Node) form(ctx context.Context, v *coord.View) error {
-	conf := &protocol.Configuration{Epoch: v.Epoch, Fanout: v.Cluster.Fanout}
-	for _, m := range v.Members {
-		conf.Members = append(conf.Members, m.Incarnation)
+	lives := make(map[addr.NodeID]addr.Incarnation)
+	for _, m := range v.Joined() {
+		lives[m.Node] = m.Incarnation
 	}
+	conf := &protocol.Configuration{Epoch: v.Epoch, Fanout: v.Cluster.Fanout, Members: protocol.NewMembers(lives)}
 	limits.Reserve(ownFiles + 2*len(v.Members))
-	conf.Slots = protocol.DealSlots(v.Cluster.Slots, len(conf.Members))
+	conf.Slots = protocol.DealSlots(v.Cluster.Slots, conf.Members)
 	if err := n.prepare(conf); err != nil {
 		return err
 	}
@@ -293,8 +294,8 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 // runs.
 func (n *Node) prepare(conf *protocol.Configuration) error {
 	n.conf, n.slots = conf, conf.Slots
-	n.room = newRoom(n.cfg.Memory, len(conf.Members))
-	n.homes = make([]promises, len(conf.Members))
+	n.room = newRoom(n.cfg.Memory, conf.Members.Len())
+	n.homes = make([]promises, conf.Members.Len())
 	for i := range n.homes {
 		n.homes[i].asking = make(chan struct{}, 1)
 	}
@@ -305,7 +306,7 @@ func (n *Node) prepare(conf *protocol.Configuration) error {
 		n.shards[i].form(n, i, conf)
 	}
 	n.startSyncs()
-	n.readers = make([]reader, len(conf.Members))
+	n.readers = make([]reader, conf.Members.Len())
 	var err error
 	n.residences, err = newResidences(n)
 	return err

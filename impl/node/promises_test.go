@@ -260,7 +260,7 @@ func TestFull(t *testing.T) {
 	k := home(64)
 	k.takers = make([]taker, 2)
 	peer := &k.takers[1]
-	conf := &protocol.Configuration{Epoch: 1, Fanout: 8, Slots: protocol.DealSlots(64, 2), Members: []addr.Incarnation{1, 1}}
+	conf := &protocol.Configuration{Epoch: 1, Fanout: 8, Slots: protocol.DealSlots(64, protocol.Founders(2)), Members: protocol.Founders(2)}
 	segment := protocol.Segment{Pages: 1024, Generation: 1}
 	page := addr.PageNum(0)
 	for conf.Slots[segment.Slot(page, len(conf.Slots))].Home != 1 {

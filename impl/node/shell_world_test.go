@@ -165,10 +165,8 @@ func simulate(p workload, c choices, views []*view, tell bool) (w *world, broken
 
 func (w *world) setUp() {
 	first := w.states[0]
-	conf := &protocol.Configuration{Epoch: first.Epoch, Fanout: w.fanout, Slots: protocol.DealSlots(64, w.nodes)}
-	for range w.nodes {
-		conf.Members = append(conf.Members, 1)
-	}
+	conf := &protocol.Configuration{Epoch: first.Epoch, Fanout: w.fanout, Members: protocol.Founders(w.nodes)}
+	conf.Slots = protocol.DealSlots(64, conf.Members)
 	for i := range w.nodes {
 		s := &member{w: w, frames: make(map[uint64]*modelFrames), pages: make(map[place]*ledger), held: make(map[*shard][]*ledger), arrived: make(map[origin][]modelMessage), view: -1}
 		s.Node = newNode(Config{Residence: w.residence, NoReadAhead: true, Log: slog.New(slog.DiscardHandler)})

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -50,8 +49,8 @@ func (a *application) acquire(id uint64, name string, timeout time.Duration) {
 // that is likely on two processors, since acquires and timers contend for one
 // mutex.
 func TestShortTimeouts(t *testing.T) {
-	n := &Node{conf: &protocol.Configuration{Epoch: 1, Members: []addr.Incarnation{1}, Fanout: 2,
-		Slots: []protocol.Slot{{Home: 0, Term: 1}}}, incarnation: 1}
+	n := &Node{conf: &protocol.Configuration{Epoch: 1, Members: protocol.Founders(1), Fanout: 2,
+		Slots: protocol.DealSlots(1, protocol.Founders(1))}, incarnation: 1}
 	n.startSyncs()
 	const rounds, locks = 100, 100
 	name := func(i int) string { return fmt.Sprint("lock", i) }

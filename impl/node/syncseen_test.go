@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
@@ -12,8 +11,8 @@ import (
 // TestSeenIsBounded: names and times go with the locks that they belong to, and
 // not before.
 func TestSeenIsBounded(t *testing.T) {
-	n := &Node{conf: &protocol.Configuration{Epoch: 1, Members: []addr.Incarnation{1}, Fanout: 2,
-		Slots: []protocol.Slot{{Home: 0, Term: 1}}}, incarnation: 1}
+	n := &Node{conf: &protocol.Configuration{Epoch: 1, Members: protocol.Founders(1), Fanout: 2,
+		Slots: protocol.DealSlots(1, protocol.Founders(1))}, incarnation: 1}
 	n.startSyncs()
 	a := attached(t, n, 1)
 	a.acquire(1, "kept", 0)

@@ -35,12 +35,12 @@ func (n *Node) startTrace(conf *protocol.Configuration) error {
 	if n.cfg.Trace == "" {
 		return nil
 	}
-	slots, err := json.Marshal(conf)
+	slots, err := trace.SlotsOf(conf)
 	if err != nil {
 		return err
 	}
 	n.trace, err = trace.NewRecorder(n.cfg.Trace, trace.Header{Spec: "strong", Node: n.id, Incarnation: n.incarnation,
-		Nodes: len(conf.Members), PageSize: addr.PageSize, Slots: slots, Build: n.cfg.Version}, shardCount)
+		Nodes: conf.Members.Len(), PageSize: addr.PageSize, Slots: slots, Build: n.cfg.Version}, shardCount)
 	if err != nil {
 		return err
 	}

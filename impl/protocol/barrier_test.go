@@ -45,7 +45,7 @@ func TestBarrierMessages(t *testing.T) {
 	conf := syncConfiguration(nodes)
 	var machines []*SyncNode
 	for i := range nodes {
-		machines = append(machines, NewSyncNode(addr.NodeID(i), conf.Members[i], conf))
+		machines = append(machines, NewSyncNode(addr.NodeID(i), conf.Member(addr.NodeID(i)), conf))
 	}
 	var queue []Sync
 	sent := make(map[string]int)

@@ -11,7 +11,7 @@ import (
 // cluster is shards that hand each other their messages at once: the core
 // alone, no links.
 type cluster struct {
-	shards []*Shard
+	shards []*Shard // by NodeID; nil where there is no member
 	queue  []Message
 	batch  Batch
 	msg    Message // being handled
@@ -22,8 +22,9 @@ type cluster struct {
 
 func newCluster(c *Configuration) *cluster {
 	k := &cluster{}
-	for i := range c.Members {
-		k.shards = append(k.shards, NewShard(addr.NodeID(i), 1, 0, c, nil))
+	for n, life := range c.Members.All {
+		k.shards = append(k.shards, make([]*Shard, int(n)-len(k.shards))...)
+		k.shards = append(k.shards, NewShard(n, life, 0, c, nil))
 	}
 	return k
 }
@@ -136,7 +137,7 @@ func BenchmarkIdlePage(b *testing.B) {
 	for _, levels := range []int{1, 2} {
 		b.Run(fmt.Sprintf("levels=%d", levels), func(b *testing.B) {
 			c := testConfiguration(6, map[int]int{1: 64, 2: 4}[levels])
-			c.Slots = []Slot{{Home: 0, Term: 3}}
+			c.Slots = c.Slots[:1]
 			c = c.WithSegments([]Segment{{First: 0, Pages: pages, Generation: 5}})
 			heap := func() float64 {
 				runtime.GC()

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"slices"
+
 	"github.com/tidwall/btree"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -48,19 +50,28 @@ func (s *Segment) Slot(p addr.PageNum, count int) int {
 	return int(uint64((uint32(p)>>BlockShift)*golden) * uint64(count) >> 32)
 }
 
-// Slot is a share of all pages: it has one home and one tree.
+// Slot is a share of all pages: it has one home and one tree, of which this record
+// says all. It is of one term: another home or other members are a later one.
 type Slot struct {
 	Home addr.NodeID
-	Term uint64 // changes when the slot gets another home
+	Term uint64
+	// Members are the nodes of the tree. The home is one of them. They need not be all
+	// members of the cluster.
+	Members *Members
 }
 
-// DealSlots is the slots of a cluster of fixed members. Each node is the home of
-// one run of them, so that under Block it is the home of one run of pages of
-// every segment.
-func DealSlots(slots, nodes int) []Slot {
+// Equal says whether two records say the same.
+func (s Slot) Equal(other Slot) bool {
+	return s.Home == other.Home && s.Term == other.Term && s.Members.Equal(other.Members)
+}
+
+// DealSlots is the slots of a cluster all of whose members are in every tree. Each
+// is the home of one run of them, so that under Block it is the home of one run of
+// pages of every segment.
+func DealSlots(slots int, members *Members) []Slot {
 	dealt := make([]Slot, slots)
 	for i := range dealt {
-		dealt[i] = Slot{Home: addr.NodeID(i * nodes / slots), Term: 1}
+		dealt[i] = Slot{Home: members.nodes[i*members.Len()/slots], Term: 1, Members: members}
 	}
 	return dealt
 }
@@ -73,8 +84,8 @@ func DefaultSlots(nodes int) int { return max(1024, nodes) }
 // makes a new one with a higher epoch or with other segments.
 type Configuration struct {
 	Epoch   uint64
-	Members []addr.Incarnation // by NodeID; zero where there is no member
-	Fanout  int                // the most children a manager has, 2..MaxFanout
+	Members *Members
+	Fanout  int // the most children a manager has, 2..MaxFanout
 	Slots   []Slot
 	// Generation is that of the segment created last, removed or not; zero
 	// means the highest among the segments. It tells a message about a segment
@@ -166,10 +177,18 @@ func (c *Configuration) Gone(later *Configuration) (gone []Segment) {
 	return gone
 }
 
-// Member is the incarnation of a node, zero for a stranger.
-func (c *Configuration) Member(n addr.NodeID) addr.Incarnation {
-	if int(n) >= len(c.Members) {
-		return 0
+// moved says of a page that is in a segment of both configurations whether its slot
+// has another term in the later one. It is nil where no slot has.
+func (c *Configuration) moved(later *Configuration) func(addr.PageNum) bool {
+	if &c.Slots[0] == &later.Slots[0] || // Change leaves the slots alone
+		slices.EqualFunc(c.Slots, later.Slots, func(was, is Slot) bool { return was.Term == is.Term }) {
+		return nil
 	}
-	return c.Members[n]
+	return func(p addr.PageNum) bool {
+		slot := c.Segment(p).Slot(p, len(c.Slots))
+		return c.Slots[slot].Term != later.Slots[slot].Term
+	}
 }
+
+// Member is the incarnation of a node, zero for a stranger.
+func (c *Configuration) Member(n addr.NodeID) addr.Incarnation { return c.Members.Incarnation(n) }

@@ -13,6 +13,7 @@
 //	  leaf     the node's own manager, and its frame               leaf.go
 //	services   what a request may ask for, a row for each           service.go
 //	ManagerState, LeafState   the state of a page, and its JSON     state.go
+//	Members    nodes, by number and life                           members.go
 //	Envelope   what every message carries, and the receive rule    envelope.go
 //	Tree       who is whose parent, for every slot                 tree.go
 //	Configuration, Segment   what the receive rule compares with   configuration.go

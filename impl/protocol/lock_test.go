@@ -106,7 +106,7 @@ func (s *syncScript) run(t *testing.T, d *datadriven.TestData) string {
 		n := int(number("n"))
 		conf := syncConfiguration(n)
 		for i := range n {
-			s.nodes = append(s.nodes, NewSyncNode(addr.NodeID(i), conf.Members[i], conf))
+			s.nodes = append(s.nodes, NewSyncNode(addr.NodeID(i), conf.Member(addr.NodeID(i)), conf))
 		}
 	case "deliver":
 		for range max(1, number("n")) {

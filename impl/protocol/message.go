@@ -126,6 +126,11 @@ type Message struct {
 	Txn      Txn
 }
 
+// namesLeaf says whether Leaf means something.
+func (m *Message) namesLeaf() bool {
+	return m.Kind == Req || m.Kind == Grant || m.Kind == Recall && m.Dst == ToLeaf
+}
+
 // wellFormed says what no node that follows the protocol would send.
 func (m *Message) wellFormed() error {
 	ok := false

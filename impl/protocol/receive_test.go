@@ -12,10 +12,10 @@ import (
 // testConfiguration has pages 0..63 in a segment of generation 5; page 0 has
 // its home at node 0, and every node is in its first incarnation.
 func testConfiguration(nodes, fanout int) *Configuration {
-	c := &Configuration{Epoch: 10, Fanout: fanout}
-	for i := range nodes {
-		c.Members = append(c.Members, 1)
-		c.Slots = append(c.Slots, Slot{Home: addr.NodeID(i), Term: 3})
+	c := &Configuration{Epoch: 10, Fanout: fanout, Members: Founders(nodes)}
+	c.Slots = DealSlots(nodes, c.Members)
+	for i := range c.Slots {
+		c.Slots[i].Term = 3
 	}
 	return c.WithSegments([]Segment{{First: 0, Pages: 64, Generation: 5}})
 }

@@ -103,13 +103,15 @@ func NewShard(self addr.NodeID, incarnation addr.Incarnation, index int, conf *C
 	}
 }
 
-// Configure sets a newer configuration. Pages of segments that are gone are
-// forgotten: whoever waits for them gets no answer from the core. Those are the
-// Gone of the configuration before, which the caller knows without comparing all.
+// Configure sets a newer configuration. Pages of segments that are gone, and of
+// slots that have another term, are forgotten: whoever waits for them gets no answer
+// from the core. The segments are the Gone of the configuration before, which the
+// caller knows without comparing all.
 func (s *Shard) Configure(conf *Configuration, segments []Segment) {
+	moved := s.conf.moved(conf)
 	s.conf, s.lastSegment = conf, nil
 	s.generation = max(s.generation, conf.Generation)
-	if len(segments) == 0 {
+	if len(segments) == 0 && moved == nil {
 		return
 	}
 	var list segmentMap
@@ -117,7 +119,7 @@ func (s *Shard) Configure(conf *Configuration, segments []Segment) {
 		list.Set(segments[i].First, &segments[i])
 	}
 	was := &Configuration{segments: &list}
-	gone := func(p addr.PageNum) bool { return was.Segment(p) != nil }
+	gone := func(p addr.PageNum) bool { return was.Segment(p) != nil || moved != nil && moved(p) }
 	goneID := func(id addr.ManagerID) bool { return gone(id.Page()) }
 	s.directories.forget(goneID)
 	s.transactions.forget(goneID)
@@ -186,11 +188,11 @@ func (s *Shard) receive(m *Message) error {
 	if err := s.endpoint.receive(&m.Envelope, m.Kind, slot, generation); err != nil {
 		return err
 	}
-	if int(m.Leaf) >= len(s.conf.Members) {
+	if in := slot.Members; !in.Has(m.From.Node) || !in.Has(m.To.Node) || m.namesLeaf() && !in.Has(m.Leaf) {
 		if s.ahead(&m.Envelope) {
 			return ErrEarly
 		}
-		return fmt.Errorf("%w: %v on behalf of node %d, there are %d", ErrForeign, m.Kind, m.Leaf, len(s.conf.Members))
+		return fmt.Errorf("%w: a node is not in the tree of its page: %+v", ErrForeign, *m)
 	}
 	return nil
 }

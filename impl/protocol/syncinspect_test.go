@@ -10,7 +10,7 @@ import (
 // TestSyncInspection: what a home and a node say of a lock and of a barrier.
 func TestSyncInspection(t *testing.T) {
 	conf := syncConfiguration(2)
-	machines := []*SyncNode{NewSyncNode(0, conf.Members[0], conf), NewSyncNode(1, conf.Members[1], conf)}
+	machines := []*SyncNode{NewSyncNode(0, conf.Member(0), conf), NewSyncNode(1, conf.Member(1), conf)}
 	var queue []Sync
 	step := func(node addr.NodeID, in SyncInput) {
 		var b SyncBatch

@@ -12,10 +12,14 @@ import (
 
 // syncConfiguration has n members and as many slots, slot i at node i.
 func syncConfiguration(n int) *Configuration {
-	conf := &Configuration{Epoch: 5, Fanout: MaxFanout}
+	lives := make(map[addr.NodeID]addr.Incarnation)
 	for i := range n {
-		conf.Members = append(conf.Members, addr.Incarnation(1+i%2))
-		conf.Slots = append(conf.Slots, Slot{Home: addr.NodeID(i), Term: 3})
+		lives[addr.NodeID(i)] = addr.Incarnation(1 + i%2)
+	}
+	conf := &Configuration{Epoch: 5, Fanout: MaxFanout, Members: NewMembers(lives)}
+	conf.Slots = DealSlots(n, conf.Members)
+	for i := range conf.Slots {
+		conf.Slots[i].Term = 3
 	}
 	return conf
 }
@@ -74,7 +78,7 @@ func newSyncWorld(nodes, objects int, parties uint32, fail func(string)) *syncWo
 		arrivals: make(map[*barrier]map[uint64]map[uint32]bool), last: make(map[*barrier]uint64),
 	}
 	for i := range nodes {
-		w.nodes = append(w.nodes, NewSyncNode(addr.NodeID(i), w.conf.Members[i], w.conf))
+		w.nodes = append(w.nodes, NewSyncNode(addr.NodeID(i), w.conf.Member(addr.NodeID(i)), w.conf))
 	}
 	for i := range objects {
 		w.objects = append(w.objects, uint64(i))

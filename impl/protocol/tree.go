@@ -10,47 +10,39 @@ import (
 // one word.
 const MaxFanout = 64
 
-// Tree is the tree of managers of one slot. The nodes are ranked from the home
-// on (home 0, the next node 1, ...); a manager of level l with index i covers
+// Tree is the tree of managers of one slot. The slot's members are ranked from the
+// home on (home 0, the next member 1, ...); a manager of level l with index i covers
 // the ranks [i*fanout^l, (i+1)*fanout^l) and sits on the first node of them.
 // Leaves are level 0, the root is the level that covers all. So the parent is a
-// function of the slot and the child, and the managers of different slots sit
-// on different nodes.
+// function of the slot's record and the child, and the managers of different slots
+// sit on different nodes.
 type Tree struct {
-	home   addr.NodeID
-	nodes  int
-	fanout int
-	depth  int // the level of the root, at least 1
+	members *Members
+	home    addr.NodeID
+	fanout  int
+	depth   int // the level of the root, at least 1
 }
 
-// Tree is the tree of a slot. Every node from 0 to len(Members)-1 is in it.
-func (c *Configuration) Tree(slot int) Tree {
-	return newTree(c.Slots[slot].Home, len(c.Members), c.Fanout)
-}
+// Tree is the tree of the slot with this number.
+func (c *Configuration) Tree(slot int) Tree { return c.Slots[slot].tree(c.Fanout) }
 
-func newTree(home addr.NodeID, nodes, fanout int) Tree {
-	t := Tree{home: home, nodes: nodes, fanout: fanout, depth: 1}
-	for covered := fanout; covered < nodes; covered *= fanout {
+func (s *Slot) tree(fanout int) Tree {
+	t := Tree{members: s.Members, home: s.Home, fanout: fanout, depth: 1}
+	for covered := fanout; covered < t.Leaves(); covered *= fanout {
 		t.depth++
 	}
 	return t
 }
 
-func (t Tree) rank(n addr.NodeID) int {
-	r := int(n) - int(t.home)
-	if r < 0 {
-		r += t.nodes
-	}
-	return r
-}
+// Leaves is how many nodes are in the tree.
+func (t Tree) Leaves() int { return t.members.Len() }
 
-func (t Tree) node(rank int) addr.NodeID {
-	n := int(t.home) + rank
-	if n >= t.nodes {
-		n -= t.nodes
-	}
-	return addr.NodeID(n)
-}
+// Rank counts a node from the home on.
+// Preconditions: the node is in the tree.
+func (t Tree) Rank(n addr.NodeID) int { return t.members.distance(t.home, n) }
+
+// Node is the one of this rank.
+func (t Tree) Node(rank int) addr.NodeID { return t.members.after(t.home, rank) }
 
 // width is how many ranks a manager of the level covers.
 func (t Tree) width(level int) int {
@@ -72,10 +64,10 @@ func (t Tree) level(tag addr.Tag) int {
 }
 
 func (t Tree) at(level, index int) addr.Place {
-	n := t.node(index * t.width(level))
+	n := t.Node(index * t.width(level))
 	switch level {
 	case t.depth:
-		return addr.Place{Node: t.home, Tag: addr.Root}
+		return t.Root()
 	case 0:
 		return addr.Place{Node: n, Tag: addr.Leaf}
 	}
@@ -87,7 +79,7 @@ func (t Tree) Root() addr.Place { return addr.Place{Node: t.home, Tag: addr.Root
 
 // Has says whether the place is a manager of this tree.
 func (t Tree) Has(p addr.Place) bool {
-	if int(p.Node) >= t.nodes {
+	if !t.members.Has(p.Node) {
 		return false
 	}
 	l := t.level(p.Tag)
@@ -97,14 +89,14 @@ func (t Tree) Has(p addr.Place) bool {
 	case p.Tag == addr.Leaf:
 		return true
 	}
-	return l < t.depth && t.rank(p.Node)%t.width(l) == 0
+	return l < t.depth && t.Rank(p.Node)%t.width(l) == 0
 }
 
 // Parent is the manager above p, and which of its children p is.
 // Preconditions: Has(p), and p is not the root.
 func (t Tree) Parent(p addr.Place) (parent addr.Place, child int) {
 	l := t.level(p.Tag)
-	index := t.rank(p.Node) / t.width(l)
+	index := t.Rank(p.Node) / t.width(l)
 	return t.at(l+1, index/t.fanout), index % t.fanout
 }
 
@@ -114,7 +106,7 @@ func (t Tree) Child(p addr.Place, child int) addr.Place {
 	l := t.level(p.Tag)
 	index := 0
 	if l < t.depth {
-		index = t.rank(p.Node) / t.width(l)
+		index = t.Rank(p.Node) / t.width(l)
 	}
 	return t.at(l-1, index*t.fanout+child)
 }
@@ -123,7 +115,7 @@ func (t Tree) Child(p addr.Place, child int) addr.Place {
 // Preconditions: Has(p), n is in the tree.
 func (t Tree) below(n addr.NodeID, p addr.Place) bool {
 	l := t.level(p.Tag)
-	return l == t.depth || t.rank(n)/t.width(l) == t.rank(p.Node)/t.width(l)
+	return l == t.depth || t.Rank(n)/t.width(l) == t.Rank(p.Node)/t.width(l)
 }
 
 // Children is how many children the manager p has.
@@ -134,15 +126,15 @@ func (t Tree) Children(p addr.Place) int {
 	}
 	first := 0
 	if l < t.depth {
-		first = t.rank(p.Node)
+		first = t.Rank(p.Node)
 	}
 	w := t.width(l - 1)
-	return min(t.fanout, (t.nodes-first+w-1)/w)
+	return min(t.fanout, (t.Leaves()-first+w-1)/w)
 }
 
 // Depth is how many links are between a leaf and the root.
 func (t Tree) Depth() int { return t.depth }
 
 func (t Tree) String() string {
-	return fmt.Sprintf("home %d, %d nodes, fan-out %d, depth %d", t.home, t.nodes, t.fanout, t.depth)
+	return fmt.Sprintf("home %d, %d nodes, fan-out %d, depth %d", t.home, t.Leaves(), t.fanout, t.depth)
 }

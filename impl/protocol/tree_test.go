@@ -8,6 +8,20 @@ import (
 	"pgregory.net/rapid"
 )
 
+// dense is the tree of the nodes from 0 on.
+func dense(home, nodes, fanout int) Tree { return treeOf(home, nodes, fanout, 0, 1) }
+
+// treeOf is the tree of so many nodes from one on, each further one by a step. The
+// home is counted among them.
+func treeOf(home, nodes, fanout, first, step int) Tree {
+	lives := make(map[addr.NodeID]addr.Incarnation)
+	for i := range nodes {
+		lives[addr.NodeID(first+i*step)] = 1
+	}
+	s := Slot{Home: addr.NodeID(first + home*step), Members: NewMembers(lives)}
+	return s.tree(fanout)
+}
+
 // walkTree checks everything that is promised of one tree.
 func walkTree(t rapid.TB, tree Tree) {
 	t.Helper()
@@ -16,7 +30,7 @@ func walkTree(t rapid.TB, tree Tree) {
 		for range tree.depth - 1 {
 			covered *= tree.fanout
 		}
-		if covered >= tree.nodes {
+		if covered >= tree.Leaves() {
 			t.Fatalf("%v: a level too many", tree)
 		}
 	}
@@ -55,12 +69,13 @@ func walkTree(t rapid.TB, tree Tree) {
 		}
 	}
 	down(tree.Root(), tree.Depth())
-	if leaves != tree.nodes {
+	if leaves != tree.Leaves() {
 		t.Fatalf("%v: %d leaves", tree, leaves)
 	}
 	// Has knows no others.
 	has := 0
-	for n := range tree.nodes {
+	last := tree.members.nodes[tree.Leaves()-1]
+	for n := range min(int(last)+3, 1<<16) {
 		for tag := range addr.Tag(tree.depth + 3) {
 			if tree.Has(addr.Place{Node: addr.NodeID(n), Tag: tag}) {
 				has++
@@ -70,7 +85,7 @@ func walkTree(t rapid.TB, tree Tree) {
 	if has != leaves+managers {
 		t.Fatalf("%v: Has knows %d places, there are %d", tree, has, leaves+managers)
 	}
-	for _, p := range []addr.Place{{Node: tree.home, Tag: 60000}, {Node: addr.NodeID(tree.nodes - 1), Tag: 0xffff}} {
+	for _, p := range []addr.Place{{Node: tree.Root().Node, Tag: 60000}, {Node: last, Tag: 0xffff}} {
 		if tree.Has(p) {
 			t.Fatalf("%v has %v", tree, p)
 		}
@@ -82,14 +97,14 @@ func TestTree(t *testing.T) {
 		for _, fanout := range []int{2, 3, 7, 8, 63, 64} {
 			for _, home := range []int{0, 1, nodes / 2, nodes - 1} {
 				if home < nodes {
-					walkTree(t, newTree(addr.NodeID(home), nodes, fanout))
+					walkTree(t, dense(home, nodes, fanout))
 				}
 			}
 		}
 	}
 	for _, fanout := range []int{2, 3, 16, 64} {
 		for _, nodes := range []int{65535, 65536} {
-			walkTree(t, newTree(addr.NodeID(nodes-7), nodes, fanout))
+			walkTree(t, dense(nodes-7, nodes, fanout))
 		}
 	}
 }
@@ -97,24 +112,24 @@ func TestTree(t *testing.T) {
 func TestTreeOfAnyShape(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nodes := rapid.IntRange(1, 3000).Draw(t, "nodes")
-		walkTree(t, newTree(addr.NodeID(rapid.IntRange(0, nodes-1).Draw(t, "home")), nodes,
-			rapid.IntRange(2, MaxFanout).Draw(t, "fanout")))
+		walkTree(t, treeOf(rapid.IntRange(0, nodes-1).Draw(t, "home"), nodes, rapid.IntRange(2, MaxFanout).Draw(t, "fanout"),
+			rapid.IntRange(0, 9).Draw(t, "first"), rapid.IntRange(1, 9).Draw(t, "step")))
 	})
 }
 
 // TestTreeBelow compares below with climbing.
 func TestTreeBelow(t *testing.T) {
-	for _, tree := range []Tree{newTree(3, 10, 2), newTree(0, 27, 3), newTree(64, 65, 8), newTree(0, 1, 2)} {
-		for n := range tree.nodes {
+	for _, tree := range []Tree{dense(3, 10, 2), dense(0, 27, 3), dense(64, 65, 8), dense(0, 1, 2), treeOf(3, 10, 2, 5, 7)} {
+		for _, n := range tree.members.nodes {
 			above := map[addr.Place]bool{}
-			p := addr.Place{Node: addr.NodeID(n), Tag: addr.Leaf}
+			p := addr.Place{Node: n, Tag: addr.Leaf}
 			for above[p] = true; p.Tag != addr.Root; above[p] = true {
 				p, _ = tree.Parent(p)
 			}
-			for k := range tree.nodes {
+			for _, k := range tree.members.nodes {
 				for tag := range addr.Tag(tree.depth + 2) {
-					q := addr.Place{Node: addr.NodeID(k), Tag: tag}
-					if tree.Has(q) && tree.below(addr.NodeID(n), q) != above[q] {
+					q := addr.Place{Node: k, Tag: tag}
+					if tree.Has(q) && tree.below(n, q) != above[q] {
 						t.Fatalf("%v: leaf %d below %v: %v, want %v", tree, n, q, !above[q], above[q])
 					}
 				}
@@ -130,7 +145,7 @@ func TestTreeSpreads(t *testing.T) {
 		t.Run(fmt.Sprintf("nodes=%d/fanout=%d", c.nodes, c.fanout), func(t *testing.T) {
 			count := make([]int, c.nodes)
 			for home := range c.nodes {
-				tree := newTree(addr.NodeID(home), c.nodes, c.fanout)
+				tree := dense(home, c.nodes, c.fanout)
 				for n := range c.nodes {
 					for l := 1; l < tree.depth; l++ {
 						if tree.Has(addr.Place{Node: addr.NodeID(n), Tag: addr.FirstIntermediate + addr.Tag(l-1)}) {

@@ -16,7 +16,7 @@ import (
 // Preconditions: nothing has happened yet.
 func (w *World) Record(dir string) error {
 	conf := w.views[0].conf
-	slots, err := json.Marshal(conf)
+	slots, err := trace.SlotsOf(conf)
 	if err != nil {
 		return fmt.Errorf("sim: %w", err)
 	}

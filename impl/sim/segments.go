@@ -25,10 +25,14 @@ const elsewhere = "elsewhere"
 
 // found makes the first view.
 func (w *World) found() {
-	conf := &protocol.Configuration{Epoch: 1, Fanout: w.cfg.Fanout}
+	lives := make(map[addr.NodeID]addr.Incarnation)
 	for i := range w.cfg.Nodes {
-		conf.Members = append(conf.Members, incarnation(addr.NodeID(i)))
-		conf.Slots = append(conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: term(i)})
+		lives[addr.NodeID(i)] = incarnation(addr.NodeID(i))
+	}
+	conf := &protocol.Configuration{Epoch: 1, Fanout: w.cfg.Fanout, Members: protocol.NewMembers(lives)}
+	conf.Slots = protocol.DealSlots(w.cfg.Nodes, conf.Members)
+	for i := range conf.Slots {
+		conf.Slots[i].Term = term(i)
 	}
 	w.views = []view{{conf: conf}}
 	var err error

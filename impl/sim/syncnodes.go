@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,7 +40,7 @@ func violated(property, format string, args ...any) *Violation {
 // EndRecord completes them.
 // Preconditions: nothing has happened yet, and SyncConfig.Late is not set.
 func (w *Syncs) Record(dir string) error {
-	slots, err := json.Marshal(w.conf)
+	slots, err := trace.SlotsOf(w.conf)
 	if err != nil {
 		return err
 	}

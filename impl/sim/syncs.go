@@ -85,12 +85,9 @@ type party struct {
 // at each node.
 func newSyncs(cfg SyncConfig, o objects, processes int) *Syncs {
 	w := &Syncs{cfg: cfg, objects: o, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), Counts: make(map[string]int),
-		conf:  &protocol.Configuration{Epoch: 1, Fanout: protocol.MaxFanout},
+		conf:  &protocol.Configuration{Epoch: 1, Fanout: protocol.MaxFanout, Members: protocol.Founders(cfg.Nodes)},
 		links: make(map[pair][]protocol.Sync), traffic: make(map[pair]traffic)}
-	for i := range cfg.Nodes {
-		w.conf.Members = append(w.conf.Members, 1)
-		w.conf.Slots = append(w.conf.Slots, protocol.Slot{Home: addr.NodeID(i), Term: 1})
-	}
+	w.conf.Slots = protocol.DealSlots(cfg.Nodes, w.conf.Members)
 	for i := range addr.NodeID(cfg.Nodes) {
 		n := &syncNode{world: w, core: protocol.NewSyncNode(i, 1, w.conf)}
 		n.core.Observe(n)

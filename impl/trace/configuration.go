@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -18,25 +20,67 @@ type Change struct {
 	Segments   []protocol.Segment
 }
 
+// slots is the JSON of Header.Slots. The members of a run stay what they are, and all
+// of them are in the tree of every slot: they stand once.
+type slots struct {
+	Epoch      uint64
+	Members    []addr.Incarnation // by NodeID
+	Fanout     int
+	Slots      []slot
+	Generation uint64
+}
+
+type slot struct {
+	Home addr.NodeID
+	Term uint64
+}
+
+// SlotsOf is what a header says of the slots: Header.Configuration reads it.
+func SlotsOf(conf *protocol.Configuration) (json.RawMessage, error) {
+	s := slots{Epoch: conf.Epoch, Fanout: conf.Fanout, Generation: conf.Generation}
+	for node, incarnation := range conf.Members.All {
+		if int(node) != len(s.Members) {
+			return nil, fmt.Errorf("slots: a run cannot be recorded that has a node %d and no node %d", node, len(s.Members))
+		}
+		s.Members = append(s.Members, incarnation)
+	}
+	for i, of := range conf.Slots {
+		if !of.Members.Equal(conf.Members) {
+			return nil, fmt.Errorf("slots: a run cannot be recorded in which slot %d has other members than the cluster", i)
+		}
+		s.Slots = append(s.Slots, slot{of.Home, of.Term})
+	}
+	return json.Marshal(&s)
+}
+
 // Configuration is what the node knew of the cluster when the log began: it has
 // no segments yet.
 func (h Header) Configuration() (*protocol.Configuration, error) {
-	conf := new(protocol.Configuration)
-	if err := decodeStrictly(h.Slots, conf); err != nil {
+	var s slots
+	if err := decodeStrictly(h.Slots, &s); err != nil {
 		return nil, fmt.Errorf("slots: %w", err)
 	}
 	switch {
-	case len(conf.Members) != h.Nodes:
-		return nil, fmt.Errorf("slots: %d members, the cluster has %d nodes", len(conf.Members), h.Nodes)
-	case conf.Fanout < 2 || conf.Fanout > protocol.MaxFanout:
-		return nil, fmt.Errorf("slots: the fan-out is %d", conf.Fanout)
-	case len(conf.Slots) == 0:
+	case len(s.Members) != h.Nodes:
+		return nil, fmt.Errorf("slots: %d members, the cluster has %d nodes", len(s.Members), h.Nodes)
+	case slices.Contains(s.Members, 0):
+		return nil, fmt.Errorf("slots: node %d has no incarnation", slices.Index(s.Members, 0))
+	case s.Fanout < 2 || s.Fanout > protocol.MaxFanout:
+		return nil, fmt.Errorf("slots: the fan-out is %d", s.Fanout)
+	case len(s.Slots) == 0:
 		return nil, fmt.Errorf("slots: there are none")
 	}
-	for i, s := range conf.Slots {
-		if int(s.Home) >= h.Nodes {
-			return nil, fmt.Errorf("slots: the home of slot %d is node %d of %d", i, s.Home, h.Nodes)
+	lives := make(map[addr.NodeID]addr.Incarnation)
+	for i, incarnation := range s.Members {
+		lives[addr.NodeID(i)] = incarnation
+	}
+	conf := &protocol.Configuration{Epoch: s.Epoch, Members: protocol.NewMembers(lives), Fanout: s.Fanout, Generation: s.Generation}
+	conf.Slots = protocol.DealSlots(len(s.Slots), conf.Members)
+	for i, of := range s.Slots {
+		if conf.Member(of.Home) == 0 {
+			return nil, fmt.Errorf("slots: the home of slot %d is node %d of %d", i, of.Home, h.Nodes)
 		}
+		conf.Slots[i].Home, conf.Slots[i].Term = of.Home, of.Term
 	}
 	return conf, nil
 }

@@ -22,11 +22,8 @@ import (
 // being written again.
 func FuzzConfiguration(f *testing.F) {
 	header := func(nodes, slots int) []byte {
-		c := protocol.Configuration{Epoch: 1, Fanout: 2, Slots: protocol.DealSlots(slots, nodes)}
-		for range nodes {
-			c.Members = append(c.Members, 1)
-		}
-		b, err := json.Marshal(c)
+		members := protocol.Founders(nodes)
+		b, err := SlotsOf(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: members, Slots: protocol.DealSlots(slots, members)})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -44,7 +41,7 @@ func FuzzConfiguration(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := json.Marshal(before)
+		again, err := SlotsOf(before)
 		if err != nil {
 			t.Fatal(err)
 		}

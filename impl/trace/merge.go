@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/ndjson"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
@@ -55,7 +54,7 @@ func OpenRun(dir string) (*Run, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case c.Fanout != r.Conf.Fanout || !slices.Equal(c.Members, r.Conf.Members) || !slices.Equal(c.Slots, r.Conf.Slots):
+		case c.Fanout != r.Conf.Fanout || !c.Members.Equal(r.Conf.Members) || !slices.EqualFunc(c.Slots, r.Conf.Slots, protocol.Slot.Equal):
 			return nil, fmt.Errorf("%w: %s:1: the configuration is not that of %s", ndjson.ErrMalformed, f.Path, files[0].Path)
 		case c.Member(f.Header.Node) != f.Header.Incarnation:
 			return nil, fmt.Errorf("%w: %s:1: incarnation %d of node %d is no member of the configuration",
@@ -79,9 +78,9 @@ func (r *Run) complete() error {
 		}
 		there[f.Header.fileName()] = true
 	}
-	for node, incarnation := range r.Conf.Members {
+	for node, incarnation := range r.Conf.Members.All {
 		for shard := range shards {
-			h := Header{Node: addr.NodeID(node), Incarnation: incarnation, Shard: shard}
+			h := Header{Node: node, Incarnation: incarnation, Shard: shard}
 			if name := h.fileName(); !there[name] {
 				return r.missing(name)
 			}
@@ -93,8 +92,8 @@ func (r *Run) complete() error {
 	for _, f := range r.Sync {
 		there[f.Header.fileName()] = true
 	}
-	for node, incarnation := range r.Conf.Members {
-		h := Header{Spec: SyncSpec, Node: addr.NodeID(node), Incarnation: incarnation}
+	for node, incarnation := range r.Conf.Members.All {
+		h := Header{Spec: SyncSpec, Node: node, Incarnation: incarnation}
 		if name := h.fileName(); !there[name] {
 			return r.missing(name)
 		}

@@ -22,8 +22,8 @@ import (
 func recordRun(t *testing.T, what [4][]uint64, change func(node int, h *Header)) string {
 	t.Helper()
 	dir := t.TempDir()
-	slots, err := json.Marshal(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: []addr.Incarnation{1, 1},
-		Slots: protocol.DealSlots(4, 2)})
+	members := protocol.Founders(2)
+	slots, err := SlotsOf(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: members, Slots: protocol.DealSlots(4, members)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,8 +116,9 @@ func readAll(text string) ([]Record, error) {
 // The configuration of a log is the one that was recorded, and what cannot be
 // one is refused.
 func TestConfiguration(t *testing.T) {
-	want := &protocol.Configuration{Epoch: 3, Members: []addr.Incarnation{1, 1}, Fanout: 2, Slots: protocol.DealSlots(4, 2)}
-	slots, err := json.Marshal(want)
+	members := protocol.NewMembers(map[addr.NodeID]addr.Incarnation{0: 1, 1: 4})
+	want := &protocol.Configuration{Epoch: 3, Members: members, Fanout: 2, Slots: protocol.DealSlots(4, members)}
+	slots, err := SlotsOf(want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,8 @@ func TestConfiguration(t *testing.T) {
 		t.Fatalf("%+v with the segments %+v, %v, want %+v", got, got.Segments(), err, segments)
 	}
 	for _, bad := range []string{`null`, `{}`, `{"Slot":[]}`, strings.Replace(string(slots), `"Fanout":2`, `"Fanout":1`, 1),
-		strings.Replace(string(slots), `"Home":1`, `"Home":2`, 1), strings.Replace(string(slots), `[1,1]`, `[1]`, 1)} {
+		strings.Replace(string(slots), `"Home":1`, `"Home":2`, 1), strings.Replace(string(slots), `[1,4]`, `[1]`, 1),
+		strings.Replace(string(slots), `[1,4]`, `[1,0]`, 1)} {
 		h.Slots = json.RawMessage(bad)
 		if got, err := h.Configuration(); err == nil {
 			t.Errorf("%s is %+v", bad, got)

@@ -174,7 +174,7 @@ func TestCore(t *testing.T) {
 	}
 	l := r.Shard(0)
 	conf := (&protocol.Configuration{
-		Epoch: 1, Members: []addr.Incarnation{1}, Fanout: 2, Slots: []protocol.Slot{{Term: 1}},
+		Epoch: 1, Members: protocol.Founders(1), Fanout: 2, Slots: protocol.DealSlots(1, protocol.Founders(1)),
 	}).WithSegments([]protocol.Segment{{Pages: 4, Generation: 1}})
 	o := &observer{log: l}
 	o.shard = protocol.NewShard(0, 1, 0, conf, o)

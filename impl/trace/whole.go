@@ -19,8 +19,8 @@ func (r *Run) readManifests() error {
 			files[f.Header.fileName()] = f
 		}
 	}
-	for node, incarnation := range r.Conf.Members {
-		m, err := readManifest(r.Dir, addr.NodeID(node), incarnation)
+	for node, incarnation := range r.Conf.Members.All {
+		m, err := readManifest(r.Dir, node, incarnation)
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (r *Run) readManifests() error {
 func (r *Run) Whole() error {
 	named := make(map[string]bool)
 	for node, m := range r.Manifests {
-		name := manifestName(addr.NodeID(node), r.Conf.Members[node])
+		name := manifestName(addr.NodeID(node), r.Conf.Member(addr.NodeID(node)))
 		if m == nil {
 			return fmt.Errorf("%w: %s: node %d has left no %s: it was killed, or has not ended, so that the run is not all here",
 				ErrMissing, r.Dir, node, name)

@@ -29,7 +29,7 @@ var leaf0 = addr.Place{Node: 0, Tag: addr.Leaf}
 func tell(t *testing.T, stories ...story) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	slots, err := json.Marshal(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: []addr.Incarnation{1}, Slots: protocol.DealSlots(1, 1)})
+	slots, err := trace.SlotsOf(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: protocol.Founders(1), Slots: protocol.DealSlots(1, protocol.Founders(1))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,19 +13,11 @@ import (
 // names are what the managers of one tree are called in the specification. The
 // trees of a run differ only in where their root is, so managers are named by
 // their rank, counted from the home on: then one tree serves all pages.
-type names struct {
-	tree  protocol.Tree
-	home  addr.NodeID
-	nodes int
-}
-
-func newNames(conf *protocol.Configuration, slot int) *names {
-	return &names{tree: conf.Tree(slot), home: conf.Slots[slot].Home, nodes: len(conf.Members)}
-}
+type names struct{ tree protocol.Tree }
 
 // of is the name of a manager.
 func (t *names) of(p addr.Place) string {
-	rank := (int(p.Node) - int(t.home) + t.nodes) % t.nodes
+	rank := t.tree.Rank(p.Node)
 	switch p.Tag {
 	case addr.Root:
 		return "root"
@@ -39,8 +31,8 @@ func (t *names) of(p addr.Place) string {
 // its children it is; leaves come first, in the order of their ranks.
 func (t *names) walk(visit func(at, parent addr.Place, child int)) {
 	var level []addr.Place
-	for rank := range t.nodes {
-		level = append(level, addr.Place{Node: addr.NodeID((int(t.home) + rank) % t.nodes), Tag: addr.Leaf})
+	for rank := range t.tree.Leaves() {
+		level = append(level, addr.Place{Node: t.tree.Node(rank), Tag: addr.Leaf})
 	}
 	for len(level) > 0 && level[0].Tag != addr.Root {
 		var above []addr.Place

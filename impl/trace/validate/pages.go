@@ -94,7 +94,7 @@ func newPages(run *trace.Run) (Projection, error) {
 	byHome := make(map[addr.NodeID]*names)
 	for slot, s := range run.Conf.Slots {
 		if byHome[s.Home] == nil {
-			byHome[s.Home] = newNames(run.Conf, slot)
+			byHome[s.Home] = &names{run.Conf.Tree(slot)}
 		}
 		p.names = append(p.names, byHome[s.Home])
 	}

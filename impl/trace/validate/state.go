@@ -28,7 +28,7 @@ type writer struct {
 
 // leafName is the name of a node's leaf.
 func (w *writer) leafName(n addr.NodeID, t *names) string {
-	if int(n) >= t.nodes {
+	if !t.tree.Has(addr.Place{Node: n, Tag: addr.Leaf}) {
 		if w.err == nil {
 			w.err = fmt.Errorf("there is no node %d", n)
 		}

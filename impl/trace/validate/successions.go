@@ -372,8 +372,8 @@ func told(page addr.PageNum, views []*viewed, generations map[uint64]bool) (stor
 // Constants implements Projection.
 func (p *successions) Constants() []Constant {
 	var nodes []string
-	for node := range p.run.Conf.Members {
-		nodes = append(nodes, fmt.Sprintf("%q", nodeName(addr.NodeID(node))))
+	for node := range p.run.Conf.Members.All {
+		nodes = append(nodes, fmt.Sprintf("%q", nodeName(node)))
 	}
 	return []Constant{
 		{Name: "Nodes", Value: "{" + strings.Join(nodes, ",") + "}"},

@@ -43,7 +43,7 @@ type teller struct {
 func chronicled(t *testing.T, c chronicle) (dir string, at []string) {
 	t.Helper()
 	dir = t.TempDir()
-	slots, err := json.Marshal(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: []addr.Incarnation{1, 1}, Slots: protocol.DealSlots(1, 1)})
+	slots, err := trace.SlotsOf(&protocol.Configuration{Epoch: 1, Fanout: 2, Members: protocol.Founders(2), Slots: protocol.DealSlots(1, protocol.Founders(2))})
 	if err != nil {
 		t.Fatal(err)
 	}

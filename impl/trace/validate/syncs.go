@@ -45,8 +45,8 @@ func (p *syncs) Add(ev *trace.Event) error {
 	if ev.Protocol() != p.of {
 		return nil
 	}
-	if m := ev.Sync; m != nil && int(m.From.Node) >= len(p.run.Conf.Members) {
-		return malformed(ev, "a message from node %d of %d", m.From.Node, len(p.run.Conf.Members))
+	if m := ev.Sync; m != nil && p.run.Conf.Member(m.From.Node) == 0 {
+		return malformed(ev, "a message from node %d of %d", m.From.Node, p.run.Conf.Members.Len())
 	}
 	shape, err := p.shape(ev)
 	if err != nil {
@@ -80,8 +80,8 @@ func (p *syncs) Objects() ([]*Object, error) {
 // members are the nodes and the parties.
 func (p *syncs) members() []Constant {
 	var nodes, parties, nodeOf []string
-	for node := range p.run.Conf.Members {
-		nodes = append(nodes, fmt.Sprintf("%q", nodeName(addr.NodeID(node))))
+	for node := range p.run.Conf.Members.All {
+		nodes = append(nodes, fmt.Sprintf("%q", nodeName(node)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.parties)) {
 		parties = append(parties, fmt.Sprintf("%q", name))

@@ -85,7 +85,7 @@ func Run(ctx context.Context, run *trace.Run, kind Kind, o Options) (*Verdict, e
 	if err != nil {
 		return nil, err
 	}
-	v := &Verdict{Kind: kind, Unrest: run.UnderWay(), Objects: len(objects), Nodes: len(run.Conf.Members), Depth: run.Conf.Tree(0).Depth(), Acts: make(map[string]int)}
+	v := &Verdict{Kind: kind, Unrest: run.UnderWay(), Objects: len(objects), Nodes: run.Conf.Members.Len(), Depth: run.Conf.Tree(0).Depth(), Acts: make(map[string]int)}
 	for _, o := range objects {
 		v.Events += len(o.Events)
 		v.Longest = max(v.Longest, len(o.Events))
