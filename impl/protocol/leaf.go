@@ -63,7 +63,7 @@ func (l *leafManager) show() {
 // hasCopy is the spec's HasCopy(l): the frame has the page, under a right.
 func (l *leafManager) hasCopy() bool { return l.Right != None }
 
-// access is the spec's Access(l): the most that a process may do, Read or Write.
+// access is the spec's Access of the leaf's right: the most that a process may do.
 func (l *leafManager) access() Right { return Access(l.Right) }
 
 // grantAccess lets the processes that wait for the page use it.
