@@ -58,7 +58,7 @@ func (s *seen) sweep(core *protocol.SyncNode) {
 		}
 	}
 	claims := make(map[request]claim)
-	for _, t := range core.Turns() {
+	for t := range core.Turns() {
 		r := request{t.Party, t.Request}
 		if a, ok := s.claims[r]; ok {
 			claims[r] = a

@@ -19,12 +19,7 @@ func TestSeenIsBounded(t *testing.T) {
 	for i := range uint64(10 * seenLeast) {
 		name := fmt.Sprint("lock", i)
 		a.acquire(2*i+2, name, 0)
-		fence := uint64(0)
-		for _, turn := range n.syncs.core.Turns() {
-			if turn.Object == Object("lock", name) {
-				fence = turn.Fence
-			}
-		}
+		fence := n.syncs.core.Lock(Object("lock", name)).Fence
 		a.syncRequest(&attachpb.Request{Id: 2*i + 3, Body: &attachpb.Request_LockRelease{
 			LockRelease: &attachpb.LockRelease{Name: name, Fence: fence}}})
 	}

@@ -87,21 +87,31 @@ func (n *Node) askNodeSyncs(ctx context.Context, address string, r *controlpb.Sy
 // ownSyncs is what this node knows: as a home, and of its own processes.
 func (n *Node) ownSyncs(r *controlpb.SyncsRequest) *controlpb.NodeSyncs {
 	out := &controlpb.NodeSyncs{Node: uint32(n.id), Names: make(map[uint64]string)}
+	asked := func(object uint64) bool { return r.Object == 0 || r.Object == object }
 	s := &n.syncs
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.core == nil {
 		return out // the node is not formed yet
 	}
-	locks, barriers := homeSyncs(s.core, r)
-	for _, l := range locks {
-		out.Locks = append(out.Locks, n.lockStatus(l))
+	if r.Locks {
+		for _, object := range s.core.Locks() {
+			if asked(object) {
+				out.Locks = append(out.Locks, n.lockStatus(object, s.core.Lock(object)))
+			}
+		}
 	}
-	for _, b := range barriers {
-		out.Barriers = append(out.Barriers, n.barrierStatus(b))
+	if r.Barriers {
+		for _, object := range s.core.Barriers() {
+			if asked(object) {
+				for _, b := range s.core.Barrier(object) {
+					out.Barriers = append(out.Barriers, n.barrierStatus(object, b))
+				}
+			}
+		}
 	}
 	for object, name := range s.seen.names {
-		if r.Object == 0 || r.Object == object {
+		if asked(object) {
 			out.Names[object] = name
 		}
 	}
@@ -111,8 +121,8 @@ func (n *Node) ownSyncs(r *controlpb.SyncsRequest) *controlpb.NodeSyncs {
 		a.mu.Unlock()
 	}
 	now := time.Now()
-	for _, t := range s.core.Turns() {
-		if a := s.parties[t.Party]; a != nil && (r.Object == 0 || r.Object == t.Object) {
+	for t, object := range s.core.Turns() {
+		if a := s.parties[t.Party]; a != nil && asked(object) {
 			out.Processes = append(out.Processes, &controlpb.Process{Party: t.Party, Request: t.Request,
 				Seconds: s.seen.since(request{t.Party, t.Request}, now).Seconds()})
 		}
@@ -120,24 +130,9 @@ func (n *Node) ownSyncs(r *controlpb.SyncsRequest) *controlpb.NodeSyncs {
 	return out
 }
 
-// homeSyncs is what a request asks of a home.
-func homeSyncs(core *protocol.SyncNode, r *controlpb.SyncsRequest) (locks []protocol.LockState, barriers []protocol.BarrierState) {
-	if r.Locks {
-		locks = core.Locks()
-	}
-	if r.Barriers {
-		barriers = core.Barriers()
-	}
-	if r.Object != 0 {
-		locks = slices.DeleteFunc(locks, func(l protocol.LockState) bool { return l.Object != r.Object })
-		barriers = slices.DeleteFunc(barriers, func(b protocol.BarrierState) bool { return b.Object != r.Object })
-	}
-	return locks, barriers
-}
-
-func (n *Node) lockStatus(l protocol.LockState) *controlpb.LockStatus {
-	out := &controlpb.LockStatus{Object: l.Object, Home: uint32(n.id), Fence: l.Fence, OwnerDied: l.Died}
-	process := func(a protocol.Applicant) *controlpb.Process {
+func (n *Node) lockStatus(object uint64, l protocol.LockState) *controlpb.LockStatus {
+	out := &controlpb.LockStatus{Object: object, Home: uint32(n.id), Fence: l.Fence, OwnerDied: l.Died}
+	process := func(a protocol.Waiter) *controlpb.Process {
 		return &controlpb.Process{Node: uint32(a.Node), Party: a.Party, Request: a.Request}
 	}
 	if l.Fence != 0 {
@@ -149,10 +144,10 @@ func (n *Node) lockStatus(l protocol.LockState) *controlpb.LockStatus {
 	return out
 }
 
-func (n *Node) barrierStatus(b protocol.BarrierState) *controlpb.BarrierStatus {
-	out := &controlpb.BarrierStatus{Object: b.Object, Home: uint32(n.id), Generation: b.Generation, Parties: b.Parties, Round: b.Round, Broken: b.Broken, Left: b.Left}
+func (n *Node) barrierStatus(object uint64, b protocol.BarrierState) *controlpb.BarrierStatus {
+	out := &controlpb.BarrierStatus{Object: object, Home: uint32(n.id), Generation: b.Generation, Parties: b.Parties, Round: b.Over + 1, Broken: b.Broken, Left: b.Left}
 	for _, s := range b.Seats {
-		out.Seats = append(out.Seats, &controlpb.SeatStatus{Party: s.Index, Come: s.Arrived,
+		out.Seats = append(out.Seats, &controlpb.SeatStatus{Party: s.Index, Come: s.Arrived > b.Over,
 			Process: &controlpb.Process{Node: uint32(s.Node), Party: s.Party}})
 	}
 	return out

@@ -8,28 +8,9 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
-// meeting is a generation of a barrier as a node knows it. It is remembered while
-// the node has a seat in it.
-type meeting struct {
-	generation uint64
-	parties    uint32
-	over       uint64 // rounds that are over, as far as the home has said
-	broken     bool
-	seats      []seat // of this node, by index
-}
-
-// seat is one party's place at a barrier, at the party's node.
-type seat struct {
-	index   uint32
-	leaving bool // a Leave is on its way
-	party   uint64
-	arrived uint64   // the last round for which an Arrive was sent
-	waits   []uint64 // requests for the round after meeting.over, at most MaxWaits
-}
-
 // at is the place of an index among the seats, and whether it is taken.
-func (m *meeting) at(index uint32) (int, bool) {
-	return slices.BinarySearchFunc(m.seats, index, func(s seat, i uint32) int { return cmp.Compare(s.index, i) })
+func (m *Meeting) at(index uint32) (int, bool) {
+	return slices.BinarySearchFunc(m.Seats, index, func(s Seat, i uint32) int { return cmp.Compare(s.Index, i) })
 }
 
 // barrierClient is the part of a node that stands between its processes and the
@@ -38,19 +19,19 @@ type barrierClient struct{ *SyncNode }
 
 // seat is the seat that a party has and is not leaving, with its generation, or
 // nil. It has one at most.
-func (c barrierClient) seat(object uint64, index uint32, id uint64) (*meeting, *seat) {
+func (c barrierClient) seat(object uint64, index uint32, id uint64) (*Meeting, *Seat) {
 	for _, m := range c.meetings[object] {
-		if i, ok := m.at(index); ok && m.seats[i].party == id && !m.seats[i].leaving {
-			return m, &m.seats[i]
+		if i, ok := m.at(index); ok && m.Seats[i].Party == id && !m.Seats[i].Leaving {
+			return m, &m.Seats[i]
 		}
 	}
 	return nil, nil
 }
 
 // meeting is the generation of a number, or nil.
-func (c barrierClient) meeting(object, generation uint64) *meeting {
+func (c barrierClient) meeting(object, generation uint64) *Meeting {
 	for _, m := range c.meetings[object] {
-		if m.generation == generation {
+		if m.Generation == generation {
 			return m
 		}
 	}
@@ -66,7 +47,7 @@ func (c barrierClient) JoinBarrier(in *SyncInput) {
 	}
 	if m, s := c.seat(in.Object, in.Index, in.Party); s != nil {
 		code := CodeOK
-		if m.parties != in.Parties {
+		if m.Parties != in.Parties {
 			code = CodeMismatch
 		}
 		c.refuse(in, code)
@@ -89,27 +70,27 @@ func (c barrierClient) AwaitBarrier(in *SyncInput) {
 	}
 	m, s := c.seat(in.Object, in.Index, in.Party)
 	switch {
-	case s == nil || m.parties != in.Parties:
+	case s == nil || m.Parties != in.Parties:
 		c.refuse(in, CodeMismatch)
 		return
-	case in.Round <= m.over:
+	case in.Round <= m.Over:
 		c.refuse(in, CodeOK)
 		return
-	case m.broken:
+	case m.Broken:
 		c.refuse(in, CodePartyDied)
 		return
-	case in.Round != m.over+1:
+	case in.Round != m.Over+1:
 		c.refuse(in, CodeMismatch)
 		return
 	}
-	if len(s.waits) == MaxWaits {
-		c.answer(Answer{Kind: InBarrierWait, Code: CodeCanceled, Party: s.party, Request: s.waits[0]})
-		s.waits = slices.Delete(s.waits, 0, 1)
+	if len(s.Waits) == MaxWaits {
+		c.answer(Answer{Kind: InBarrierWait, Code: CodeCanceled, Party: s.Party, Request: s.Waits[0]})
+		s.Waits = slices.Delete(s.Waits, 0, 1)
 	}
-	s.waits = append(s.waits, in.Request)
-	if s.arrived < in.Round {
-		s.arrived = in.Round
-		c.toHome(SyncArrive, CodeOK, Sync{Envelope: Envelope{Generation: m.generation}, Object: in.Object,
+	s.Waits = append(s.Waits, in.Request)
+	if s.Arrived < in.Round {
+		s.Arrived = in.Round
+		c.toHome(SyncArrive, CodeOK, Sync{Envelope: Envelope{Generation: m.Generation}, Object: in.Object,
 			Party: in.Party, Index: in.Index, Round: in.Round})
 	}
 }
@@ -125,22 +106,22 @@ func (c barrierClient) LeaveBarrier(in *SyncInput) {
 		c.refuse(in, CodeLimit)
 		return
 	}
-	c.leave(in.Object, m.generation, s, in.Request, CodeOK)
+	c.leave(in.Object, m.Generation, s, in.Request, CodeOK)
 }
 
-func (c barrierClient) leave(object, generation uint64, s *seat, request uint64, code SyncCode) {
+func (c barrierClient) leave(object, generation uint64, s *Seat, request uint64, code SyncCode) {
 	c.endWaits(s, CodePartyDied)
-	s.leaving = true
-	c.beginCall(call{SyncLeave, s.index, object, generation, s.party, request})
+	s.Leaving = true
+	c.beginCall(call{SyncLeave, s.Index, object, generation, s.Party, request})
 	c.toHome(SyncLeave, code, Sync{Envelope: Envelope{Generation: generation}, Object: object,
-		Party: s.party, Request: request, Index: s.index})
+		Party: s.Party, Request: request, Index: s.Index})
 }
 
-func (c barrierClient) endWaits(s *seat, code SyncCode) {
-	for _, r := range s.waits {
-		c.answer(Answer{Kind: InBarrierWait, Code: code, Party: s.party, Request: r})
+func (c barrierClient) endWaits(s *Seat, code SyncCode) {
+	for _, r := range s.Waits {
+		c.answer(Answer{Kind: InBarrierWait, Code: code, Party: s.Party, Request: r})
 	}
-	s.waits = s.waits[:0]
+	s.Waits = s.Waits[:0]
 }
 
 // abandonSeats leaves every seat of a dead party, in the order of objects and of
@@ -149,7 +130,7 @@ func (c barrierClient) abandonSeats(id uint64) {
 	objects := c.touches(id, SyncJoin, SyncLeave)
 	for object, generations := range c.meetings {
 		for _, m := range generations {
-			if slices.ContainsFunc(m.seats, func(s seat) bool { return s.party == id }) {
+			if slices.ContainsFunc(m.Seats, func(s Seat) bool { return s.Party == id }) {
 				objects = append(objects, object)
 			}
 		}
@@ -157,16 +138,16 @@ func (c barrierClient) abandonSeats(id uint64) {
 	for _, object := range sorted(objects) {
 		var indices []uint32
 		for _, m := range c.meetings[object] {
-			for _, s := range m.seats {
-				if s.party == id && !s.leaving {
-					indices = append(indices, s.index)
+			for _, s := range m.Seats {
+				if s.Party == id && !s.Leaving {
+					indices = append(indices, s.Index)
 				}
 			}
 		}
 		slices.Sort(indices)
 		for _, index := range indices {
 			m, s := c.seat(object, index, id)
-			c.leave(object, m.generation, s, 0, CodePartyDied)
+			c.leave(object, m.Generation, s, 0, CodePartyDied)
 		}
 		c.observeDeath(id, object, true)
 	}
@@ -184,21 +165,21 @@ func (c barrierClient) admit(msg *Sync) error {
 			return nil
 		}
 		i, taken := m.at(msg.Index)
-		if taken && m.seats[i].party != msg.Party || !taken && (m.broken || m.over != 0) ||
-			m.parties != msg.Parties {
+		if taken && m.Seats[i].Party != msg.Party || !taken && (m.Broken || m.Over != 0) ||
+			m.Parties != msg.Parties {
 			return c.foreign(msg, "the seat cannot be had")
 		}
 	case SyncDone:
-		if m == nil || m.broken || msg.Round != m.over+1 {
+		if m == nil || m.Broken || msg.Round != m.Over+1 {
 			return c.foreign(msg, "the round is not the one that goes on")
 		}
-		for i := range m.seats {
-			if m.seats[i].arrived != msg.Round {
+		for i := range m.Seats {
+			if m.Seats[i].Arrived != msg.Round {
 				return c.foreign(msg, "a party has not arrived")
 			}
 		}
 	case SyncBroken:
-		if m == nil || m.broken {
+		if m == nil || m.Broken {
 			return c.foreign(msg, "there is nothing to break")
 		}
 	case SyncLeft:
@@ -231,7 +212,7 @@ func (c barrierClient) RecvJoined(msg *Sync) {
 func (c barrierClient) sit(msg *Sync) {
 	m := c.meeting(msg.Object, msg.Generation)
 	if m == nil {
-		m = &meeting{generation: msg.Generation, parties: msg.Parties}
+		m = &Meeting{Generation: msg.Generation, Parties: msg.Parties}
 		c.meetings[msg.Object] = append(c.meetings[msg.Object], m)
 	}
 	i, taken := m.at(msg.Index)
@@ -240,9 +221,9 @@ func (c barrierClient) sit(msg *Sync) {
 	}
 	p := c.enter(msg.Party)
 	p.seats++
-	m.seats = slices.Insert(m.seats, i, seat{index: msg.Index, party: msg.Party})
+	m.Seats = slices.Insert(m.Seats, i, Seat{Index: msg.Index, Party: msg.Party})
 	if p.dead {
-		c.leave(msg.Object, m.generation, &m.seats[i], 0, CodePartyDied)
+		c.leave(msg.Object, m.Generation, &m.Seats[i], 0, CodePartyDied)
 	}
 }
 
@@ -250,18 +231,18 @@ func (c barrierClient) sit(msg *Sync) {
 // indices.
 func (c barrierClient) RecvDone(msg *Sync) {
 	m := c.meeting(msg.Object, msg.Generation)
-	m.over = msg.Round
-	for i := range m.seats {
-		c.endWaits(&m.seats[i], CodeOK)
+	m.Over = msg.Round
+	for i := range m.Seats {
+		c.endWaits(&m.Seats[i], CodeOK)
 	}
 }
 
 // RecvBroken ends the use of a generation for all seats of the node.
 func (c barrierClient) RecvBroken(msg *Sync) {
 	m := c.meeting(msg.Object, msg.Generation)
-	m.broken = true
-	for i := range m.seats {
-		c.endWaits(&m.seats[i], CodePartyDied)
+	m.Broken = true
+	for i := range m.Seats {
+		c.endWaits(&m.Seats[i], CodePartyDied)
 	}
 }
 
@@ -270,9 +251,9 @@ func (c barrierClient) RecvLeft(msg *Sync) {
 	c.endCall(barrierCall(SyncLeave, msg))
 	m := c.meeting(msg.Object, msg.Generation)
 	i, _ := m.at(msg.Index)
-	m.seats = slices.Delete(m.seats, i, i+1)
+	m.Seats = slices.Delete(m.Seats, i, i+1)
 	c.parties[msg.Party].seats--
-	if len(m.seats) == 0 {
+	if len(m.Seats) == 0 {
 		forget(c.meetings, msg.Object, m)
 	}
 	c.answer(Answer{Kind: InBarrierLeave, Party: msg.Party, Request: msg.Request})
@@ -290,33 +271,13 @@ func forget[T comparable](generations map[uint64][]T, object uint64, which T) {
 	}
 }
 
-// barrier is one generation of a barrier's name at its home. It is made by a party
-// that no older one has room for, and remembered while a seat is taken.
-//
-// A party that leaves before it has arrived in the round that goes on, or that
-// dies, breaks the generation: no round of it will be over any more, and no seat of
-// it can be had. One that has arrived and leaves breaks it when the round is over:
-// the round does not need it, so that who is late may still come, to another seat.
-// Who comes to a seat that was left, or to what is broken, is for the next
-// generation.
+// barrier is a generation at its home, with what finds a seat and who is told.
 type barrier struct {
-	generation uint64
-	parties    uint32
-	arrived    uint32 // in the round that goes on, by parties that may have left since
-	broken     bool
-	over       uint64
-	left       map[uint32]bool     // the seats whose parties have left behind their arrival; nil: none
-	seats      map[uint32]homeSeat // by index
-	nodes      []nodeSeats         // who is told, by node
+	Barrier
+	left  map[uint32]bool     // the seats whose parties have left behind their arrival; nil: none
+	seats map[uint32]HomeSeat // by index
+	nodes []nodeSeats         // who is told, by node
 }
-
-type homeSeat struct {
-	node    addr.NodeID
-	party   uint64
-	arrived uint64 // the last round
-}
-
-func (s homeSeat) is(m *Sync) bool { return s.node == m.From.Node && s.party == m.Party }
 
 type nodeSeats struct {
 	node  addr.NodeID
@@ -341,7 +302,7 @@ type barrierHome struct{ *SyncNode }
 // generation is the one of a number, or nil.
 func (h barrierHome) generation(object, number uint64) *barrier {
 	for _, b := range h.barriers[object] {
-		if b.generation == number {
+		if b.Generation == number {
 			return b
 		}
 	}
@@ -362,7 +323,7 @@ func (h barrierHome) admit(m *Sync) error {
 	if !ok || !s.is(m) {
 		return h.foreign(m, "the party has no such seat")
 	}
-	if m.Kind == SyncArrive && (m.Round != b.over+1 || s.arrived == m.Round) {
+	if m.Kind == SyncArrive && (m.Round != b.Over+1 || s.Arrived == m.Round) {
 		return h.foreign(m, "the party has arrived, or another round goes on")
 	}
 	return nil
@@ -377,7 +338,7 @@ func (b *barrier) has(m *Sync) bool {
 // open says whether a seat can be had, or whoever has it may come to a round. Who
 // has left a seat is for the next generation.
 func (b *barrier) open(index uint32) bool {
-	return !b.broken && !b.left[index]
+	return !b.Broken && !b.left[index]
 }
 
 // place is the generation that a Join is for: the one in which the party has the
@@ -393,7 +354,7 @@ func (h barrierHome) place(m *Sync) *barrier {
 		return all[i]
 	}
 	h.generations++
-	b := &barrier{generation: h.generations, parties: m.Parties, seats: make(map[uint32]homeSeat)}
+	b := &barrier{Barrier: Barrier{Generation: h.generations, Parties: m.Parties}, seats: make(map[uint32]HomeSeat)}
 	h.barriers[m.Object] = append(all, b)
 	return b
 }
@@ -404,18 +365,18 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 	code := CodeOK
 	_, taken := b.seats[m.Index]
 	switch {
-	case b.parties != m.Parties:
+	case b.Parties != m.Parties:
 		code = CodeMismatch
 	case b.has(m):
 	case taken:
 		code = CodeMismatch
 	default:
-		b.seats[m.Index] = homeSeat{node: m.From.Node, party: m.Party}
+		b.seats[m.Index] = HomeSeat{Index: m.Index, Node: m.From.Node, Party: m.Party}
 		b.count(m.From.Node, 1)
 	}
 	joined := Sync{Object: m.Object, Party: m.Party, Request: m.Request, Index: m.Index, Parties: m.Parties}
 	if code == CodeOK {
-		joined.Generation = b.generation
+		joined.Generation = b.Generation
 	}
 	h.toNode(m.From.Node, SyncJoined, code, joined)
 	h.check(m.Object)
@@ -426,19 +387,19 @@ func (h barrierHome) HomeRecvJoin(m *Sync) {
 func (h barrierHome) HomeRecvArrive(m *Sync) {
 	b := h.generation(m.Object, m.Generation)
 	s := b.seats[m.Index]
-	s.arrived = m.Round
+	s.Arrived = m.Round
 	b.seats[m.Index] = s
-	if b.broken {
+	if b.Broken {
 		return
 	}
-	b.arrived++
-	if b.arrived < b.parties {
+	b.Arrived++
+	if b.Arrived < b.Parties {
 		return
 	}
-	b.arrived = 0
-	b.over++
+	b.Arrived = 0
+	b.Over++
 	for _, n := range b.nodes {
-		h.toNode(n.node, SyncDone, CodeOK, Sync{Envelope: Envelope{Generation: b.generation}, Object: m.Object, Round: b.over})
+		h.toNode(n.node, SyncDone, CodeOK, Sync{Envelope: Envelope{Generation: b.Generation}, Object: m.Object, Round: b.Over})
 	}
 	if len(b.left) > 0 {
 		h.breakUp(m.Object, b)
@@ -451,14 +412,14 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 	b := h.generation(m.Object, m.Generation)
 	s := b.seats[m.Index]
 	delete(b.seats, m.Index)
-	b.count(s.node, -1)
+	b.count(s.Node, -1)
 	h.toNode(m.From.Node, SyncLeft, CodeOK, Sync{Envelope: Envelope{Generation: m.Generation}, Object: m.Object,
 		Party: m.Party, Request: m.Request, Index: m.Index})
 	switch {
 	case len(b.seats) == 0:
 		forget(h.barriers, m.Object, b)
-	case b.broken:
-	case m.Code == CodeOK && s.arrived == b.over+1:
+	case b.Broken:
+	case m.Code == CodeOK && s.Arrived == b.Over+1:
 		if b.left == nil {
 			b.left = make(map[uint32]bool)
 		}
@@ -470,9 +431,9 @@ func (h barrierHome) HomeRecvLeave(m *Sync) {
 }
 
 func (h barrierHome) breakUp(object uint64, b *barrier) {
-	b.broken = true
+	b.Broken = true
 	for _, n := range b.nodes {
-		h.toNode(n.node, SyncBroken, CodeOK, Sync{Envelope: Envelope{Generation: b.generation}, Object: object})
+		h.toNode(n.node, SyncBroken, CodeOK, Sync{Envelope: Envelope{Generation: b.Generation}, Object: object})
 	}
 }
 
@@ -483,7 +444,7 @@ func (h barrierHome) check(object uint64) {
 	}
 	all := h.barriers[object]
 	for i, b := range all {
-		if !b.counts() || slices.ContainsFunc(all[:i], func(older *barrier) bool { return older.generation >= b.generation }) {
+		if !b.counts() || slices.ContainsFunc(all[:i], func(older *barrier) bool { return older.Generation >= b.Generation }) {
 			panic(fmt.Sprintf("mome: BarrierInv violated at node %d for %#x: %+v", h.self, object, *b))
 		}
 		if older := slices.IndexFunc(all[:i], func(older *barrier) bool { return !b.behind(older) }); older >= 0 {
@@ -499,18 +460,18 @@ func (b *barrier) counts() bool {
 		seats += n.seats
 	}
 	for _, s := range b.seats {
-		if s.arrived == b.over+1 {
+		if s.Arrived == b.Over+1 {
 			counted++
 		}
 	}
 	held := len(b.seats) + len(b.left)
-	return len(b.seats) > 0 && seats == len(b.seats) && held <= int(b.parties) && b.arrived < b.parties &&
-		(b.broken || int(b.arrived) == counted && (b.over == 0 || held == int(b.parties)))
+	return len(b.seats) > 0 && seats == len(b.seats) && held <= int(b.Parties) && b.Arrived < b.Parties &&
+		(b.Broken || int(b.Arrived) == counted && (b.Over == 0 || held == int(b.Parties)))
 }
 
 // behind is TurnInv for a generation and an older one.
 func (b *barrier) behind(older *barrier) bool {
-	if older.broken {
+	if older.Broken {
 		return true
 	}
 	for index := range b.seats {

@@ -33,7 +33,7 @@ func TestBarrierWaitBound(t *testing.T) {
 	if len(b.Answers) != 1 || b.Answers[0] != want {
 		t.Errorf("answers %+v, want %+v", b.Answers, want)
 	}
-	if got := n.barriers[0][0].arrived; got != 1 {
+	if got := n.barriers[0][0].Arrived; got != 1 {
 		t.Errorf("%d arrived", got)
 	}
 }

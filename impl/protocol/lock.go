@@ -3,8 +3,6 @@ package protocol
 import (
 	"fmt"
 	"slices"
-
-	"github.com/mome-dsm/mome/impl/addr"
 )
 
 // NearTurns bounds the preference for the node that has a lock: so often at
@@ -22,15 +20,6 @@ type turnKey struct {
 // awaitedKey names an Acquire as its process does.
 type awaitedKey struct {
 	party, request uint64
-}
-
-// turn is a lock that a party holds or waits for.
-type turn struct {
-	request   uint64 // of the Acquire
-	fence     uint64 // zero while it waits
-	cancel    uint64 // the request to be answered after the Acquire, or zero
-	canceling bool
-	try       bool
 }
 
 // lockClient is the part of a node that stands between its processes and the
@@ -53,7 +42,7 @@ func (c lockClient) AcquireLock(in *SyncInput) {
 		return
 	}
 	c.enter(in.Party).turns++
-	c.turns[key] = turn{request: in.Request, try: in.Try}
+	c.turns[key] = Turn{Request: in.Request, Try: in.Try}
 	c.awaited[wait] = in.Object
 	c.toHome(SyncAcquire, CodeOK, Sync{Object: in.Object, Party: in.Party, Request: in.Request, Try: in.Try})
 }
@@ -71,21 +60,21 @@ func (c lockClient) CancelLock(in *SyncInput) {
 	key := turnKey{in.Party, object}
 	t := c.turns[key]
 	if in.Request != 0 {
-		if t.cancel != 0 {
+		if t.Cancel != 0 {
 			c.refuse(in, CodeInvalid)
 			return
 		}
-		t.cancel = in.Request
+		t.Cancel = in.Request
 	}
 	c.turns[key] = c.cancelTurn(key, t)
 }
 
 // cancelTurn sends a Cancel, at most once.
-func (c lockClient) cancelTurn(key turnKey, t turn) turn {
-	if !t.canceling && !t.try {
-		c.toHome(SyncCancel, CodeOK, Sync{Object: key.object, Party: key.party, Request: t.request})
+func (c lockClient) cancelTurn(key turnKey, t Turn) Turn {
+	if !t.Canceling && !t.Try {
+		c.toHome(SyncCancel, CodeOK, Sync{Object: key.object, Party: key.party, Request: t.Request})
 	}
-	t.canceling = true
+	t.Canceling = true
 	return t
 }
 
@@ -93,7 +82,7 @@ func (c lockClient) cancelTurn(key turnKey, t turn) turn {
 func (c lockClient) ReleaseLock(in *SyncInput) {
 	key := turnKey{in.Party, in.Object}
 	t, ok := c.turns[key]
-	if !ok || t.fence == 0 || t.fence != in.Fence {
+	if !ok || t.Fence == 0 || t.Fence != in.Fence {
 		c.refuse(in, CodeNotOwner)
 		return
 	}
@@ -102,7 +91,7 @@ func (c lockClient) ReleaseLock(in *SyncInput) {
 		return
 	}
 	c.endTurn(key)
-	c.giveBack(key, in.Request, t.fence, CodeOK)
+	c.giveBack(key, in.Request, t.Fence, CodeOK)
 }
 
 // giveBack sends a Release.
@@ -127,11 +116,11 @@ func (c lockClient) abandonLocks(id uint64) {
 	for _, object := range sorted(objects) {
 		key := turnKey{id, object}
 		switch t, ok := c.turns[key]; {
-		case ok && t.fence == 0:
+		case ok && t.Fence == 0:
 			c.turns[key] = c.cancelTurn(key, t)
 		case ok:
 			c.endTurn(key)
-			c.giveBack(key, 0, t.fence, CodeOwnerDied)
+			c.giveBack(key, 0, t.Fence, CodeOwnerDied)
 		}
 		c.observeDeath(id, object, false)
 	}
@@ -146,14 +135,14 @@ func (c lockClient) admit(m *Sync) error {
 		return nil
 	}
 	t, ok := c.turns[turnKey{m.Party, m.Object}]
-	if !ok || t.fence != 0 || t.request != m.Request {
+	if !ok || t.Fence != 0 || t.Request != m.Request {
 		return c.foreign(m, "nothing of the kind was asked for")
 	}
 	if m.Kind == SyncRefuse {
-		if m.Code == CodeBusy && !t.try {
+		if m.Code == CodeBusy && !t.Try {
 			return c.foreign(m, "it was not a try")
 		}
-		if m.Code == CodeCanceled && (!t.canceling || t.try) {
+		if m.Code == CodeCanceled && (!t.Canceling || t.Try) {
 			return c.foreign(m, "it was not canceled")
 		}
 	}
@@ -175,7 +164,7 @@ func (c lockClient) RecvGrant(m *Sync) {
 		c.giveBack(key, 0, m.Fence, m.Code)
 		return
 	}
-	c.turns[key] = turn{request: t.request, fence: m.Fence}
+	c.turns[key] = Turn{Request: t.Request, Fence: m.Fence}
 	c.answerAcquire(t, Answer{Party: m.Party, Fence: m.Fence, OwnerDied: m.Code == CodeOwnerDied})
 }
 
@@ -190,11 +179,11 @@ func (c lockClient) RecvRefuse(m *Sync) {
 }
 
 // answerAcquire answers the Acquire of a turn, then its cancel.
-func (c lockClient) answerAcquire(t turn, a Answer) {
-	a.Kind, a.Request = InLockAcquire, t.request
+func (c lockClient) answerAcquire(t Turn, a Answer) {
+	a.Kind, a.Request = InLockAcquire, t.Request
 	c.answer(a)
-	if t.cancel != 0 {
-		c.answer(Answer{Kind: InLockCancel, Party: a.Party, Request: t.cancel})
+	if t.Cancel != 0 {
+		c.answer(Answer{Kind: InLockCancel, Party: a.Party, Request: t.Cancel})
 	}
 }
 
@@ -203,25 +192,6 @@ func (c lockClient) RecvReleased(m *Sync) {
 	c.endCall(releaseCall(m))
 	c.answer(Answer{Kind: InLockRelease, Code: m.Code, Party: m.Party, Request: m.Request})
 	c.settle(m.Party)
-}
-
-// waiter is a party at the home of a lock.
-type waiter struct {
-	node           addr.NodeID
-	party, request uint64
-}
-
-func (w waiter) is(m *Sync) bool { return w.node == m.From.Node && w.party == m.Party }
-
-// lock is a lock at its home. A lock that is free, and whose last holder did
-// not die, is not remembered: fences count the grants of a home, of whatever
-// lock.
-type lock struct {
-	fence     uint64 // of the holder; zero if there is none
-	holder    waiter
-	died      bool     // the last holder died, and nobody was told
-	overtaken int      // how often the front of the queue was, at most NearTurns
-	queue     []waiter // at most MaxWaiters; empty while the lock is free
 }
 
 // lockHome is the part of a node that is the home of locks.
@@ -235,10 +205,10 @@ func (h lockHome) admit(m *Sync) error {
 		if l == nil {
 			return nil
 		}
-		if l.fence != 0 && l.holder.is(m) {
+		if l.Fence != 0 && l.Holder.is(m) {
 			return h.foreign(m, "the party has the lock")
 		}
-		for _, w := range l.queue {
+		for _, w := range l.Queue {
 			if w.is(m) {
 				return h.foreign(m, "the party waits already")
 			}
@@ -255,19 +225,19 @@ func (h lockHome) admit(m *Sync) error {
 func (h lockHome) HomeRecvAcquire(m *Sync) {
 	l := h.locks[m.Object]
 	if l == nil {
-		l = &lock{}
+		l = &LockState{}
 		h.locks[m.Object] = l
 	}
-	w := waiter{m.From.Node, m.Party, m.Request}
+	w := Waiter{m.From.Node, m.Party, m.Request}
 	switch {
-	case l.fence == 0:
+	case l.Fence == 0:
 		h.grant(m.Object, l, w)
 	case m.Try:
 		h.refuseWaiter(m.Object, w, CodeBusy)
-	case len(l.queue) >= MaxWaiters:
+	case len(l.Queue) >= MaxWaiters:
 		h.refuseWaiter(m.Object, w, CodeLimit)
 	default:
-		l.queue = append(l.queue, w)
+		l.Queue = append(l.Queue, w)
 	}
 	h.check(m.Object)
 }
@@ -279,12 +249,12 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 	if l == nil {
 		return
 	}
-	w := waiter{m.From.Node, m.Party, m.Request}
-	i := slices.Index(l.queue, w)
+	w := Waiter{m.From.Node, m.Party, m.Request}
+	i := slices.Index(l.Queue, w)
 	if i < 0 {
 		return
 	}
-	l.queue = slices.Delete(l.queue, i, i+1)
+	l.Queue = slices.Delete(l.Queue, i, i+1)
 	h.refuseWaiter(m.Object, w, CodeCanceled)
 	h.check(m.Object)
 }
@@ -293,7 +263,7 @@ func (h lockHome) HomeRecvCancel(m *Sync) {
 // nothing.
 func (h lockHome) HomeRecvRelease(m *Sync) {
 	l := h.locks[m.Object]
-	owner := l != nil && l.fence == m.Fence && l.holder.is(m)
+	owner := l != nil && l.Fence == m.Fence && l.Holder.is(m)
 	code := CodeOK
 	if !owner {
 		code = CodeNotOwner
@@ -302,52 +272,52 @@ func (h lockHome) HomeRecvRelease(m *Sync) {
 	if !owner {
 		return
 	}
-	l.fence = 0
-	l.died = m.Code == CodeOwnerDied
+	l.Fence = 0
+	l.Died = m.Code == CodeOwnerDied
 	h.handOver(m.Object, l)
 	h.check(m.Object)
 }
 
 // handOver gives a lock that was just given up to the next in the queue.
-func (h lockHome) handOver(object uint64, l *lock) {
-	if len(l.queue) == 0 {
-		if *l = (lock{died: l.died}); !l.died {
+func (h lockHome) handOver(object uint64, l *LockState) {
+	if len(l.Queue) == 0 {
+		if *l = (LockState{Died: l.Died}); !l.Died {
 			delete(h.locks, object)
 		}
 		return
 	}
 	next := 0
-	if l.overtaken < NearTurns {
-		near := slices.IndexFunc(l.queue, func(w waiter) bool { return w.node == l.holder.node })
+	if l.Overtaken < NearTurns {
+		near := slices.IndexFunc(l.Queue, func(w Waiter) bool { return w.Node == l.Holder.Node })
 		next = max(next, near)
 	}
 	if next == 0 {
-		l.overtaken = 0
+		l.Overtaken = 0
 	} else {
-		l.overtaken++
+		l.Overtaken++
 	}
-	w := l.queue[next]
+	w := l.Queue[next]
 	if next == 0 {
-		l.queue = l.queue[1:]
+		l.Queue = l.Queue[1:]
 	} else {
-		l.queue = slices.Delete(l.queue, next, next+1)
+		l.Queue = slices.Delete(l.Queue, next, next+1)
 	}
 	h.grant(object, l, w)
 }
 
-func (h lockHome) grant(object uint64, l *lock, w waiter) {
+func (h lockHome) grant(object uint64, l *LockState, w Waiter) {
 	h.fence++
-	l.fence, l.holder = h.fence, w
+	l.Fence, l.Holder = h.fence, w
 	code := CodeOK
-	if l.died {
+	if l.Died {
 		code = CodeOwnerDied
 	}
-	l.died = false
-	h.toNode(w.node, SyncGrant, code, Sync{Object: object, Party: w.party, Request: w.request, Fence: l.fence})
+	l.Died = false
+	h.toNode(w.Node, SyncGrant, code, Sync{Object: object, Party: w.Party, Request: w.Request, Fence: l.Fence})
 }
 
-func (h lockHome) refuseWaiter(object uint64, w waiter, code SyncCode) {
-	h.toNode(w.node, SyncRefuse, code, Sync{Object: object, Party: w.party, Request: w.request})
+func (h lockHome) refuseWaiter(object uint64, w Waiter, code SyncCode) {
+	h.toNode(w.Node, SyncRefuse, code, Sync{Object: object, Party: w.Party, Request: w.Request})
 }
 
 // check runs what holds of a lock at its home after each step.
@@ -356,9 +326,9 @@ func (h lockHome) check(object uint64) {
 	if !invariantsOn || l == nil {
 		return
 	}
-	free := l.fence == 0
-	if free && (len(l.queue) > 0 || !l.died) || !free && l.died || l.fence > h.fence ||
-		len(l.queue) > MaxWaiters || l.overtaken > NearTurns {
+	free := l.Fence == 0
+	if free && (len(l.Queue) > 0 || !l.Died) || !free && l.Died || l.Fence > h.fence ||
+		len(l.Queue) > MaxWaiters || l.Overtaken > NearTurns {
 		panic(fmt.Sprintf("mome: LockInv violated at node %d for %#x: %+v", h.self, object, *l))
 	}
 }

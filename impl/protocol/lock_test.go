@@ -173,9 +173,9 @@ func TestLateRelease(t *testing.T) {
 		party, fence uint64
 		foreign      bool
 	}{{5, 1, false}, {5, 2, false}, {6, 3, false}, {5, 4, true}} {
-		before := n.locks[0].fence
+		before := n.locks[0].Fence
 		err := message(Sync{Kind: SyncRelease, Party: c.party, Fence: c.fence})
-		if errors.Is(err, ErrForeign) != c.foreign || n.locks[0] == nil || n.locks[0].fence != before {
+		if errors.Is(err, ErrForeign) != c.foreign || n.locks[0] == nil || n.locks[0].Fence != before {
 			t.Errorf("%+v: %v", c, err)
 		}
 		if !c.foreign && (len(b.Send) != 1 || b.Send[0].Code != CodeNotOwner) {
@@ -198,16 +198,16 @@ func TestLockQueueBound(t *testing.T) {
 		}
 	}
 	l := n.locks[0]
-	for len(l.queue) < MaxWaiters {
-		l.queue = append(l.queue, waiter{node: 1, party: uint64(1000 + len(l.queue)), request: 1})
+	for len(l.Queue) < MaxWaiters {
+		l.Queue = append(l.Queue, Waiter{Node: 1, Party: uint64(1000 + len(l.Queue)), Request: 1})
 	}
 	b.Reset()
 	if err := n.Step(SyncInput{Kind: InLockAcquire, Object: 0, Party: 500, Request: 7}, &b); err != nil {
 		t.Fatal(err)
 	}
 	want := Answer{Kind: InLockAcquire, Code: CodeLimit, Party: 500, Request: 7}
-	if len(b.Answers) != 1 || b.Answers[0] != want || len(l.queue) != MaxWaiters {
-		t.Errorf("answers %+v, %d wait", b.Answers, len(l.queue))
+	if len(b.Answers) != 1 || b.Answers[0] != want || len(l.Queue) != MaxWaiters {
+		t.Errorf("answers %+v, %d wait", b.Answers, len(l.Queue))
 	}
 }
 

@@ -65,11 +65,11 @@ type SyncNode struct {
 
 	parties  map[uint64]*party
 	calls    map[call]int
-	turns    map[turnKey]turn
+	turns    map[turnKey]Turn
 	awaited  map[awaitedKey]uint64 // the object of each turn that waits
-	meetings map[uint64][]*meeting // by object, in no order
+	meetings map[uint64][]*Meeting // by object, in no order
 
-	locks       map[uint64]*lock
+	locks       map[uint64]*LockState
 	barriers    map[uint64][]*barrier // by object, the oldest generation first
 	generations uint64                // the last that this node made as a home, of any barrier
 
@@ -100,10 +100,10 @@ func NewSyncNode(self addr.NodeID, incarnation addr.Incarnation, conf *Configura
 		endpoint: endpoint{self: self, incarnation: incarnation, conf: conf},
 		parties:  make(map[uint64]*party),
 		calls:    make(map[call]int),
-		turns:    make(map[turnKey]turn),
+		turns:    make(map[turnKey]Turn),
 		awaited:  make(map[awaitedKey]uint64),
-		meetings: make(map[uint64][]*meeting),
-		locks:    make(map[uint64]*lock),
+		meetings: make(map[uint64][]*Meeting),
+		locks:    make(map[uint64]*LockState),
 		barriers: make(map[uint64][]*barrier),
 	}
 }
@@ -136,7 +136,7 @@ func (s *SyncNode) Tables() SyncTables {
 	t := SyncTables{Turns: len(s.turns), Locks: len(s.locks)}
 	for _, generations := range s.meetings {
 		for _, m := range generations {
-			t.Seats += len(m.seats)
+			t.Seats += len(m.Seats)
 		}
 	}
 	for _, generations := range s.barriers {

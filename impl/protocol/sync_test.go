@@ -99,8 +99,8 @@ func TestSyncDeterministic(t *testing.T) {
 
 // dumpSync is all that a node remembers, in a fixed order.
 func dumpSync(n *SyncNode) string {
-	locks, barriers := make(map[uint64]lock), make(map[uint64][]barrier)
-	meetings, parties := make(map[uint64][]meeting), make(map[uint64]party)
+	locks, barriers := make(map[uint64]LockState), make(map[uint64][]barrier)
+	meetings, parties := make(map[uint64][]Meeting), make(map[uint64]party)
 	for k, v := range n.locks {
 		locks[k] = *v
 	}
@@ -125,8 +125,8 @@ func dumpSync(n *SyncNode) string {
 func cloneSync(n *SyncNode) *SyncNode {
 	c := *n
 	c.local = nil
-	c.parties, c.meetings = make(map[uint64]*party), make(map[uint64][]*meeting)
-	c.locks, c.barriers = make(map[uint64]*lock), make(map[uint64][]*barrier)
+	c.parties, c.meetings = make(map[uint64]*party), make(map[uint64][]*Meeting)
+	c.locks, c.barriers = make(map[uint64]*LockState), make(map[uint64][]*barrier)
 	c.calls, c.turns, c.awaited = maps.Clone(n.calls), maps.Clone(n.turns), maps.Clone(n.awaited)
 	for k, v := range n.parties {
 		p := *v
@@ -135,16 +135,16 @@ func cloneSync(n *SyncNode) *SyncNode {
 	for k, v := range n.meetings {
 		for _, m := range v {
 			m := *m
-			m.seats = slices.Clone(m.seats)
-			for i := range m.seats {
-				m.seats[i].waits = slices.Clone(m.seats[i].waits)
+			m.Seats = slices.Clone(m.Seats)
+			for i := range m.Seats {
+				m.Seats[i].Waits = slices.Clone(m.Seats[i].Waits)
 			}
 			c.meetings[k] = append(c.meetings[k], &m)
 		}
 	}
 	for k, v := range n.locks {
 		l := *v
-		l.queue = slices.Clone(l.queue)
+		l.Queue = slices.Clone(l.Queue)
 		c.locks[k] = &l
 	}
 	for k, v := range n.barriers {

@@ -1,7 +1,9 @@
 package protocol
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -39,18 +41,28 @@ func TestSyncInspection(t *testing.T) {
 	}
 	step(1, SyncInput{Kind: InBarrierLeave, Party: 7, Request: 73, Object: barrier, Index: 1})
 
-	locks := []LockState{{Object: lock, Fence: 1, Holder: Applicant{1, 7, 70}, Queue: []Applicant{{0, 8, 80}, {1, 9, 90}}}}
-	if got := machines[home].Locks(); !reflect.DeepEqual(got, locks) {
-		t.Errorf("locks %+v, want %+v", got, locks)
+	held := LockState{Fence: 1, Holder: Waiter{1, 7, 70}, Queue: []Waiter{{0, 8, 80}, {1, 9, 90}}}
+	if got := machines[home].Lock(lock); !reflect.DeepEqual(got, held) || !slices.Equal(machines[home].Locks(), []uint64{lock}) {
+		t.Errorf("lock %+v of %v, want %+v", got, machines[home].Locks(), held)
 	}
-	turns := []TurnState{{lock, 7, 70, 1}, {lock, 9, 90, 0}}
-	if got := machines[1].Turns(); !reflect.DeepEqual(got, turns) {
+	turns := map[Waiter]uint64{{1, 7, 70}: lock, {1, 9, 90}: lock}
+	if got := maps.Collect(machines[1].Turns()); !maps.Equal(got, turns) {
 		t.Errorf("turns %+v, want %+v", got, turns)
 	}
-	barriers := []BarrierState{{Object: barrier, Generation: 1, Parties: 4, Round: 1, Left: []uint32{1},
-		Seats: []SeatState{{0, 1, 7, false}, {3, 1, 7, true}}}}
-	if got := machines[machines[0].Home(barrier)].Barriers(); !reflect.DeepEqual(got, barriers) {
-		t.Errorf("barriers %+v, want %+v", got, barriers)
+	has := TurnState{Turn: &Turn{Request: 70, Fence: 1}, Calls: []uint64{}}
+	if got := machines[1].Turn(7, lock); !reflect.DeepEqual(got, has) {
+		t.Errorf("turn %+v, want %+v", got, has)
+	}
+	atHome := []BarrierState{{Barrier: Barrier{Generation: 1, Parties: 4, Arrived: 2}, Left: []uint32{1},
+		Seats: []HomeSeat{{0, 1, 7, 0}, {3, 1, 7, 1}}}}
+	of := machines[machines[0].Home(barrier)]
+	if got := of.Barrier(barrier); !reflect.DeepEqual(got, atHome) || !slices.Equal(of.Barriers(), []uint64{barrier}) {
+		t.Errorf("barrier %+v of %v, want %+v", got, of.Barriers(), atHome)
+	}
+	atNode := []Meeting{{Generation: 1, Parties: 4, Seats: []Seat{{Index: 0, Party: 7, Waits: []uint64{}},
+		{Index: 3, Party: 7, Arrived: 1, Waits: []uint64{72}}}}}
+	if got := machines[1].Meetings(barrier); !reflect.DeepEqual(got, atNode) {
+		t.Errorf("meetings %+v, want %+v", got, atNode)
 	}
 	used := map[uint64]bool{lock: true, barrier: true}
 	if got := machines[1].Used(); !reflect.DeepEqual(got, used) {
@@ -59,9 +71,9 @@ func TestSyncInspection(t *testing.T) {
 	step(0, SyncInput{Kind: InProcessDied, Party: 8})
 	step(1, SyncInput{Kind: InProcessDied, Party: 7})
 	step(1, SyncInput{Kind: InProcessDied, Party: 9})
-	locks = []LockState{{Object: lock, Died: true}}
-	if got := machines[home].Locks(); !reflect.DeepEqual(got, locks) {
-		t.Errorf("locks %+v, want %+v", got, locks)
+	held = LockState{Died: true, Queue: []Waiter{}}
+	if got := machines[home].Lock(lock); !reflect.DeepEqual(got, held) {
+		t.Errorf("lock %+v, want %+v", got, held)
 	}
 	if got := machines[1].Used(); len(got) != 0 {
 		t.Errorf("node 1 uses %v, and its processes are dead", got)

@@ -118,10 +118,10 @@ func (w *syncWorld) step(node addr.NodeID, in SyncInput) {
 	} else {
 		w.log = append(w.log, fmt.Sprintf("node %d: %v %+v", node, in.Kind, in))
 	}
-	before := make(map[uint64]lock)
+	before := make(map[uint64]LockState)
 	for object, l := range n.locks {
 		was := *l
-		was.queue = slices.Clone(l.queue)
+		was.Queue = slices.Clone(l.Queue)
 		before[object] = was
 	}
 	fence := n.fence
@@ -147,23 +147,23 @@ func (w *syncWorld) step(node addr.NodeID, in SyncInput) {
 
 // watchOrder: a hand-over is FIFO, or prefers the node that gave the lock up,
 // and the front of the queue is overtaken NearTurns times at most.
-func (w *syncWorld) watchOrder(n *SyncNode, before map[uint64]lock) {
+func (w *syncWorld) watchOrder(n *SyncNode, before map[uint64]LockState) {
 	for object, l := range n.locks {
 		was, ok := before[object]
-		if !ok || l.fence != n.fence || len(was.queue) == 0 {
+		if !ok || l.Fence != n.fence || len(was.Queue) == 0 {
 			continue
 		}
-		i := slices.Index(was.queue, l.holder)
+		i := slices.Index(was.Queue, l.Holder)
 		switch {
 		case i < 0:
-			w.failf("lock %d went to %+v, who did not wait: %+v", object, l.holder, was.queue)
+			w.failf("lock %d went to %+v, who did not wait: %+v", object, l.Holder, was.Queue)
 		case i > 0:
 			w.overtakes++
-			near := slices.IndexFunc(was.queue, func(x waiter) bool { return x.node == was.holder.node })
-			if i != near || was.overtaken >= NearTurns || l.overtaken != was.overtaken+1 {
-				w.failf("lock %d went to place %d of %+v, from node %d", object, i, was.queue, was.holder.node)
+			near := slices.IndexFunc(was.Queue, func(x Waiter) bool { return x.Node == was.Holder.Node })
+			if i != near || was.Overtaken >= NearTurns || l.Overtaken != was.Overtaken+1 {
+				w.failf("lock %d went to place %d of %+v, from node %d", object, i, was.Queue, was.Holder.Node)
 			}
-		case l.overtaken != 0:
+		case l.Overtaken != 0:
 			w.failf("lock %d went to the front, which counts as overtaken", object)
 		}
 	}
@@ -192,7 +192,7 @@ func (w *syncWorld) watch(a Answer) {
 	case InBarrierJoin:
 		if a.Code == CodeOK && p.seats[key] == nil {
 			m, _ := barrierClient{w.nodes[p.node]}.seat(in.Object, in.Index, p.id)
-			p.seats[key] = &procSeat{barrier: w.home(in.Object).generation(in.Object, m.generation), round: 1}
+			p.seats[key] = &procSeat{barrier: w.home(in.Object).generation(in.Object, m.Generation), round: 1}
 			for _, q := range w.procs {
 				s := q.seats[key]
 				if q != p && !q.dead && s != nil && !s.left && s.barrier == p.seats[key].barrier {
@@ -212,7 +212,7 @@ func (w *syncWorld) watch(a Answer) {
 				w.rounds++
 			}
 		case CodePartyDied:
-			if !s.left && !s.barrier.broken {
+			if !s.left && !s.barrier.Broken {
 				w.failf("barrier %d is not broken", in.Object)
 			}
 			s.broken = true
@@ -324,7 +324,7 @@ func (w *syncWorld) checkQuiet() {
 				}
 			case InBarrierWait:
 				s := p.seats[seatKey{in.Object, in.Index}]
-				if last, gone := w.last[s.barrier]; s.barrier.broken || gone && in.Round > last ||
+				if last, gone := w.last[s.barrier]; s.barrier.Broken || gone && in.Round > last ||
 					len(w.arrivals[s.barrier][in.Round]) == int(w.parties) {
 					w.failf("process %d waits at barrier %d for round %d in vain", p.id, in.Object, in.Round)
 				}
@@ -349,7 +349,7 @@ func (w *syncWorld) home(object uint64) barrierHome {
 // it can leave.
 func (w *syncWorld) isBefore(object uint64, b *barrier, index uint32) bool {
 	for _, older := range w.home(object).barriers[object] {
-		if _, taken := older.seats[index]; older == b || taken && !older.broken {
+		if _, taken := older.seats[index]; older == b || taken && !older.Broken {
 			return older != b
 		}
 	}
@@ -389,7 +389,7 @@ func (w *syncWorld) end() {
 	w.settle()
 	for _, n := range w.nodes {
 		for object, l := range n.locks {
-			if l.fence != 0 || !w.ownerDied[object] {
+			if l.Fence != 0 || !w.ownerDied[object] {
 				w.failf("node %d remembers lock %d: %+v", n.self, object, *l)
 			}
 		}

@@ -2,48 +2,27 @@ package sim
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
 	"slices"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // Barriers is a world of processes that join, wait, leave and die.
 type Barriers struct {
 	*Syncs
-	posts map[uint64][]barrierPost // at the homes: the generations, the oldest first
+	posts map[uint64][]protocol.BarrierState // at the homes: the generations, the oldest first
 	lives map[lifeKey]*barrierLife
 	given map[givenKey]uint64 // the generation of a seat that a node has heard of last
 }
 
-// barrierPost is what a home says of a generation of a barrier.
-type barrierPost struct {
-	Generation uint64
-	Parties    uint32
-	Over       uint64
-	Broken     bool
-	Left       []uint32
-	Seats      []struct {
-		Index uint32
-		Party uint64
-	}
-}
-
-// has says whether the home has given a seat to a process.
-func (b *barrierPost) has(id uint64) bool {
-	for _, s := range b.Seats {
-		if s.Party == id {
-			return true
-		}
-	}
-	return false
+// seated says whether the home has given a seat to a process.
+func seated(b *protocol.BarrierState, id uint64) bool {
+	return slices.ContainsFunc(b.Seats, func(s protocol.HomeSeat) bool { return s.Party == id })
 }
 
 // behind says whether all who have or have had a seat have left the older
 // generation.
-func (b *barrierPost) behind(older *barrierPost) bool {
+func behind(b, older *protocol.BarrierState) bool {
 	for _, s := range b.Seats {
 		if !slices.Contains(older.Left, s.Index) {
 			return false
@@ -91,7 +70,7 @@ type barrierSeat struct {
 
 // NewBarriers makes a world in which nothing has happened yet.
 func NewBarriers(cfg SyncConfig) *Barriers {
-	w := &Barriers{posts: make(map[uint64][]barrierPost), lives: make(map[lifeKey]*barrierLife), given: make(map[givenKey]uint64)}
+	w := &Barriers{posts: make(map[uint64][]protocol.BarrierState), lives: make(map[lifeKey]*barrierLife), given: make(map[givenKey]uint64)}
 	w.Syncs = newSyncs(cfg, w, 2)
 	return w
 }
@@ -107,20 +86,14 @@ func (w *Barriers) noticed(e *protocol.SyncEvent) {
 // observed implements objects: rounds are over one after the other, none of a
 // generation that is broken, and whoever dies with a seat breaks it; and nobody is
 // ahead of one that needs him.
-func (w *Barriers) observed(e *protocol.SyncEvent, state []byte) {
-	if e.At.Tag != addr.Root {
-		return
-	}
-	var posts []barrierPost
-	if err := json.Unmarshal(state, &posts); err != nil {
-		panic(fmt.Sprintf("sim: the state of a barrier: %v", err))
-	}
+func (w *Barriers) observed(e *protocol.SyncEvent, home *protocol.SyncNode) {
+	posts := home.Barrier(e.Object)
 	was := w.posts[e.Object]
 	w.posts[e.Object] = posts
 	w.Counts["beside"] += max(0, len(posts)-1)
 	for i := range posts {
 		post := &posts[i]
-		if e.Action == protocol.ActHomeRecvJoin && post.has(e.Party) && !slices.Contains(w.alive, w.parties[e.Party-1]) {
+		if e.Action == protocol.ActHomeRecvJoin && seated(post, e.Party) && !slices.Contains(w.alive, w.parties[e.Party-1]) {
 			w.life(e.Object, post.Generation).loses(1)
 		}
 		if w.fell == nil {
@@ -129,9 +102,9 @@ func (w *Barriers) observed(e *protocol.SyncEvent, state []byte) {
 	}
 }
 
-func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []barrierPost, post *barrierPost) *Violation {
-	var was barrierPost
-	if i := slices.IndexFunc(all, func(b barrierPost) bool { return b.Generation == post.Generation }); i >= 0 {
+func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []protocol.BarrierState, post *protocol.BarrierState) *Violation {
+	var was protocol.BarrierState
+	if i := slices.IndexFunc(all, func(b protocol.BarrierState) bool { return b.Generation == post.Generation }); i >= 0 {
 		was = all[i]
 	}
 	about := post.Generation == e.Message.Generation
@@ -147,7 +120,7 @@ func (w *Barriers) watchGeneration(e *protocol.SyncEvent, all, older []barrierPo
 		w.Counts["late"]++
 	}
 	for i := range older {
-		if !older[i].Broken && !post.behind(&older[i]) {
+		if !older[i].Broken && !behind(post, &older[i]) {
 			return violated("Turn", "barrier %d: generation %d needs who is in generation %d", e.Object, older[i].Generation, post.Generation)
 		}
 	}
@@ -252,7 +225,7 @@ func (w *Barriers) dies(p *party) {
 	// What it does not know yet that it has it gives up at once.
 	for _, in := range p.open {
 		for _, post := range w.posts[in.Object] {
-			if in.Kind == protocol.InBarrierJoin && post.has(p.id) {
+			if in.Kind == protocol.InBarrierJoin && seated(&post, p.id) {
 				w.life(in.Object, post.Generation).loses(1)
 			}
 		}

@@ -1,12 +1,10 @@
 package sim
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/history"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
@@ -31,28 +29,15 @@ type Locks struct {
 
 // lockPost is what a home says of a lock.
 type lockPost struct {
-	Fence  uint64
-	Holder lockWaiter
-	Queue  []lockWaiter
+	protocol.LockState
 	passed int // how often in a row another one went before the front
-}
-
-type lockWaiter struct {
-	Node           addr.NodeID
-	Party, Request uint64
 }
 
 // observed implements objects: a lock that is given up goes to the front of the
 // queue or to the first one of the same node, and the front waits for
 // protocol.NearTurns of those at most.
-func (w *Locks) observed(e *protocol.SyncEvent, state []byte) {
-	if e.At.Tag != addr.Root {
-		return
-	}
-	var post lockPost
-	if err := json.Unmarshal(state, &post); err != nil {
-		panic(fmt.Sprintf("sim: the state of a lock: %v", err))
-	}
+func (w *Locks) observed(e *protocol.SyncEvent, home *protocol.SyncNode) {
+	post := lockPost{LockState: home.Lock(e.Object)}
 	for _, x := range post.Queue {
 		if w.parties[x.Party-1].open[x.Request].Try && w.fell == nil {
 			w.fell = violated("Try", "lock %d has a try in its queue: %+v", e.Object, x)
@@ -61,7 +46,7 @@ func (w *Locks) observed(e *protocol.SyncEvent, state []byte) {
 	was := w.posts[e.Object]
 	post.passed = was.passed
 	if e.Action == protocol.ActHomeRecvRelease && post.Fence != was.Fence && len(was.Queue) > 0 {
-		near := slices.IndexFunc(was.Queue, func(x lockWaiter) bool { return x.Node == was.Holder.Node })
+		near := slices.IndexFunc(was.Queue, func(x protocol.Waiter) bool { return x.Node == was.Holder.Node })
 		post.passed++
 		switch i := slices.Index(was.Queue, post.Holder); {
 		case i == 0:

@@ -22,8 +22,8 @@ type syncNode struct {
 func (n *syncNode) ObserveSync(e *protocol.SyncEvent) {
 	n.log.Action(e, n.core)
 	n.world.objects.noticed(e)
-	if !n.world.cfg.Blind {
-		n.world.objects.observed(e, n.core.AppendState(nil, e))
+	if e.At.Tag == addr.Root && !n.world.cfg.Blind {
+		n.world.objects.observed(e, n.core)
 	}
 }
 

@@ -59,9 +59,9 @@ type objects interface {
 	arrives(protocol.Sync)
 	// noticed is told every action.
 	noticed(*protocol.SyncEvent)
-	// observed is told every action and the state after it, unless the world is
-	// blind.
-	observed(e *protocol.SyncEvent, state []byte)
+	// observed is told every action of a home, which says what its state is after
+	// it, unless the world is blind.
+	observed(e *protocol.SyncEvent, home *protocol.SyncNode)
 	// finish lets everybody come to an end, and demands that nobody waits then.
 	finish() error
 }

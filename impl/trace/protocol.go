@@ -1,6 +1,12 @@
 package trace
 
-import "github.com/mome-dsm/mome/impl/protocol"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/mome-dsm/mome/impl/protocol"
+)
 
 // Protocol is the one whose action the record is; nil where it is none.
 func (r *Record) Protocol() *protocol.Protocol {
@@ -13,4 +19,15 @@ func (r *Record) Protocol() *protocol.Protocol {
 		return protocol.Locks
 	}
 	return protocol.Pages
+}
+
+// State decodes the state after an action into a type of package protocol, which
+// has all that the state may have.
+func (r *Record) State(into any) error {
+	d := json.NewDecoder(bytes.NewReader(r.Post))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("post: %w", err)
+	}
+	return nil
 }

@@ -1,17 +1,22 @@
 package show
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
+	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
 var barriers = Shown{
 	Protocol: protocol.Barriers,
-	state:    func(_ *protocol.Configuration, r *trace.Record) string { return barrierWords(r.Post) },
+	state: func(_ *protocol.Configuration, r *trace.Record) string {
+		if r.At.Tag == addr.Root {
+			return stateWords(r, barrierWords)
+		}
+		return stateWords(r, meetingsWords)
+	},
 	like: map[protocol.SyncKind]string{
 		protocol.SyncJoin: "Req", protocol.SyncArrive: "Req", protocol.SyncJoined: "Grant", protocol.SyncDone: "Grant",
 		protocol.SyncBroken: "Recall", protocol.SyncLeave: "Data", protocol.SyncLeft: "Ack",
@@ -26,31 +31,26 @@ var barriers = Shown{
 	},
 }
 
-// generationState is a generation of a barrier, at its home or at a node.
-type generationState struct {
-	Generation uint64        `json:"generation"`
-	Seats      []barrierSeat `json:"seats"`
-	Over       uint64        `json:"over"`
-	Broken     bool          `json:"broken"`
-	// Seats whose parties have left behind their arrival.
-	Left []uint32 `json:"left"`
-}
-
-type barrierSeat struct {
-	Arrived uint64 `json:"arrived"`
-}
-
-// barrierWords is the generations of a barrier, the oldest first.
-func barrierWords(text []byte) string {
-	var all []generationState
-	if json.Unmarshal(text, &all) != nil {
-		return string(text)
+// meetingsWords is the generations of a barrier that a node knows.
+func meetingsWords(all *[]protocol.Meeting) []string {
+	var known []protocol.BarrierState
+	for _, m := range *all {
+		b := protocol.BarrierState{Barrier: protocol.Barrier{Generation: m.Generation, Parties: m.Parties, Over: m.Over, Broken: m.Broken}}
+		for _, s := range m.Seats {
+			b.Seats = append(b.Seats, protocol.HomeSeat{Index: s.Index, Party: s.Party, Arrived: s.Arrived})
+		}
+		known = append(known, b)
 	}
-	if len(all) == 0 {
-		return "nobody has a seat"
+	return barrierWords(&known)
+}
+
+// barrierWords is the generations of a barrier at its home, the oldest first.
+func barrierWords(all *[]protocol.BarrierState) []string {
+	if len(*all) == 0 {
+		return []string{"nobody has a seat"}
 	}
 	var texts []string
-	for _, s := range all {
+	for _, s := range *all {
 		arrived := 0
 		for _, seat := range s.Seats {
 			if seat.Arrived > s.Over {
@@ -66,5 +66,5 @@ func barrierWords(text []byte) string {
 		}
 		texts = append(texts, strings.Join(words, "; "))
 	}
-	return strings.Join(texts, " | ")
+	return []string{strings.Join(texts, " | ")}
 }

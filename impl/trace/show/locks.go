@@ -1,9 +1,7 @@
 package show
 
 import (
-	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -12,7 +10,12 @@ import (
 
 var locks = Shown{
 	Protocol: protocol.Locks,
-	state:    func(_ *protocol.Configuration, r *trace.Record) string { return lockWords(r.Post) },
+	state: func(_ *protocol.Configuration, r *trace.Record) string {
+		if r.At.Tag == addr.Root {
+			return stateWords(r, lockWords)
+		}
+		return stateWords(r, turnWords)
+	},
 	like: map[protocol.SyncKind]string{
 		protocol.SyncAcquire: "Req", protocol.SyncGrant: "Grant", protocol.SyncCancel: "Recall", protocol.SyncRefuse: "Recall",
 		protocol.SyncRelease: "Data", protocol.SyncReleased: "Ack",
@@ -20,58 +23,23 @@ var locks = Shown{
 	says: func(m *protocol.Sync, words *list) { words.add("fence %d", m.Fence) },
 }
 
-// What is shown of the state of a lock; protocol.SyncNode.AppendState says what there
-// is.
-type lockState struct {
-	// A lock at its home.
-	Fence  *uint64     `json:"fence"`
-	Holder *lockParty  `json:"holder"`
-	Died   bool        `json:"died"`
-	Queue  []lockParty `json:"queue"`
-	Dead   *bool       `json:"dead"` // a lock at a node
-	Turn   *lockTurn   `json:"turn"`
-}
-
-type lockParty struct {
-	Node  addr.NodeID `json:"node"`
-	Party uint64      `json:"party"`
-}
-
-func (p lockParty) String() string { return fmt.Sprintf("party %d of node %d", p.Party, p.Node) }
-
-type lockTurn struct {
-	Fence     uint64 `json:"fence"`
-	Canceling bool   `json:"canceling"`
-}
-
-// lockWords is the state of a lock.
-func lockWords(text []byte) string {
-	var s lockState
-	if json.Unmarshal(text, &s) != nil {
-		return string(text)
+// lockWords is the state of a lock at its home.
+func lockWords(s *protocol.LockState) []string {
+	words := []string{"free"}
+	if s.Fence != 0 {
+		words[0] = fmt.Sprintf("held by party %d of node %d, fence %d", s.Holder.Party, s.Holder.Node, s.Fence)
 	}
-	var words []string
-	switch {
-	case s.Dead != nil:
-		words = s.turnWords()
-	case s.Fence != nil && s.Holder != nil:
-		words = []string{fmt.Sprintf("held by %v, fence %d", *s.Holder, *s.Fence)}
-	case s.Fence != nil:
-		words = []string{"free"}
-		if s.Died {
-			words = append(words, "the last holder died")
-		}
-	default:
-		return string(text)
+	if s.Died {
+		words = append(words, "the last holder died")
 	}
 	if len(s.Queue) > 0 {
 		words = append(words, fmt.Sprintf("%d queued", len(s.Queue)))
 	}
-	return strings.Join(words, "; ")
+	return words
 }
 
 // turnWords is a lock at the node of a party.
-func (s *lockState) turnWords() []string {
+func turnWords(s *protocol.TurnState) []string {
 	words := []string{"not asked for"}
 	switch t := s.Turn; {
 	case t == nil:
@@ -82,7 +50,7 @@ func (s *lockState) turnWords() []string {
 	default:
 		words[0] = "waits"
 	}
-	if *s.Dead {
+	if s.Dead {
 		words = append(words, "the process is dead")
 	}
 	return words

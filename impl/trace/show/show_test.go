@@ -18,6 +18,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/ndjson"
+	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/sim"
 	"github.com/mome-dsm/mome/impl/trace"
 )
@@ -384,7 +385,6 @@ func TestEscapes(t *testing.T) {
 
 // States in short, for what the runs of these tests may not reach.
 func TestStateWords(t *testing.T) {
-	child := children(func(c int) string { return fmt.Sprint("c", c) })
 	leaf, root, mid := addr.Place{Tag: addr.Leaf}, addr.Place{Tag: addr.Root}, addr.Place{Node: 1, Tag: addr.Leaf + 1}
 	for _, c := range []struct {
 		at          addr.Place
@@ -398,11 +398,12 @@ func TestStateWords(t *testing.T) {
 		{mid, `{"right":"owned","marked":[0,2],"owner":2,"ownerRight":"owned","version":9,` +
 			`"busy":{"op":"write","child":1,"have":"none","source":"sent","up":true,"wait":[0,2],"homeDue":1,"keep":"none","dst":"leaf","leaf":5,"hit":false},` +
 			`"recall":{"active":true,"wait":[2],"homeDue":0,"keep":"read","dst":"leaf","leaf":3,"hit":true},"queue":[{"op":"read","child":0,"have":"none","leaf":1}]}`,
-			"owned v9; copies c0 c2:owned; serves write for leaf@5, waits for its parent c0 c2 the home; recall to read, waits for c2; 1 queued"},
+			"owned v9; copies child 0 child 2:owned; serves write for leaf@5, waits for its parent child 0 child 2 the home; " +
+				"recall to read, waits for child 2; 1 queued"},
 		{mid, `{"right":3}`, `{"right":3}`},
 		{leaf, ``, ``},
 	} {
-		if got := stateWords([]byte(c.state), c.at, child); got != c.want {
+		if got := pages.state(new(protocol.Configuration), &trace.Record{At: c.at, Post: []byte(c.state)}); got != c.want {
 			t.Errorf("%s is %q, want %q", c.state, got, c.want)
 		}
 	}
@@ -433,7 +434,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-func TestLockWords(t *testing.T) {
+func TestSyncStates(t *testing.T) {
 	for _, c := range []struct{ state, want string }{
 		{`{"fence":0,"died":false,"overtaken":0,"queue":[]}`, "free"},
 		{`{"fence":0,"died":true,"overtaken":0,"queue":[]}`, "free; the last holder died"},
@@ -444,6 +445,8 @@ func TestLockWords(t *testing.T) {
 		{`{"dead":false,"turn":{"request":1,"fence":0,"cancel":0,"canceling":true,"try":false},"calls":[]}`, "waits, takes it back"},
 		{`{"dead":false,"turn":{"request":1,"fence":9,"cancel":0,"canceling":false,"try":true},"calls":[]}`, "has it, fence 9"},
 		{`[]`, "nobody has a seat"},
+		{`[{"generation":3,"parties":3,"over":4,"broken":true,"seats":[{"index":0,"party":1,"arrived":5,"leaving":false,"waits":[8]}]}]`,
+			"generation 3, round 5; 1 seats, 1 arrived; broken"},
 		{`[{"generation":3,"parties":3,"arrived":1,"over":4,"broken":true,"left":[],"seats":[{"index":0,"node":0,"party":1,"arrived":5},{"index":1,"node":0,"party":1,"arrived":4}]}]`,
 			"generation 3, round 5; 2 seats, 1 arrived; broken"},
 		{`[{"generation":3,"parties":3,"arrived":1,"over":4,"broken":false,"left":[2],"seats":[{"index":0,"node":0,"party":1,"arrived":4}]},
@@ -452,11 +455,14 @@ func TestLockWords(t *testing.T) {
 		{`{"other":1}`, `{"other":1}`},
 		{``, ``},
 	} {
-		words := lockWords
+		shown, r := locks, trace.Record{At: addr.Place{Tag: addr.Root}, Post: []byte(c.state)}
 		if strings.HasPrefix(c.state, "[") {
-			words = barrierWords
+			shown = barriers
 		}
-		if got := words([]byte(c.state)); got != c.want {
+		if strings.Contains(c.state, "dead") || strings.Contains(c.state, "leaving") {
+			r.At.Tag = addr.Leaf
+		}
+		if got := shown.state(nil, &r); got != c.want {
 			t.Errorf("%s is %q, want %q", c.state, got, c.want)
 		}
 	}

@@ -158,28 +158,23 @@ func (name children) set(wait protocol.Children) string {
 var pages = Shown{
 	Protocol: protocol.Pages,
 	state: func(conf *protocol.Configuration, r *trace.Record) string {
-		return stateWords(r.Post, r.At, childrenOf(conf, r.Page, r.At))
+		if r.At.Tag == addr.Leaf {
+			return stateWords(r, leafWords)
+		}
+		return stateWords(r, func(s *protocol.ManagerState) []string {
+			return managerWords(s, r.At, childrenOf(conf, r.Page, r.At))
+		})
 	},
 }
 
-// stateWords is a state in short; a state that is none of a page's managers
-// stays as it is.
-func stateWords(text []byte, at addr.Place, name children) string {
-	var words []string
-	if at.Tag == addr.Leaf {
-		var s protocol.LeafState
-		if json.Unmarshal(text, &s) != nil {
-			return string(text)
-		}
-		words = append(rightWords(s.Right, s.Version), leafWords(&s)...)
-	} else {
-		var s protocol.ManagerState
-		if json.Unmarshal(text, &s) != nil {
-			return string(text)
-		}
-		words = append(rightWords(s.Right, s.Version), managerWords(&s, at, name)...)
+// stateWords is the state after an action in short, in the words of its type; what
+// is none of the type stays as it is.
+func stateWords[S any](r *trace.Record, words func(*S) []string) string {
+	var s S
+	if r.State(&s) != nil {
+		return string(r.Post)
 	}
-	return strings.Join(words, "; ")
+	return strings.Join(words(&s), "; ")
 }
 
 func rightWords(r protocol.Right, version uint64) []string {
@@ -189,7 +184,8 @@ func rightWords(r protocol.Right, version uint64) []string {
 	return []string{r.String()}
 }
 
-func leafWords(s *protocol.LeafState) (words []string) {
+func leafWords(s *protocol.LeafState) []string {
+	words := rightWords(s.Right, s.Version)
 	if s.Op != protocol.OpNone {
 		words = append(words, "asks "+s.Op.String())
 	}
@@ -199,7 +195,8 @@ func leafWords(s *protocol.LeafState) (words []string) {
 	return words
 }
 
-func managerWords(s *protocol.ManagerState, at addr.Place, name children) (words []string) {
+func managerWords(s *protocol.ManagerState, at addr.Place, name children) []string {
+	words := rightWords(s.Right, s.Version)
 	var copies []string
 	for rest := s.Marked; rest != 0; rest &= rest - 1 {
 		c := bits.TrailingZeros64(uint64(rest))

@@ -18,11 +18,11 @@ var Barriers = Kind{Name: "barriers", Protocol: protocol.Barriers, Spec: "TraceB
 // barriers is the projection on barriers.
 type barriers struct {
 	*syncs
-	seats map[uint64]bool // that somebody has had
+	seats map[uint32]bool // that somebody has had
 }
 
 func newBarriers(run *trace.Run) (Projection, error) {
-	p := &barriers{seats: make(map[uint64]bool)}
+	p := &barriers{seats: make(map[uint32]bool)}
 	p.syncs = newSyncs(run, protocol.Barriers, p)
 	return p, nil
 }
@@ -31,7 +31,7 @@ func newBarriers(run *trace.Run) (Projection, error) {
 func (p *barriers) Constants() []Constant {
 	var seats []string
 	for _, i := range slices.Sorted(maps.Keys(p.seats)) {
-		seats = append(seats, fmt.Sprint(p.number(i)))
+		seats = append(seats, fmt.Sprint(i))
 	}
 	all := append(p.members(), Constant{Name: "Indices", Value: "{" + strings.Join(seats, ",") + "}"},
 		Constant{Name: "MaxParties", Value: fmt.Sprint(protocol.MaxParties)},
@@ -51,77 +51,41 @@ func (p *barriers) call(w *writer, call *protocol.SyncInput) {
 }
 
 func (p *barriers) home(w *writer, ev *trace.Event) {
-	var all []barrierState
+	var all []protocol.BarrierState
 	w.state(ev, &all)
 	w.WriteString("<<")
-	for i := range all {
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		w.barrier(&all[i], p)
-	}
+	writeList(w, all, func(s protocol.BarrierState) { p.generation(w, &s) })
 	w.WriteString(">>")
 }
 
-func (p *barriers) node(w *writer, ev *trace.Event) {
-	var all []meetingState
-	w.state(ev, &all)
-	for i := range all {
-		w.key(i, p.number(all[i].Generation))
-		w.meeting(&all[i], ev.At.Node, p)
-	}
-	w.endKeys(len(all))
-}
-
-// barrierState is what a home remembers of a generation of a barrier.
-type barrierState struct {
-	Generation uint64   `json:"generation"`
-	Parties    uint64   `json:"parties"`
-	Arrived    uint64   `json:"arrived"`
-	Over       uint64   `json:"over"`
-	Broken     bool     `json:"broken"`
-	Left       []uint64 `json:"left"`
-	Seats      []struct {
-		Index   uint64      `json:"index"`
-		Node    addr.NodeID `json:"node"`
-		Party   uint64      `json:"party"`
-		Arrived uint64      `json:"arrived"`
-	} `json:"seats"`
-}
-
-func (w *writer) barrier(s *barrierState, p *barriers) {
-	w.printf("[gen|->%d,parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Generation), p.number(s.Parties),
-		p.number(s.Arrived), p.number(s.Over), boolean(s.Broken))
-	p.list(w, s.Left)
+func (p *barriers) generation(w *writer, s *protocol.BarrierState) {
+	w.printf("[gen|->%d,parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Generation), s.Parties,
+		s.Arrived, p.number(s.Over), boolean(s.Broken))
+	writeList(w, s.Left, func(index uint32) { w.printf("%d", index) })
 	w.WriteString("},seats|->")
 	for i, x := range s.Seats {
 		p.seats[x.Index] = true
-		w.key(i, p.number(x.Index))
+		w.key(i, int(x.Index))
 		w.printf("[party|->%q,arrived|->%d]", p.party(x.Node, x.Party), p.number(x.Arrived))
 	}
 	w.endKeys(len(s.Seats))
 	w.WriteByte(']')
 }
 
-// meetingState is what a node remembers of a generation of a barrier.
-type meetingState struct {
-	Generation uint64 `json:"generation"`
-	Parties    uint64 `json:"parties"`
-	Over       uint64 `json:"over"`
-	Broken     bool   `json:"broken"`
-	Seats      []struct {
-		Index   uint64   `json:"index"`
-		Party   uint64   `json:"party"`
-		Arrived uint64   `json:"arrived"`
-		Leaving bool     `json:"leaving"`
-		Waits   []uint64 `json:"waits"`
-	} `json:"seats"`
+func (p *barriers) node(w *writer, ev *trace.Event) {
+	var all []protocol.Meeting
+	w.state(ev, &all)
+	for i := range all {
+		w.key(i, p.number(all[i].Generation))
+		p.meeting(w, &all[i], ev.At.Node)
+	}
+	w.endKeys(len(all))
 }
 
-func (w *writer) meeting(s *meetingState, node addr.NodeID, p *barriers) {
-	w.printf("[parties|->%d,over|->%d,broken|->%s,seats|->", p.number(s.Parties), p.number(s.Over), boolean(s.Broken))
+func (p *barriers) meeting(w *writer, s *protocol.Meeting, node addr.NodeID) {
+	w.printf("[parties|->%d,over|->%d,broken|->%s,seats|->", s.Parties, p.number(s.Over), boolean(s.Broken))
 	for i, x := range s.Seats {
-		w.key(i, p.number(x.Index))
+		w.key(i, int(x.Index))
 		w.printf("[party|->%q,arrived|->%d,leaving|->%s,waits|-><<", p.party(node, x.Party), p.number(x.Arrived), boolean(x.Leaving))
 		p.list(w, x.Waits)
 		w.WriteString(">>]")

@@ -37,54 +37,23 @@ func (p *locks) call(w *writer, call *protocol.SyncInput) {
 	w.printf(",try|->%s,target|->%d,fence|->%d", boolean(call.Try), p.number(call.Target), p.number(call.Fence))
 }
 
-// lockState is what a home remembers of a lock.
-type lockState struct {
-	Fence     uint64    `json:"fence"`
-	Holder    *waiting  `json:"holder"`
-	Died      bool      `json:"died"`
-	Overtaken int       `json:"overtaken"`
-	Queue     []waiting `json:"queue"`
-}
-
-type waiting struct {
-	Node    addr.NodeID `json:"node"`
-	Party   uint64      `json:"party"`
-	Request uint64      `json:"request"`
-}
-
 func (p *locks) home(w *writer, ev *trace.Event) {
-	var s lockState
+	var s protocol.LockState
 	w.state(ev, &s)
 	holder, request := "Nobody", 0
-	if s.Holder != nil {
+	if s.Fence != 0 {
 		holder, request = fmt.Sprintf("%q", p.party(s.Holder.Node, s.Holder.Party)), p.number(s.Holder.Request)
 	}
 	w.printf("[fence|->%d,holder|->%s,request|->%d,died|->%s,overtaken|->%d,queue|-><<",
 		p.number(s.Fence), holder, request, boolean(s.Died), s.Overtaken)
-	for i, x := range s.Queue {
-		if i > 0 {
-			w.WriteByte(',')
-		}
+	writeList(w, s.Queue, func(x protocol.Waiter) {
 		w.printf("[party|->%q,request|->%d]", p.party(x.Node, x.Party), p.number(x.Request))
-	}
+	})
 	w.WriteString(">>]")
 }
 
-// turnState is what a node remembers of a party at a lock.
-type turnState struct {
-	Dead  bool     `json:"dead"`
-	Calls []uint64 `json:"calls"`
-	Turn  *struct {
-		Request   uint64 `json:"request"`
-		Fence     uint64 `json:"fence"`
-		Cancel    uint64 `json:"cancel"`
-		Canceling bool   `json:"canceling"`
-		Try       bool   `json:"try"`
-	} `json:"turn"`
-}
-
 func (p *locks) node(w *writer, ev *trace.Event) {
-	var s turnState
+	var s protocol.TurnState
 	w.state(ev, &s)
 	w.printf("[dead|->%s,turn|->", boolean(s.Dead))
 	if t := s.Turn; t == nil {

@@ -223,7 +223,7 @@ func shape(ev *trace.Event, o *page) (string, trace.Moment, error) {
 	var moment trace.Moment
 	if ev.At.Tag == addr.Leaf {
 		var s protocol.LeafState
-		if err := decodeState(ev.Post, &s); err != nil {
+		if err := ev.State(&s); err != nil {
 			return "", 0, err
 		}
 		w.leaf(&s)
@@ -237,7 +237,7 @@ func shape(ev *trace.Event, o *page) (string, trace.Moment, error) {
 		o.rights[ev.At.Node] = s.Right
 	} else {
 		var s protocol.ManagerState
-		if err := decodeState(ev.Post, &s); err != nil {
+		if err := ev.State(&s); err != nil {
 			return "", 0, err
 		}
 		w.manager(&s, o.names, ev.At)

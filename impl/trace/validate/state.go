@@ -1,8 +1,6 @@
 package validate
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -10,15 +8,6 @@ import (
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
-
-func decodeState(text json.RawMessage, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("post: %w", err)
-	}
-	return nil
-}
 
 // writer writes TLA+ expressions; the first error stays.
 type writer struct {

@@ -143,7 +143,7 @@ func (p *successions) action(ev *trace.Event, log *viewLog) error {
 	w.printf("[act|->%q,at|->%q,%s", ev.Act, nodeName(ev.At.Node), o.message(m, ev.At.Node, comes))
 	if ev.At.Tag == addr.Leaf {
 		var s protocol.LeafState
-		if err := decodeState(ev.Post, &s); err != nil {
+		if err := ev.State(&s); err != nil {
 			return malformed(ev, "%w", err)
 		}
 		w.printf(",manager|->%q,op|->%q,right|->%q,asks|->%q]", "leaf", m.Op, rightHere(s.Right), s.Op)
@@ -179,7 +179,7 @@ func alone(ev *trace.Event, m *protocol.Message, conf *protocol.Configuration) (
 	}
 	_, child := tree.Parent(m.From)
 	var s protocol.ManagerState
-	if err := decodeState(ev.Post, &s); err != nil {
+	if err := ev.State(&s); err != nil {
 		return false, err
 	}
 	owner, busy := s.Owner.Child(), &s.Busy

@@ -136,7 +136,7 @@ func (p *syncs) shape(ev *trace.Event) (string, error) {
 
 // state decodes the state after an event.
 func (w *writer) state(ev *trace.Event, into any) {
-	if err := decodeState(ev.Post, into); err != nil && w.err == nil {
+	if err := ev.State(into); err != nil && w.err == nil {
 		w.err = err
 	}
 }
@@ -157,12 +157,17 @@ func (p *syncs) number(v uint64) int {
 	return n
 }
 
-// list writes names with commas between.
-func (p *syncs) list(w *writer, all []uint64) {
+// writeList writes the elements of a list with commas between, each by one.
+func writeList[T any](w *writer, all []T, one func(T)) {
 	for i, v := range all {
 		if i > 0 {
 			w.WriteByte(',')
 		}
-		w.printf("%d", p.number(v))
+		one(v)
 	}
+}
+
+// list writes names with commas between.
+func (p *syncs) list(w *writer, all []uint64) {
+	writeList(w, all, func(v uint64) { w.printf("%d", p.number(v)) })
 }
