@@ -16,6 +16,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/node"
+	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 	"github.com/mome-dsm/mome/impl/trace/show"
 )
@@ -81,15 +82,19 @@ so it is when nothing matches.`,
 // filter is what the flags ask for.
 func (f *traceShowFlags) filter() (show.Filter, error) {
 	filter := show.Filter{All: f.all, Names: make(map[uint64]string)}
-	for _, name := range f.locks {
-		filter.Names[node.Object("lock", name)] = "lock " + name
+	for _, asked := range []struct {
+		protocol *protocol.Protocol
+		names    []string
+	}{{protocol.Locks, f.locks}, {protocol.Barriers, f.barriers}} {
+		if f.allLocks || len(asked.names) > 0 {
+			filter.Protocols = append(filter.Protocols, asked.protocol)
+		}
+		for _, name := range asked.names {
+			filter.Names[node.Object(asked.protocol.Object, name)] = asked.protocol.Object + " " + name
+		}
 	}
-	for _, name := range f.barriers {
-		filter.Names[node.Object("barrier", name)] = "barrier " + name
-	}
-	filter.Locks = f.allLocks || len(filter.Names) > 0
 	switch {
-	case filter.Locks && len(f.pages) > 0:
+	case !filter.OfPages() && len(f.pages) > 0:
 		return filter, badUsage("--page with --lock, --barrier or --locks: pages and locks have different clocks; show them one after the other")
 	case f.allLocks && len(filter.Names) > 0:
 		return filter, badUsage("--locks with --lock or --barrier: give one of them")
@@ -193,7 +198,7 @@ func showJSON(out io.Writer, run *trace.Run, filter show.Filter) error {
 		line := shownEvent{Clock: e.Lamport, Milliseconds: float64(e.Age.Microseconds()) / 1000, Manager: e.At.String(),
 			Action: e.Name, Message: e.Words, State: e.State, Post: e.Post, Log: e.Where}
 		switch {
-		case filter.Locks:
+		case !filter.OfPages():
 			line.Object = e.Object
 		case e.Kind != trace.KindConfigure:
 			p := uint32(e.Page)

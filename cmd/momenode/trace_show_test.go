@@ -65,7 +65,7 @@ func TestTraceShow(t *testing.T) {
 	}
 	said := whole("--html", file)
 	html, err := os.ReadFile(file)
-	if err != nil || !strings.Contains(string(html), "<!DOCTYPE html>") || !strings.Contains(string(html), "Pages of 4 nodes") ||
+	if err != nil || !strings.Contains(string(html), "<!DOCTYPE html>") || !strings.Contains(string(html), "Each page of 4 nodes") ||
 		len(said) != 1 || !strings.HasPrefix(said[0], file+": ") {
 		t.Errorf("%v: %s", err, said)
 	}

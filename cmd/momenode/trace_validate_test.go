@@ -98,9 +98,9 @@ func TestTraceValidateUndecided(t *testing.T) {
 		"a line is cut": {dir: edit(func(l []string) []string { l[99] = l[99][:20]; return l[:100] }), text: log + ":100: the line ends"},
 		"gap":           {dir: edit(func(l []string) []string { return append(l[:41], l[42:]...) }), text: log + ":42: record 42 follows record 40"},
 		"other version": {dir: edit(func(l []string) []string {
-			l[0] = strings.Replace(l[0], `"format":6`, `"format":7`, 1)
+			l[0] = strings.Replace(l[0], `"format":7`, `"format":8`, 1)
 			return l
-		}), text: log + ":1: format 7, this build reads 6"},
+		}), text: log + ":1: format 8, this build reads 7"},
 		"no trace": {dir: edit(func([]string) []string { return []string{"PK\x03\x04\n"} }), text: log + ":1: this is no header"},
 		"another run": {dir: edit(func(l []string) []string {
 			l[0] = strings.Replace(l[0], `"seed":2`, `"seed":3`, 1)

@@ -191,7 +191,7 @@ func TestReadErrors(t *testing.T) {
 	}{
 		{"cut", `{"end":12}` + "\n", "", ndjson.ErrTruncated, ":14:"},
 		{"gap", `"seq":5,`, `"seq":6,`, ndjson.ErrGap, ":6:"},
-		{"format", `"format":6`, `"format":1`, ndjson.ErrFormat, ":1:"},
+		{"format", `"format":7`, `"format":1`, ndjson.ErrFormat, ":1:"},
 		{"action", `"act":"Evict"`, `"act":"Vanish"`, ndjson.ErrMalformed, ":5:"},
 		{"right", `"post":{"right":"read"}`, `"post":{"right":"some"}`, ndjson.ErrMalformed, ":9:"},
 	} {

@@ -149,7 +149,7 @@ func (c barrierClient) abandonSeats(id uint64) {
 			m, s := c.seat(object, index, id)
 			c.leave(object, m.Generation, s, 0, CodePartyDied)
 		}
-		c.observeDeath(id, object, true)
+		c.observeDeath(id, object, Barriers)
 	}
 }
 

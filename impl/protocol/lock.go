@@ -122,7 +122,7 @@ func (c lockClient) abandonLocks(id uint64) {
 			c.endTurn(key)
 			c.giveBack(key, 0, t.Fence, CodeOwnerDied)
 		}
-		c.observeDeath(id, object, false)
+		c.observeDeath(id, object, Locks)
 	}
 }
 

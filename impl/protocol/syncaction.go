@@ -55,6 +55,14 @@ func syncActions(from, to SyncAction) (all []SyncAction) {
 	return all
 }
 
+// protocol is the one that an action is of, but for ProcessDied.
+func (a SyncAction) protocol() *Protocol {
+	if a < numLockActions {
+		return Locks
+	}
+	return Barriers
+}
+
 // What each input and each message begins.
 var (
 	inputActions = [...]SyncAction{InLockAcquire: ActAcquireLock, InLockRelease: ActReleaseLock, InLockCancel: ActCancelLock,
@@ -68,14 +76,14 @@ var (
 // SyncEvent is one action that this node has taken, for one lock or barrier. A
 // death is one event for each of those that the party had to do with.
 type SyncEvent struct {
-	Action  SyncAction
-	At      addr.Place // Leaf for the node's own side, Root for a home
-	Object  uint64
-	Barrier bool       // what the object is
-	Party   uint64     // zero where it is about all seats of the node
-	Input   *SyncInput // what a process did; nil if Message is not
-	Message *Sync      // what was received
-	Lamport uint64
+	Action   SyncAction
+	Protocol *Protocol  // what the object is
+	At       addr.Place // Leaf for the node's own side, Root for a home
+	Object   uint64
+	Party    uint64     // zero where it is about all seats of the node
+	Input    *SyncInput // what a process did; nil if Message is not
+	Message  *Sync      // what was received
+	Lamport  uint64
 }
 
 // SyncObserver is told every action, after the state has changed and before
@@ -98,17 +106,17 @@ func (s *SyncNode) observeInput(in *SyncInput) {
 		return
 	}
 	a, call := inputActions[in.Kind], *in // a copy: the input itself stays off the heap
-	s.observer.ObserveSync(&SyncEvent{Action: a, At: addr.Place{Node: s.self, Tag: addr.Leaf}, Object: object,
-		Barrier: a >= numLockActions, Party: in.Party, Input: &call, Lamport: s.lamport})
+	s.observer.ObserveSync(&SyncEvent{Action: a, Protocol: a.protocol(), At: addr.Place{Node: s.self, Tag: addr.Leaf}, Object: object,
+		Party: in.Party, Input: &call, Lamport: s.lamport})
 }
 
 // observeDeath tells it what the death of a party did to one object.
-func (s *SyncNode) observeDeath(id, object uint64, barrier bool) {
+func (s *SyncNode) observeDeath(id, object uint64, of *Protocol) {
 	if s.work.Actions++; s.observer == nil {
 		return
 	}
-	s.observer.ObserveSync(&SyncEvent{Action: ActProcessDied, At: addr.Place{Node: s.self, Tag: addr.Leaf}, Object: object,
-		Barrier: barrier, Party: id, Input: &SyncInput{Kind: InProcessDied, Party: id}, Lamport: s.lamport})
+	s.observer.ObserveSync(&SyncEvent{Action: ActProcessDied, Protocol: of, At: addr.Place{Node: s.self, Tag: addr.Leaf}, Object: object,
+		Party: id, Input: &SyncInput{Kind: InProcessDied, Party: id}, Lamport: s.lamport})
 }
 
 func (s *SyncNode) observeMessage(m *Sync) {
@@ -120,6 +128,6 @@ func (s *SyncNode) observeMessage(m *Sync) {
 		at.Tag = addr.Leaf
 	}
 	a, message := messageActions[m.Kind], *m
-	s.observer.ObserveSync(&SyncEvent{Action: a, At: at, Object: m.Object, Barrier: a >= numLockActions,
+	s.observer.ObserveSync(&SyncEvent{Action: a, Protocol: a.protocol(), At: at, Object: m.Object,
 		Party: m.Party, Message: &message, Lamport: s.lamport})
 }

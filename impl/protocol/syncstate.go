@@ -161,9 +161,9 @@ func (s *SyncNode) Meetings(object uint64) []Meeting {
 func (s *SyncNode) AppendState(b []byte, e *SyncEvent) []byte {
 	var state any
 	switch home := e.At.Tag == addr.Root; {
-	case e.Barrier && home:
+	case e.Protocol == Barriers && home:
 		state = s.Barrier(e.Object)
-	case e.Barrier:
+	case e.Protocol == Barriers:
 		state = s.Meetings(e.Object)
 	case home:
 		state = s.Lock(e.Object)

@@ -178,7 +178,7 @@ func TestIncompleteRuns(t *testing.T) {
 			}
 		}, err: ndjson.ErrMalformed, text: log + compressed},
 		"a record gone": {damage: edit(log, withoutLine(3)), err: ndjson.ErrGap, text: log + ":3"},
-		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":6`, `"format":1`, 1) }),
+		"other format": {damage: edit(log, func(s string) string { return strings.Replace(s, `"format":7`, `"format":1`, 1) }),
 			err: ndjson.ErrFormat, text: log + ":1"},
 		"no trace": {damage: edit(log, func(string) string { return "GIF89a\n" }), err: ndjson.ErrMalformed, text: log + ":1"},
 		"other slots": {change: func(node int, h *Header) {

@@ -13,10 +13,8 @@ func (r *Record) Protocol() *protocol.Protocol {
 	switch {
 	case r.Kind != KindAction:
 		return nil
-	case r.Barrier:
-		return protocol.Barriers
-	case r.Sync != nil || r.Call != nil:
-		return protocol.Locks
+	case r.Of != nil:
+		return r.Of
 	}
 	return protocol.Pages
 }

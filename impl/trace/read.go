@@ -65,11 +65,11 @@ type Record struct {
 	Step    *Step
 
 	// Of locks and barriers, in place of Page, Message and Stamp.
-	Object  uint64
-	Barrier bool                // of an action: what the object is
-	Party   uint64              // of an action
-	Call    *protocol.SyncInput // what a process did; of an action without its kind
-	Sync    *protocol.Sync      // the message
+	Object uint64
+	Of     *protocol.Protocol  // of an action: what the object is
+	Party  uint64              // of an action
+	Call   *protocol.SyncInput // what a process did; of an action without its kind
+	Sync   *protocol.Sync      // the message
 }
 
 // File is one log.

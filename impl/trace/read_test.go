@@ -15,7 +15,7 @@ import (
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
-const goodHeader = `{"format":6,"spec":"strong","node":1,"shard":0,"slots":null}`
+const goodHeader = `{"format":7,"spec":"strong","node":1,"shard":0,"slots":null}`
 
 const (
 	n      = `"n":{"node":1,"tag":1},"s":0`
@@ -35,7 +35,7 @@ func TestReadErrors(t *testing.T) {
 		{"no_header", []string{action}, ndjson.ErrMalformed, 1},
 		{"not_json", []string{"hello"}, ndjson.ErrMalformed, 1},
 		{"other_format", []string{`{"format":1,"new":1}`}, ndjson.ErrFormat, 1},
-		{"unknown_in_header", []string{`{"format":6,"new":1}`}, ndjson.ErrMalformed, 1},
+		{"unknown_in_header", []string{`{"format":7,"new":1}`}, ndjson.ErrMalformed, 1},
 		{"header_only", []string{goodHeader}, ndjson.ErrTruncated, 2},
 		{"no_end", []string{goodHeader, action}, ndjson.ErrTruncated, 3},
 		{"gap", []string{goodHeader, strings.Replace(action, `"seq":1`, `"seq":2`, 1), `{"end":2}`}, ndjson.ErrGap, 2},

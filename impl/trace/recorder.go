@@ -17,7 +17,7 @@ import (
 )
 
 // Format is the version of the files that this package writes and reads.
-const Format = 6
+const Format = 7
 
 // Header is the first line of a log: what one must know to read the rest.
 type Header struct {

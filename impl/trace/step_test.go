@@ -59,7 +59,7 @@ func TestStepMalformed(t *testing.T) {
 		{"a step's field elsewhere", `"in":"Evict","p":1,"write":true`, "another kind"},
 		{"two kinds", `"in":"Evict","step":"Punch","p":1`, "needs one of"},
 	} {
-		header := `{"format":6,"spec":"strong","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":1,"page_size":4096,"slots":null,"seed":0,"build":""}`
+		header := `{"format":7,"spec":"strong","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":1,"page_size":4096,"slots":null,"seed":0,"build":""}`
 		log := fmt.Sprintf("%s\n{\"lc\":0,\"n\":{\"node\":1,\"tag\":0},\"s\":0,\"seq\":1,%s,\"t\":1}\n{\"end\":1}\n", header, c.fields)
 		_, records, err := ReadLog("log", strings.NewReader(log))
 		if err != nil {

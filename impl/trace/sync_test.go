@@ -46,11 +46,11 @@ func TestSyncRoundTrip(t *testing.T) {
 		Answers: []protocol.Answer{{Kind: protocol.InLockAcquire, OwnerDied: true, Party: 3, Request: 4, Fence: 7}}}
 	refusal := errors.New("a \"reason\"")
 	l.Input(&call)
-	l.Action(&protocol.SyncEvent{Action: protocol.ActAcquireLock, At: leaf1, Object: call.Object, Party: 3, Input: &call, Lamport: 4}, syncStates(`{"turn":1}`))
+	l.Action(&protocol.SyncEvent{Action: protocol.ActAcquireLock, Protocol: protocol.Locks, At: leaf1, Object: call.Object, Party: 3, Input: &call, Lamport: 4}, syncStates(`{"turn":1}`))
 	l.Output(&call, &batch, nil)
 	in := protocol.SyncInput{Kind: protocol.InSync, Sync: &m}
 	l.Input(&in)
-	l.Action(&protocol.SyncEvent{Action: protocol.ActRecvDone, At: leaf1, Object: m.Object, Barrier: true, Message: &m, Lamport: 9}, syncStates(`{}`))
+	l.Action(&protocol.SyncEvent{Action: protocol.ActRecvDone, Protocol: protocol.Barriers, At: leaf1, Object: m.Object, Message: &m, Lamport: 9}, syncStates(`{}`))
 	l.Output(&in, &protocol.SyncBatch{}, refusal)
 	if err := r.Close(nil); err != nil {
 		t.Fatal(err)
@@ -74,10 +74,10 @@ func TestSyncRoundTrip(t *testing.T) {
 	from := m.From
 	want := []Record{
 		{Kind: KindInput, At: leaf1, Seq: 1, Line: 2, Act: "LockAcquire", Object: call.Object, Call: &call},
-		{Kind: KindAction, Lamport: 4, At: leaf1, Seq: 2, Line: 3, Act: "AcquireLock", Object: call.Object, Party: 3, Call: &acted, Post: []byte(`{"turn":1}`)},
+		{Kind: KindAction, Lamport: 4, At: leaf1, Seq: 2, Line: 3, Act: "AcquireLock", Object: call.Object, Of: protocol.Locks, Party: 3, Call: &acted, Post: []byte(`{"turn":1}`)},
 		{Kind: KindOutput, Lamport: 4, At: leaf1, Seq: 3, Line: 4, Object: call.Object, Out: &output},
 		{Kind: KindInput, Lamport: 4, At: leaf1, Seq: 4, Line: 5, Act: "Sync", Object: m.Object, Sync: &m},
-		{Kind: KindAction, Lamport: 9, At: leaf1, Seq: 5, Line: 6, Act: "RecvDone", Object: m.Object, Barrier: true, From: &from, Sync: &m, Post: []byte(`{}`)},
+		{Kind: KindAction, Lamport: 9, At: leaf1, Seq: 5, Line: 6, Act: "RecvDone", Object: m.Object, Of: protocol.Barriers, From: &from, Sync: &m, Post: []byte(`{}`)},
 		{Kind: KindOutput, Lamport: 9, At: leaf1, Seq: 6, Line: 7, Object: m.Object, Out: &refused},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -97,9 +97,12 @@ func TestSyncRoundTrip(t *testing.T) {
 func TestSyncMalformed(t *testing.T) {
 	const head = `{"lc":1,"n":{"node":1,"tag":0},"s":0,"seq":1,`
 	for _, line := range []string{
-		head + `"act":"RecvGrant","p":1,"post":{},"t":1}`,
-		head + `"act":"RecvGrant","call":{"party":1},"post":{},"t":1}`,
-		head + `"act":"RecvGrant","p":1,"call":{"party":1},"t":1}`,
+		head + `"act":"RecvGrant","p":1,"of":"lock","post":{},"t":1}`,
+		head + `"act":"RecvGrant","of":"lock","call":{"party":1},"post":{},"t":1}`,
+		head + `"act":"RecvGrant","p":1,"of":"lock","call":{"party":1},"t":1}`,
+		head + `"act":"RecvGrant","p":1,"call":{"party":1},"post":{},"t":1}`,
+		head + `"act":"RecvGrant","p":1,"of":"page","call":{"party":1},"post":{},"t":1}`,
+		head + `"in":"LockAcquire","p":1,"of":"lock","call":{"party":1},"t":1}`,
 		head + `"in":"LockAcquire","p":1,"m":{"kind":"Acquire","code":"OK","object":1,"from":{"node":1,"tag":0}},"t":1}`,
 		head + `"in":"LockAcquire","p":1,"call":{"party":1},"party":1,"t":1}`,
 		head + `"in":"Nothing","p":1,"call":{"party":1},"t":1}`,
@@ -108,7 +111,7 @@ func TestSyncMalformed(t *testing.T) {
 		head + `"conf":{},"p":1,"t":1}`,
 		`{"lc":1,"n":{"node":1,"tag":0},"s":0,"seq":2,"out":"0000000000000012","p":1,"t":1}`,
 	} {
-		h := `{"format":6,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
+		h := `{"format":7,"spec":"heaplock","node":1,"incarnation":1,"shard":0,"shards":1,"nodes":3,"page_size":4096,"slots":null,"seed":0,"build":""}`
 		_, records, err := ReadLog("a.ndjson", strings.NewReader(h+"\n"+line+"\n"))
 		if err != nil {
 			t.Fatal(err)

@@ -61,9 +61,9 @@ func (l *SyncLog) Action(e *protocol.SyncEvent, post SyncState) {
 	b = append(b, e.Action.String()...)
 	b = append(b, '"')
 	b = appendObject(b, e.Object)
-	if e.Barrier {
-		b = append(b, `,"barrier":true`...)
-	}
+	b = append(b, `,"of":"`...)
+	b = append(b, e.Protocol.Object...)
+	b = append(b, '"')
 	b = ndjson.AppendUint(b, `,"party":`, e.Party)
 	if e.Message != nil {
 		b = append(b, `,"f":`...)

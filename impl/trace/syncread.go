@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -16,7 +17,7 @@ type rawSyncRecord struct {
 	In      string          `json:"in"`
 	Out     string          `json:"out"`
 	Object  *uint64         `json:"p"`
-	Barrier bool            `json:"barrier"`
+	Of      string          `json:"of"`
 	Party   uint64          `json:"party"`
 	From    *rawPlace       `json:"f"`
 	Message *rawSyncMessage `json:"m"`
@@ -74,7 +75,7 @@ func (m *rawSyncMessage) message() (*protocol.Sync, error) {
 
 func (r *rawSyncRecord) record() (Record, error) {
 	rec := r.begin()
-	rec.Post, rec.Barrier, rec.Party, rec.Cut = r.Post, r.Barrier, r.Party, r.Cut
+	rec.Post, rec.Party, rec.Cut = r.Post, r.Party, r.Cut
 	var err error
 	rec.Kind = onlyKind(
 		kindMark{KindAction, r.Act != ""},
@@ -99,6 +100,11 @@ func (r *rawSyncRecord) record() (Record, error) {
 		if !identifier.MatchString(r.Act) {
 			return rec, fmt.Errorf("%q cannot be an action", r.Act)
 		}
+		i := slices.IndexFunc(protocol.Protocols, func(p *protocol.Protocol) bool { return p.Object == r.Of })
+		if i < 0 || protocol.Protocols[i] == protocol.Pages {
+			return rec, fmt.Errorf("an action of a %q, which is no lock or barrier", r.Of)
+		}
+		rec.Of = protocol.Protocols[i]
 	case KindInput:
 		rec.Act = r.In
 		call = syncInputs.of(r.In, &err)
@@ -120,7 +126,7 @@ func (r *rawSyncRecord) record() (Record, error) {
 		return rec, errors.New("one of m and call belongs to act and in")
 	case (rec.Kind == KindAction) != (r.Post != nil):
 		return rec, errors.New("post belongs to act")
-	case rec.Kind != KindInput && r.Cut != 0, rec.Kind != KindAction && (r.Barrier || r.Party != 0 || r.From != nil), step && (r.Effects != nil || r.Refused != ""):
+	case rec.Kind != KindInput && r.Cut != 0, rec.Kind != KindAction && (r.Of != "" || r.Party != 0 || r.From != nil), step && (r.Effects != nil || r.Refused != ""):
 		return rec, errors.New("a field that belongs to another kind of record")
 	}
 	if r.Call != nil {

@@ -97,7 +97,7 @@ func (l *log) action(then *trace.Record) error {
 	now := &l.step.actions[l.act]
 	switch {
 	case now.Act != then.Act || now.At != then.At || now.Page != then.Page ||
-		now.Object != then.Object || now.Barrier != then.Barrier || now.Party != then.Party ||
+		now.Object != then.Object || now.Of != then.Of || now.Party != then.Party ||
 		(now.Message == nil) != (then.Message == nil) || (now.Sync == nil) != (then.Sync == nil) || (now.Call == nil) != (then.Call == nil):
 		return l.differs(then.Line, "action", describe(then), describe(now))
 	case !equal(now.Message, then.Message) || !equal(now.Sync, then.Sync):

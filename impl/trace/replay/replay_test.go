@@ -119,7 +119,7 @@ func TestLocks(t *testing.T) {
 	}{
 		{"state", `"post":{"fence":`, `"post":{"fence":9`, nil, "state after HomeRec", 0},
 		{"party", `"party":`, `"party":9`, []string{`"act":"AcquireLock"`}, "action", 0},
-		{"barrier", `"party":`, `"barrier":true,"party":`, []string{`"act":"AcquireLock"`}, "action", 0},
+		{"protocol", `"of":"lock"`, `"of":"barrier"`, []string{`"act":"AcquireLock"`}, "action", 0},
 		{"call", `"request":`, `"request":9`, []string{`"act":"AcquireLock"`}, "call of AcquireLock", 0},
 		{"input", `"request":`, `"request":9`, []string{`"in":"LockAcquire"`}, "call of AcquireLock", 1},
 		{"sync", `"request":`, `"request":9`, []string{`"in":"Sync"`, `"kind":"Acquire"`}, "message of HomeRecvAcquire", 1},

@@ -39,7 +39,7 @@ func (s *syncs) configure(*trace.Record) error {
 // that a SyncLog writes.
 func (s *syncs) ObserveSync(e *protocol.SyncEvent) {
 	rec := trace.Record{Kind: trace.KindAction, Lamport: e.Lamport, At: e.At, Act: e.Action.String(), Object: e.Object,
-		Barrier: e.Barrier, Party: e.Party, Post: json.RawMessage(s.core.AppendState(nil, e))}
+		Of: e.Protocol, Party: e.Party, Post: json.RawMessage(s.core.AppendState(nil, e))}
 	if e.Message != nil {
 		m := *e.Message
 		rec.Sync = &m

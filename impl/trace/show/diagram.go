@@ -37,7 +37,7 @@ type Diagram struct {
 	Facts string `json:"facts"`
 	// Note says what is missing; empty where nothing is.
 	Note     string    `json:"note,omitempty"`
-	Kind     string    `json:"kind"`     // of the objects: page or lock
+	Kind     string    `json:"kind"`     // of the objects; object where they are of several
 	Objects  []string  `json:"objects"`  // their names, in order
 	Managers []manager `json:"managers"` // the columns
 	Events   []point   `json:"events"`
@@ -85,7 +85,10 @@ type act struct {
 // ErrTooMany, or that of a log that cannot be read to its end: then there is a
 // diagram of what comes before that end, which says so.
 func NewDiagram(run *trace.Run, f Filter) (*Diagram, error) {
-	d := &Diagram{Title: title(run, f), Kind: kindOf(f), Objects: []string{}, Managers: []manager{}, Events: []point{}}
+	d := &Diagram{Title: title(run, f), Kind: "object", Objects: []string{}, Managers: []manager{}, Events: []point{}}
+	if kinds := f.kinds(); len(kinds) == 1 {
+		d.Kind = kinds[0]
+	}
 	var shown []*Event
 	total, about := 0, make(map[string]int)
 	var failed error
@@ -222,13 +225,6 @@ func transaction(node addr.NodeID, party, request uint64) string {
 	return fmt.Sprintf("party %d of node %d, request %d", party, node, request)
 }
 
-func kindOf(f Filter) string {
-	if f.Locks {
-		return "lock"
-	}
-	return "page"
-}
-
 // messageFields is the fields of a message, a protocol.Message or protocol.Sync, that
 // say something: those that are set, and those whose zero is a page, a place or a
 // node. The transaction of a page's is the point's.
@@ -257,9 +253,9 @@ func messageFields(m any) (fields [][2]string) {
 // title is what run it is.
 func title(run *trace.Run, f Filter) string {
 	h := run.Files[0].Header
-	text := fmt.Sprintf("Pages of %s, fan-out %d", many(h.Nodes, "node"), run.Conf.Fanout)
-	if f.Locks {
-		text = "Locks and barriers of " + many(h.Nodes, "node")
+	text := fmt.Sprintf("Each %s of %s", strings.Join(f.kinds(), " and "), many(h.Nodes, "node"))
+	if f.OfPages() {
+		text = fmt.Sprintf("%s, fan-out %d", text, run.Conf.Fanout)
 	}
 	if h.Simulated {
 		text += fmt.Sprintf(", simulated with seed %d", h.Seed)

@@ -39,7 +39,7 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 		// and a clock that stands still says nothing of when.
 		confs := make(map[*trace.File]*protocol.Configuration)
 		events := run.Events()
-		if f.Locks {
+		if !f.OfPages() {
 			events = run.SyncEvents()
 		}
 		for e, err := range events {
@@ -64,7 +64,7 @@ func Events(run *trace.Run, f Filter) iter.Seq2[*Event, error] {
 			}
 			shown := &Event{Record: e.Record, Where: filepath.Base(e.Where()), Age: age, Object: f.object(&e.Record), Name: name(&e.Record),
 				State: stateOf(conf, &e.Record)}
-			if shown.Words = recordWords(&e.Record); f.Locks {
+			if shown.Words = recordWords(&e.Record); !f.OfPages() {
 				shown.Words = syncWords(&e.Record)
 			}
 			if !yield(shown, nil) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/trace"
 )
 
@@ -13,10 +14,11 @@ import (
 type Filter struct {
 	Pages []addr.PageNum // empty: all
 	Nodes []addr.NodeID  // empty: all
-	// Locks shows locks and barriers instead of pages: their clocks are not those
-	// of the pages. Names are the ones to show, as they are called; empty: all,
-	// by their numbers.
-	Locks bool
+	// Protocols are those whose events are shown; empty: pages, and these alone,
+	// for the clocks of locks and barriers are not theirs.
+	Protocols []*protocol.Protocol
+	// Names are the locks and barriers to show, as they are called; empty: all, by
+	// their numbers.
 	Names map[uint64]string
 	// From and To bound the Lamport clock, both included; To 0 is no bound.
 	From, To uint64
@@ -28,11 +30,26 @@ type Filter struct {
 	All bool
 }
 
+// OfPages says whether pages are shown.
+func (f *Filter) OfPages() bool { return len(f.Protocols) == 0 }
+
+// kinds are what the events that the filter takes are about.
+func (f *Filter) kinds() (all []string) {
+	if f.OfPages() {
+		return []string{protocol.Pages.Object}
+	}
+	for _, p := range f.Protocols {
+		all = append(all, p.Object)
+	}
+	return all
+}
+
 // takes says whether the filter takes a record, which is so old.
 func (f *Filter) takes(r *trace.Record, age time.Duration) bool {
 	_, named := f.Names[r.Object]
 	switch {
 	case !f.All && r.Kind != trace.KindAction,
+		!f.OfPages() && r.Of != nil && !slices.Contains(f.Protocols, r.Of),
 		len(f.Names) > 0 && !named,
 		len(f.Nodes) > 0 && !slices.Contains(f.Nodes, r.At.Node),
 		len(f.Pages) > 0 && !slices.ContainsFunc(f.Pages, func(p addr.PageNum) bool { return about(r, p) }),
@@ -60,7 +77,7 @@ func (f *Filter) object(r *trace.Record) string {
 	switch {
 	case r.Kind == trace.KindConfigure:
 		return ""
-	case !f.Locks:
+	case f.OfPages():
 		return strconv.FormatUint(uint64(r.Page), 10)
 	case f.Names[r.Object] != "":
 		return f.Names[r.Object]

@@ -79,7 +79,8 @@ func TestText(t *testing.T) {
 			f.All = f.All || arg.Key == "all"
 		}
 		run := run
-		if f.Locks = d.Cmd == "locks"; f.Locks {
+		if d.Cmd == "locks" {
+			f.Protocols = []*protocol.Protocol{protocol.Locks, protocol.Barriers}
 			run = locks
 			f.Names = map[uint64]string{1: "lock one"}
 		}
@@ -266,7 +267,7 @@ func TestDiagram(t *testing.T) {
 // it.
 func TestDiagramOfLocks(t *testing.T) {
 	run := open(t, recordLocks(t, 1000))
-	d, err := NewDiagram(run, Filter{Locks: true, Names: map[uint64]string{0: "lock zero", 1: "lock one"}})
+	d, err := NewDiagram(run, Filter{Protocols: []*protocol.Protocol{protocol.Locks}, Names: map[uint64]string{0: "lock zero", 1: "lock one"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,8 +275,11 @@ func TestDiagramOfLocks(t *testing.T) {
 	if got.Kind != "lock" || !reflect.DeepEqual(got.Objects, []string{"lock one", "lock zero"}) || len(got.Events) < 300 {
 		t.Errorf("%s %v, %d events", got.Kind, got.Objects, len(got.Events))
 	}
+	for e := range Events(run, Filter{Protocols: []*protocol.Protocol{protocol.Barriers}}) {
+		t.Fatalf("among barriers: %+v", e)
+	}
 	i, colours := 0, make(map[string]string)
-	for e, err := range Events(run, Filter{Locks: true}) {
+	for e, err := range Events(run, Filter{Protocols: []*protocol.Protocol{protocol.Locks}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,6 @@ const (
 	timeWidth    = 11
 	managerWidth = 9
 	pageWidth    = 6
-	lockWidth    = 18
 	nameWidth    = 18
 	wordsWidth   = 40
 )
@@ -25,9 +24,9 @@ const (
 // Text writes the events that a filter takes, one a line under a line of column
 // names, and returns how many there were.
 func Text(w io.Writer, run *trace.Run, f Filter) (int, error) {
-	kind, objectWidth := "page", pageWidth
-	if f.Locks {
-		kind, objectWidth = "lock or barrier", lockWidth
+	objectWidth := nameWidth
+	if f.OfPages() {
+		objectWidth = pageWidth
 	}
 	var line []byte
 	write := func(clock, time, manager, object, name, words, state string) error {
@@ -43,7 +42,7 @@ func Text(w io.Writer, run *trace.Run, f Filter) (int, error) {
 		_, err := fmt.Fprintf(w, "%s\n", strings.TrimRight(string(line), " "))
 		return err
 	}
-	if err := write("clock", "ms", "manager", kind, "action", "message", "state after it"); err != nil {
+	if err := write("clock", "ms", "manager", strings.Join(f.kinds(), " or "), "action", "message", "state after it"); err != nil {
 		return 0, err
 	}
 	n := 0
