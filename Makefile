@@ -56,7 +56,7 @@ race: ## the same with invariants on, and under the race detector where there ar
 	$(REAL) $(GO) test -race $(THREADS)
 	$(GO) test -tags invariants $(SERIAL)
 
-mutants: install ## deliberate bugs in the core, the shell and the memory layer: which link finds which, by the committed tables
+mutants: install ## deliberate bugs in the core, the shell and the memory layer: which check finds which, by the committed tables
 	@scripts/mutants
 
 clusters: ## tests that start clusters of real processes, but for the one that recorded runs

@@ -22,7 +22,7 @@ import (
 )
 
 // TestBrokenMemory runs nodes whose memory layer has a mistake, and puts down
-// which link finds it. One link is impl/memory's test against a model. The
+// which check finds it. One check is impl/memory's test against a model. The
 // others judge the run of a cluster: what the processes saw, the contents of
 // pages as the nodes recorded them, the single steps on frames. The table is
 // impl/mutants/testdata/memory.

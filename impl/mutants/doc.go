@@ -5,7 +5,7 @@
 // one of the memory layer, of the order in which a node uses it (impl/memory,
 // impl/node), or of what records (impl/trace, impl/history).
 //
-// Several links join the specification to what a program sees, and each of them
+// Several checks join the specification to what a program sees, and each of them
 // would notice a mistake in a way of its own:
 //
 //	explorer    states and transitions of a small model are not those of TLC, or
@@ -28,10 +28,10 @@
 //	            scenarios in all orders that have few delays   impl/node
 //	seeds       the same with random workloads                 impl/node
 //
-// The tests run each link by itself, with the others off, on every mutant, and
+// The tests run each check by itself, with the others off, on every mutant, and
 // compare what it finds with committed tables, testdata/pages, segments, locks,
 // barriers, shell, memory, histories, traces and nodes. A table has a row for each
-// mutant, and in each column the first case that the link finds it in, or "-".
+// mutant, and in each column the first case that the check finds it in, or "-".
 // Any change of a table fails; so does a mutant that nobody finds, and anything that is
 // found in the code without a mistake (the row "none").
 //
@@ -40,7 +40,7 @@
 //	scripts/mutated go test ./impl/node -run TestBrokenShell -rewrite  shell
 //	scripts/mutated go test ./e2e -run TestBrokenMemory -rewrite       memory
 //	scripts/mutated go test ./impl/mutants -v -run TestPages -mutant GrantEarly
-//	                                                                   what each link says of one mutant
+//	                                                                   what each check says of one mutant
 //
 // The sources have no mistake in them. Each is a change of their text, in a file
 // mutants.txt of the package: what to find, which must occur once, and what to put in
@@ -52,7 +52,7 @@
 // # Pages, segments, locks and barriers
 //
 // The runs are simulated: a few worlds of at most six nodes, each with seeds
-// from 0 on; a run is named world/seed. A link goes through seed 0 of every
+// from 0 on; a run is named world/seed. A check goes through seed 0 of every
 // world, then seed 1, and stops at the first run in which it finds the mistake:
 // after 20 seeds of pageSteps steps at the latest, for locks and barriers 24 of the steps of their syncKind. Histories and logs are those that real nodes write, but for the
 // time. TLC takes longer: it judges the first recorded run in which the replay
@@ -112,7 +112,7 @@
 //
 // # What "-" says
 //
-// Not found by this link within these bounds, and no more. The explorer is not
+// Not found by this check within these bounds, and no more. The explorer is not
 // asked about what no state of a model has. Some of it cannot be
 // otherwise. Of a version that stands still the specification does not speak.
 // Somebody who waits in vain is neither a wrong event nor a wrong answer. A

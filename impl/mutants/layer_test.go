@@ -20,7 +20,7 @@ type run[W any] interface {
 	record(dir string) (ended bool, err error)
 }
 
-// layer is a core that mistakes are put into: its worlds, and what links there
+// layer is a core that mistakes are put into: its worlds, and what checks there
 // are beside those that judge logs.
 type layer[W run[W]] struct {
 	name    string    // of its table, and of the group of its mistakes in the core
@@ -28,13 +28,13 @@ type layer[W run[W]] struct {
 	kind    validate.Kind
 	others  []validate.Kind // whose objects TLC judges as well
 	worlds  []W
-	seeds   uint64 // of each world: the bound of what a link may need for a mutant
-	links   []link[W]
+	seeds   uint64 // of each world: the bound of what a check may need for a mutant
+	checks  []check[W]
 	logless func(W) bool // no log can say what happens in the world; nil: none is
 }
 
-// link finds a mistake in a run, or by itself.
-type link[W any] struct {
+// check finds a mistake in a run, or by itself.
+type check[W any] struct {
 	name  string
 	run   func(W) Finding
 	alone func(t *testing.T, mutant string) Finding
@@ -83,7 +83,7 @@ func (y *layer[W]) likely(t *testing.T, bug Mistake, again *replays) (runs []rec
 func (y *layer[W]) test(t *testing.T) {
 	tool := findTLC(t)
 	tb := Table{Name: y.name, Package: "./impl/mutants", Uncounted: replayed}
-	for _, l := range y.links {
+	for _, l := range y.checks {
 		tb.Links = append(tb.Links, l.name)
 	}
 	tb.Links = append(tb.Links, replayed, "trace")
@@ -98,9 +98,9 @@ func (y *layer[W]) test(t *testing.T) {
 		r := Row{Mutant: bug.Name, Found: make([]Finding, len(tb.Links))}
 		tb.Rows = append(tb.Rows, r)
 		bug.Put(true)
-		var links sync.WaitGroup
-		for i, l := range y.links {
-			links.Go(func() {
+		var checks sync.WaitGroup
+		for i, l := range y.checks {
+			checks.Go(func() {
 				if l.alone != nil {
 					r.Found[i] = l.alone(t, bug.Name)
 				} else {
@@ -108,7 +108,7 @@ func (y *layer[W]) test(t *testing.T) {
 				}
 			})
 		}
-		links.Wait()
+		checks.Wait()
 		bug.Put(false)
 		var again replays
 		y.first(func(wd W) Finding {
@@ -117,10 +117,10 @@ func (y *layer[W]) test(t *testing.T) {
 			}
 			return again.look(t, y.recorded(t, bug, wd))
 		})
-		r.Found[len(y.links)] = again.found
+		r.Found[len(y.checks)] = again.found
 		for i, kind := range y.others {
 			runs := y.likely(t, bug, &again)
-			judges.add(func() { r.Found[len(y.links)+2+i] = firstInTrace(t, tool, kind, runs) })
+			judges.add(func() { r.Found[len(y.checks)+2+i] = firstInTrace(t, tool, kind, runs) })
 		}
 		if again.judged.dir == "" && bug.Name != None {
 			continue // its logs have the actions of the core without it, which TLC accepts
@@ -128,7 +128,7 @@ func (y *layer[W]) test(t *testing.T) {
 		if again.judged.dir == "" {
 			again.judged = y.recorded(t, bug, y.worlds[0])
 		}
-		judges.add(func() { r.Found[len(y.links)+1] = findInTrace(t, tool, y.kind, again.judged) })
+		judges.add(func() { r.Found[len(y.checks)+1] = findInTrace(t, tool, y.kind, again.judged) })
 	}
 	judges.wait()
 	tb.Compare(t, "testdata")

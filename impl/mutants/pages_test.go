@@ -93,7 +93,7 @@ func (wd world) record(dir string) (ended bool, err error) {
 // TestPages puts each mistake into the core of pages.
 func TestPages(t *testing.T) {
 	(&layer[world]{name: "pages", kind: validate.Pages, worlds: worlds, seeds: 20,
-		links: []link[world]{
+		checks: []check[world]{
 			{name: "explorer", alone: findByExplorer},
 			{name: "invariants", run: findByInvariants},
 			{name: "simulator", run: findBySimulator},

@@ -22,7 +22,7 @@ var segmentWorlds = []world{
 // views that nodes take.
 func TestSegments(t *testing.T) {
 	(&layer[world]{name: "segments", more: Mistakes(coord.Break, coord.Named("PagesCompared")), kind: validate.Pages, others: []validate.Kind{validate.Successions}, worlds: segmentWorlds, seeds: 10,
-		links: []link[world]{
+		checks: []check[world]{
 			{name: "invariants", run: findByInvariants},
 			{name: "simulator", run: findBySimulator},
 			{name: "history", run: findInHistory},

@@ -93,7 +93,7 @@ func TestLocks(t *testing.T) {
 			{lockKind, "locks3", sim.SyncConfig{Nodes: 3, Objects: 2}},
 			{lockKind, "late3", sim.SyncConfig{Nodes: 3, Objects: 2, Late: true}},
 		},
-		links: []link[syncWorld]{
+		checks: []check[syncWorld]{
 			{name: "invariants", run: findBySyncInvariants},
 			{name: "simulator", run: findBySyncSimulator},
 			{name: "history", run: findInLockHistory},
@@ -110,7 +110,7 @@ func TestBarriers(t *testing.T) {
 			{barrierKind, "trio3", sim.SyncConfig{Nodes: 3, Objects: 1, Parties: 3}},
 			{barrierKind, "trios3", sim.SyncConfig{Nodes: 3, Objects: 2, Parties: 3}},
 		},
-		links: []link[syncWorld]{
+		checks: []check[syncWorld]{
 			{name: "invariants", run: findBySyncInvariants},
 			{name: "simulator", run: findBySyncSimulator},
 		}}).test(t)

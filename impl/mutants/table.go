@@ -14,7 +14,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-var mutantFlag = flag.String("mutant", "", "say what each link finds in this mutant, and compare nothing")
+var mutantFlag = flag.String("mutant", "", "say what each check finds in this mutant, and compare nothing")
 
 // None is the name of the code as it is.
 const None = "none"
@@ -22,7 +22,7 @@ const None = "none"
 // replayed is the replay of what a broken core has recorded.
 const replayed = "replay"
 
-// missed stands in the table where a link finds nothing.
+// missed stands in the table where a check finds nothing.
 const missed = "-"
 
 // Mistake is one that can be put into the code, and mended.
@@ -44,13 +44,13 @@ func Mistakes[B fmt.Stringer](put func(B), bugs ...B) (all []Mistake) {
 	return all
 }
 
-// Finding is what a link finds in a mutant.
+// Finding is what a check finds in a mutant.
 type Finding struct {
 	Short string // for the table, the same in every run; empty: nothing
 	Full  string // for people
 }
 
-// Row is what the links find in one mutant, in the order of the columns.
+// Row is what the checks find in one mutant, in the order of the columns.
 type Row struct {
 	Mutant string
 	Found  []Finding
@@ -61,7 +61,7 @@ type Table struct {
 	Name    string // of the file in testdata
 	Package string // of the test, as the go command has it
 	Links   []string
-	// Uncounted is a link that nobody has for a real mistake, as it compares with the
+	// Uncounted is a check that nobody has for a real mistake, as it compares with the
 	// code without it: it tells where a mutant first differs, and counts for nothing.
 	Uncounted string
 	Rows      []Row

@@ -113,7 +113,7 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 		}
 		err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
 		if errors.Is(err, protocol.ErrEarly) {
-			err = s.early.Keep(m, slices.Clone(page), maxEarly)
+			err = s.early.Postpone(m, slices.Clone(page), maxEarly)
 		}
 		if err != nil {
 			n.refuse(peer, err)

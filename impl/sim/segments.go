@@ -255,7 +255,7 @@ func (w *World) checkView(n *node, old *protocol.Configuration, had [][]byte) {
 // keep has a node keep a message that is early.
 func (w *World) keep(n *node, pk *packet) {
 	w.Early++
-	if err := n.early.Keep(&pk.msg, pk, w.most()); err != nil {
+	if err := n.early.Postpone(&pk.msg, pk, w.most()); err != nil {
 		w.fail("ErrForeign", "node %d: %v", n.id, err)
 	}
 	pk.early = true

@@ -118,7 +118,7 @@ First(n, m)   == IF early[n][m] # <<>> THEN Head(early[n][m]) ELSE Head(net[m][n
 \* The message is put aside, behind those of the same sender, so that others on the
 \* link need not wait.  What the sender has said about an older generation no longer
 \* counts: he has left that one.
-KeepEarly(n, m) ==
+PostponeEarly(n, m) ==
     /\ net[m][n] # <<>>
     /\ IsEarly(n, Head(net[m][n]).gen)
     /\ LET msg == Head(net[m][n])
@@ -283,7 +283,7 @@ RecvRecall(n, m) ==
     /\ UNCHANGED <<past, view, home, maps, told, stored>>
 
 Receive(n, m) ==
-    \/ KeepEarly(n, m) \/ DropLate(n, m)
+    \/ PostponeEarly(n, m) \/ DropLate(n, m)
     \/ RecvReq(n, m) \/ RecvAck(n, m) \/ RecvGrant(n, m) \/ RecvRecall(n, m)
 
 Ops == {"read", "write"}

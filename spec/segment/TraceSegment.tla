@@ -116,7 +116,7 @@ Taken(e) ==
 TakeRefused(e) ==
     /\ e.early
     /\ e.msg.kind = "Req"
-    /\ IF IsKept(e) THEN IsEarly(e.at, e.msg.gen) /\ UNCHANGED vars ELSE KeepEarly(e.at, e.from)
+    /\ IF IsKept(e) THEN IsEarly(e.at, e.msg.gen) /\ UNCHANGED vars ELSE PostponeEarly(e.at, e.from)
 
 Late(e) ==
     IF e.link THEN Looks(e) /\ DropLate(e.at, e.from)
