@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mome-dsm/mome/internal/mutation"
 	"github.com/mome-dsm/mome/spec/tlc"
 )
 
@@ -28,8 +29,20 @@ replace
 end
 `
 
-func TestParseMutants(t *testing.T) {
-	list, err := parseMutants(oneMutant + "\nmutant b\nfile F\nmodel m\nexpect any\nclass nightly\nfind\n    x\nreplace\nend\n")
+// readText reads a mutants.txt with this text.
+func readText(t *testing.T, text string) ([]*Mutant, error) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "toy"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "toy", mutation.Name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return readMutants(root, "toy")
+}
+
+func TestReadMutants(t *testing.T) {
+	list, err := readText(t, oneMutant+"\nmutant b\nfile F\nmodel m\nexpect any\nclass nightly\nfind\n    x\nreplace\nend\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,39 +50,23 @@ func TestParseMutants(t *testing.T) {
 		t.Fatalf("%d mutants, want 2", len(list))
 	}
 	a, b := list[0], list[1]
-	if a.Name != "early-reset" || a.File != "Toy.tla" || a.Class != classCI || a.Line != 2 ||
+	if a.Name != "early-reset" || a.Folder != "toy" || a.Class != classCI || a.Line != 2 ||
 		strings.Join(a.Models, " ") != "toy/small toy/live" ||
 		strings.Join(a.Nightly, " ") != "toy/high" || strings.Join(a.Alone, " ") != "UpProp" || strings.Join(a.Expect, " ") != "UpProp RestartsProp" {
 		t.Errorf("first mutant %+v", a)
 	}
-	if a.Find != "/\\ clock = Max\n\n  /\\ two" || a.Replace != `/\ TRUE` {
-		t.Errorf("texts %q, %q", a.Find, a.Replace)
-	}
-	if b.Find != "x" || b.Replace != "" || b.Class != classNightly {
+	if b.Class != classNightly {
 		t.Errorf("second mutant %+v", b)
 	}
-}
-
-func TestParseMutantsErrors(t *testing.T) {
-	tests := []struct{ name, from, to, want string }{
-		{"not closed", "end\n", "", "2: mutant early-reset is not closed"},
-		{"no file", "file    Toy.tla\n", "", "13: mutant early-reset lacks"},
-		{"no replacement", "replace\n    /\\ TRUE\n", "", "lacks"},
-		{"no text to find", "    /\\ clock = Max\n\n      /\\ two\n", "", "nothing to find"},
-		{"no change", "    /\\ TRUE", "    /\\ clock = Max\n\n      /\\ two", "changes nothing"},
-		{"unknown word", "expect", "expects", "6: unknown word"},
-		{"bad class", "expect  UpProp RestartsProp", "class often", "6: class is ci or nightly"},
-		{"text not indented", "    /\\ TRUE", "  /\\ TRUE", "13: mutant early-reset: a line of replace is not indented"},
-		{"outside", "mutant  early-reset\n", "", "stands outside of a mutant"},
-		{"twice", "# A comment.\n", oneMutant, "there are two mutants"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseMutants(strings.Replace(oneMutant, tt.from, tt.to, 1))
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %v, want %q in it", err, tt.want)
-			}
-		})
+	for from, to := range map[string]string{
+		"expect  UpProp RestartsProp\n": "",
+		"model   toy/small toy/live\n":  "",
+		"alone   UpProp":                "class often",
+		"expect":                        "expects",
+	} {
+		if _, err := readText(t, strings.Replace(oneMutant, from, to, 1)); err == nil || !strings.Contains(err.Error(), "toy/mutants.txt:") {
+			t.Errorf("%q in place of %q: %v", to, from, err)
+		}
 	}
 }
 
@@ -79,24 +76,6 @@ func TestWithOnly(t *testing.T) {
 		want := "SPECIFICATION Spec\nCONSTANT Max = 5\nCHECK_DEADLOCK TRUE\n\n" + kind + " " + property + "\n"
 		if got := withOnly(cfg, property); got != want {
 			t.Errorf("with %s alone: %q, want %q", property, got, want)
-		}
-	}
-}
-
-func TestApplyMutant(t *testing.T) {
-	for text, ok := range map[string]bool{"a b c": true, "a c": false, "a b b": false} {
-		dir := t.TempDir()
-		path := filepath.Join(dir, "X.tla")
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		m := &Mutant{Name: "m", File: "X.tla", Find: "b", Replace: "d"}
-		err := m.apply(dir)
-		if (err == nil) != ok {
-			t.Errorf("%q: error %v, want ok %v", text, err, ok)
-		}
-		if got, _ := os.ReadFile(path); ok && string(got) != "a d c" {
-			t.Errorf("%q became %q", text, got)
 		}
 	}
 }

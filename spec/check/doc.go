@@ -43,8 +43,7 @@
 //
 // # Mutants: mutants.txt in a folder
 //
-// One block per mutant, begun by its "mutant" line and closed by "end". A "#" at
-// the start of a line outside of find and replace is a comment.
+// The format is that of internal/mutation, with further words in a block:
 //
 //		mutant  forget-wake
 //		file    Frame.tla
@@ -57,9 +56,8 @@
 //		    /\ UNCHANGED waiting
 //		end
 //
-//	  - mutant: its name, unique in the folder. The run is called
-//	    folder/mutant/NAME, with @MODEL behind it if there are several models.
-//	  - file: the module that is changed, in this folder.
+//	  - mutant: its name. The run is called folder/mutant/NAME, with @MODEL behind
+//	    it if there are several models.
 //	  - model: one or more names of manifest rows; each must kill the mutant.
 //	  - nightly: optional; further ones, which do so in the class nightly only.
 //	  - expect: one or more names of invariants or properties one of which must
@@ -68,9 +66,6 @@
 //	    first model that looks at no other: folder/mutant/NAME/PROPERTY. Else the
 //	    first that fails hides them.
 //	  - class: ci (default) or nightly.
-//	  - find: the text to be replaced, each line indented by four blanks, which
-//	    are taken away; it must occur exactly once in the file.
-//	  - replace: what stands there instead, written the same way; may be empty.
 //
 // A mutant that TLC finds nothing wrong with has survived, and fails the run.
 package main

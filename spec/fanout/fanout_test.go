@@ -1,31 +1,27 @@
 package main
 
 import (
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mome-dsm/mome/internal/mutation"
 )
 
 // TestMutants compares the mutants with those of spec/strong that a link model
 // kills, but for those of the leaf.
 func TestMutants(t *testing.T) {
-	text, err := os.ReadFile("../strong/mutants.txt")
+	list, err := mutation.Read("../strong", "model", "nightly", "expect", "alone", "class")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, block := range strings.Split(string(text), "\nend\n") {
-		name := regexp.MustCompile(`(?m)^mutant\s+(\S+)$`).FindStringSubmatch(block)
-		models := regexp.MustCompile(`(?m)^model\s+(.*)$`).FindStringSubmatch(block)
-		if name == nil || models == nil {
-			continue
-		}
-		contract := strings.Contains(block, "file    Link.tla")
-		link := regexp.MustCompile(`strong/link-(root|manager)`).MatchString(models[1])
+	for _, m := range list {
+		contract := m.Changes[0].File == "Link.tla"
+		link := regexp.MustCompile(`strong/link-(root|manager)`).MatchString(strings.Join(m.Words["model"], " "))
 		if contract || link {
-			want = append(want, name[1])
+			want = append(want, m.Name)
 		}
 	}
 	var got []string

@@ -1,20 +1,7 @@
 // Command overlay puts the mutants of Go packages into copies of their sources, below
 // bin/_overlay, and prints the path of what go build -overlay reads.
 //
-// A package has mutants if it has a mutants.txt, with a block for each:
-//
-//	mutant SkipUnmark
-//	file manager.go
-//	find
-//	    	if row.most == None {
-//	replace
-//	    	if false {
-//	end
-//
-// Each is a change of the text as it stands: what to find, indented by four blanks,
-// which must occur once in the file, and what to put in its place, which may be
-// nothing. A block with several changes has further lines "file". A line "group NAME"
-// between blocks says what the mutants below it are about.
+// A package has mutants if it has a mutants.txt, of the format of internal/mutation.
 //
 // All of them are in one copy, so that one build serves all. A function that a mutant
 // changes stands in the copy as it is and, under another name, as the mutant has it,
@@ -36,6 +23,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/mome-dsm/mome/internal/mutation"
 )
 
 func main() {
@@ -49,7 +38,7 @@ func main() {
 
 // folders are the packages with mutants.
 func folders(root string) ([]string, error) {
-	texts, err := filepath.Glob(filepath.Join(root, "impl", "*", mutantsFile))
+	texts, err := filepath.Glob(filepath.Join(root, "impl", "*", mutation.Name))
 	for i := range texts {
 		texts[i] = filepath.Dir(texts[i])
 	}
@@ -69,7 +58,7 @@ func overlay(root string) (string, error) {
 	out := filepath.Join(root, "bin", "_overlay")
 	replace := make(map[string]string)
 	for _, dir := range dirs {
-		list, err := readMutants(dir)
+		list, err := mutation.Read(dir)
 		if err != nil {
 			return "", err
 		}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/mome-dsm/mome/internal/mutation"
 )
 
 const root = "../../.."
@@ -31,7 +33,7 @@ func TestMutants(t *testing.T) {
 	}
 	for _, dir := range dirs {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			list, err := readMutants(dir)
+			list, err := mutation.Read(dir)
 			if err != nil || len(list) == 0 {
 				t.Fatal(len(list), err)
 			}
@@ -39,8 +41,8 @@ func TestMutants(t *testing.T) {
 				t.Error(err)
 			}
 			for _, m := range list {
-				if !regexp.MustCompile(`(?m)^` + m.name + ` `).MatchString(tables.String()) {
-					t.Errorf("mutant %s is in no table", m.name)
+				if !regexp.MustCompile(`(?m)^` + m.Name + ` `).MatchString(tables.String()) {
+					t.Errorf("mutant %s is in no table", m.Name)
 				}
 			}
 		})
@@ -58,27 +60,19 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"applies", good, ""},
 		{"gone", block("\treturn a - two", "\treturn a"), "occurs 0 times"},
-		{"twice", block("}", "\tpanic(1)\n    }"), "occurs 2 times"},
-		{"part of a line", block("return a + two", "return a"), "occurs 0 times"},
-		{"no change", block("\treturn a + two", "\treturn a + two"), "changes nothing"},
 		{"outside", block("const two = 2", "const two = 3"), "outside of its functions"},
 		{"arguments", block("func f(a int) int {", "func f(a int8) int {"), "changes the arguments of f"},
 		{"nameless", block("\treturn two", "\treturn 0"), "without a name"},
 		{"no Go", block("\treturn a + two", "\treturn )"), "expected operand"},
-		{"open", strings.TrimSuffix(good, "end\n"), "not closed by end"},
-		{"name twice", good + good, "has no place here"},
-		{"nothing to find", strings.Replace(good, "    \treturn a + two\n", "", 1), "has no place here"},
-		{"no replace", "mutant M\nfile p.go\nfind\n    \treturn two\nend\n", "has no place here"},
-		{"not indented", strings.Replace(good, "    \treturn a\n", "return a\n", 1), "has no place here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			for name, text := range map[string]string{"p.go": code, mutantsFile: c.text} {
+			for name, text := range map[string]string{"p.go": code, mutation.Name: c.text} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			list, err := readMutants(dir)
+			list, err := mutation.Read(dir)
 			if err == nil {
 				_, err = mutate(dir, list)
 			}

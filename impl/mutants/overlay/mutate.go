@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/mome-dsm/mome/internal/mutation"
 )
 
 // source is a file of a package, by its declarations.
@@ -78,14 +80,14 @@ func (s *source) outside() string {
 
 // mutate are the files of dir that mutants change, with a variant of each function for
 // each mutant that changes it, and the file that switches one on.
-func mutate(dir string, list []mutant) (map[string][]byte, error) {
+func mutate(dir string, list []*mutation.Mutant) (map[string][]byte, error) {
 	sources := make(map[string]*source)
 	variants := make(map[string]map[string][]string) // names of mutants, by file and function
 	added := make(map[string]*strings.Builder)
 	for _, m := range list {
-		texts, err := m.apply(dir)
+		texts, err := m.Apply(dir)
 		if err != nil {
-			return nil, fmt.Errorf("mutant %s: %w", m.name, err)
+			return nil, err
 		}
 		for _, file := range slices.Sorted(maps.Keys(texts)) {
 			clean := sources[file]
@@ -101,10 +103,10 @@ func mutate(dir string, list []mutant) (map[string][]byte, error) {
 			}
 			changed, err := parseSource(file, texts[file])
 			if err != nil {
-				return nil, fmt.Errorf("mutant %s: %w", m.name, err)
+				return nil, fmt.Errorf("mutant %s: %w", m.Name, err)
 			}
 			if changed.outside() != clean.outside() {
-				return nil, fmt.Errorf("mutant %s changes %s outside of its functions", m.name, file)
+				return nil, fmt.Errorf("mutant %s changes %s outside of its functions", m.Name, file)
 			}
 			for _, name := range changed.names {
 				f := changed.funcs[name]
@@ -112,11 +114,11 @@ func mutate(dir string, list []mutant) (map[string][]byte, error) {
 					continue
 				}
 				if before, after := clean.of(clean.funcs[name].Type), changed.of(f.Type); before != after {
-					return nil, fmt.Errorf("mutant %s changes the arguments of %s", m.name, name)
+					return nil, fmt.Errorf("mutant %s changes the arguments of %s", m.Name, name)
 				}
-				variants[file][name] = append(variants[file][name], m.name)
+				variants[file][name] = append(variants[file][name], m.Name)
 				text, at := changed.of(f), changed.offset(f.Name.End())-changed.offset(f.Pos())
-				fmt.Fprintf(added[file], "\n%s%s%s\n", text[:at], suffix(m.name), text[at:])
+				fmt.Fprintf(added[file], "\n%s%s%s\n", text[:at], suffix(m.Name), text[at:])
 			}
 		}
 	}
@@ -215,16 +217,16 @@ func packageOf(dir string) (string, error) {
 }
 
 // switches is the file that names the mutants and switches one on.
-func switches(pkg string, list []mutant) []byte {
+func switches(pkg string, list []*mutation.Mutant) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "//go:build mutants\n\npackage %s\n\nimport (\n\"os\"\n\"strings\"\n)\n\n", pkg)
 	b.WriteString("// Bug is a mutant of mutants.txt.\ntype Bug uint8\n\nconst (\nnoBug Bug = iota\n")
 	for _, m := range list {
-		fmt.Fprintf(&b, "bug%s\n", m.name)
+		fmt.Fprintf(&b, "bug%s\n", m.Name)
 	}
 	b.WriteString(")\n\nvar bugs = [...]struct{ name, group string }{\n{\"none\", \"\"},\n")
 	for _, m := range list {
-		fmt.Fprintf(&b, "{%q, %q},\n", m.name, m.group)
+		fmt.Fprintf(&b, "{%q, %q},\n", m.Name, m.Group)
 	}
 	fmt.Fprintf(&b, "}\n\nconst thisPackage = %q\n", pkg)
 	b.WriteString(`
