@@ -45,8 +45,8 @@ const (
 
 // Place is where a manager lives: a node and a tag, for whatever page.
 type Place struct {
-	Node NodeID
-	Tag  Tag
+	Node NodeID `json:"node"`
+	Tag  Tag    `json:"tag"`
 }
 
 func (p Place) String() string { return string(p.Append(nil)) }

@@ -1,8 +1,6 @@
 package coverage
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -63,16 +61,9 @@ func leafRight(rec *trace.Record) (protocol.Right, error) {
 	if rec.At.Tag != addr.Leaf || rec.Message == nil || rec.Message.Kind != protocol.Recall {
 		return protocol.None, nil
 	}
-	var post struct{ Right string }
-	if err := json.Unmarshal(rec.Post, &post); err != nil {
-		return protocol.None, fmt.Errorf("post: %w", err)
-	}
-	for r := protocol.None; r <= protocol.Write; r++ {
-		if r.String() == post.Right {
-			return r, nil
-		}
-	}
-	return protocol.None, fmt.Errorf("post: there is no right %q", post.Right)
+	var post protocol.LeafState
+	err := rec.State(&post)
+	return post.Right, err
 }
 
 func strongLevels(action string, depth int) []Level {

@@ -9,18 +9,20 @@ import (
 
 // Envelope is what every message carries, whatever it is about: a page, a lock or
 // a barrier. The transaction is the message's own: Txn of a page message, Party and
-// Request of a Sync.
+// Request of a Sync. A message has one JSON, in which what is zero may be left out.
 type Envelope struct {
-	From, To                       addr.Place
-	FromIncarnation, ToIncarnation addr.Incarnation
+	From            addr.Place       `json:"from"`
+	To              addr.Place       `json:"to"`
+	FromIncarnation addr.Incarnation `json:"fi"`
+	ToIncarnation   addr.Incarnation `json:"ti"`
 
 	// Generation of what the message is about, since pages and names are used
 	// again: of the page's segment, or of the barrier. Zero: it has none.
-	Generation uint64
-	Term       uint64 // of the slot
-	Epoch      uint64 // of the configuration that the sender knew
-	Cut        uint64 // of the sender's node
-	Lamport    uint64
+	Generation uint64 `json:"gen"`
+	Term       uint64 `json:"term"`  // of the slot
+	Epoch      uint64 `json:"epoch"` // of the configuration that the sender knew
+	Cut        uint64 `json:"cut"`   // of the sender's node
+	Lamport    uint64 `json:"lc"`
 }
 
 // Errors of Step. The message has changed nothing.

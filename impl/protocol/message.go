@@ -89,9 +89,9 @@ func name(names []string, i uint8) string {
 // Txn identifies a transaction: made at the fault, copied onto everything that
 // the fault causes.
 type Txn struct {
-	Leaf        addr.NodeID
-	Incarnation addr.Incarnation
-	Counter     uint64 // counts the leaf's transactions, from 1
+	Leaf        addr.NodeID      `json:"leaf"`
+	Incarnation addr.Incarnation `json:"inc"`
+	Counter     uint64           `json:"n"` // counts the leaf's transactions, from 1
 }
 
 // Message is one page message. It is a flat value without pointers, immutable
@@ -108,22 +108,22 @@ type Txn struct {
 type Message struct {
 	Envelope // Generation: of the page's segment
 
-	Kind   Kind
-	Op     Op
-	Have   Right
-	Keep   Right
-	Source Source
-	Dst    Dst
-	Hit    bool
-	Leaf   addr.NodeID
+	Kind   Kind        `json:"kind"`
+	Op     Op          `json:"op"`
+	Have   Right       `json:"have"`
+	Keep   Right       `json:"keep"`
+	Source Source      `json:"source"`
+	Dst    Dst         `json:"dst"`
+	Hit    bool        `json:"hit"`
+	Leaf   addr.NodeID `json:"leaf"`
 
-	Page addr.PageNum
+	Page addr.PageNum `json:"page"`
 
 	// Prepared is the cut under which the content that Data carries was last
 	// prepared for a store.
-	Prepared uint64
-	Version  uint64 // the page's master version, where data is carried or granted
-	Txn      Txn
+	Prepared uint64 `json:"prepared"`
+	Version  uint64 `json:"ver"` // the page's master version, where data is carried or granted
+	Txn      Txn    `json:"txn"`
 }
 
 // namesLeaf says whether Leaf means something.

@@ -386,6 +386,16 @@ func (o *Op) UnmarshalText(text []byte) error     { return named(opNames[:], tex
 func (s *Source) UnmarshalText(text []byte) error { return named(sourceNames[:], text, (*uint8)(s)) }
 func (d *Dst) UnmarshalText(text []byte) error    { return named(dstNames[:], text, (*uint8)(d)) }
 func (h *Home) UnmarshalText(text []byte) error   { return named(homeNames[:], text, (*uint8)(h)) }
+func (k *Kind) UnmarshalText(text []byte) error   { return named(kindNames[:], text, (*uint8)(k)) }
+func (p *Phase) UnmarshalText(text []byte) error  { return named(phaseNames[:], text, (*uint8)(p)) }
+
+func (k *InputKind) UnmarshalText(text []byte) error { return named(inputNames[:], text, (*uint8)(k)) }
+
+func (k *SyncKind) UnmarshalText(text []byte) error { return named(syncNames[:], text, (*uint8)(k)) }
+func (c *SyncCode) UnmarshalText(text []byte) error { return named(codeNames[:], text, (*uint8)(c)) }
+func (k *SyncInputKind) UnmarshalText(text []byte) error {
+	return named(syncInputNames[:], text, (*uint8)(k))
+}
 
 func named(names []string, text []byte, to *uint8) error {
 	i := slices.Index(names, string(text))

@@ -10,16 +10,16 @@ import (
 type Sync struct {
 	Envelope // Generation: of a barrier; 0 in a Join, and where one is refused
 
-	Kind    SyncKind
-	Code    SyncCode
-	Try     bool // of an Acquire: do not wait
-	Index   uint32
-	Parties uint32
-	Object  uint64
-	Party   uint64
-	Request uint64
-	Fence   uint64
-	Round   uint64
+	Kind    SyncKind `json:"kind"`
+	Code    SyncCode `json:"code"`
+	Try     bool     `json:"try"` // of an Acquire: do not wait
+	Index   uint32   `json:"index"`
+	Parties uint32   `json:"parties"`
+	Object  uint64   `json:"object"`
+	Party   uint64   `json:"party"`
+	Request uint64   `json:"request"`
+	Fence   uint64   `json:"fence"`
+	Round   uint64   `json:"round"`
 }
 
 // SyncKind is the type of a Sync. Requests come before answers.
@@ -113,18 +113,18 @@ func (k SyncInputKind) String() string { return name(syncInputNames[:], uint8(k)
 
 // SyncInput is one thing that has happened.
 type SyncInput struct {
-	Kind    SyncInputKind
-	Cut     uint64 // of this node, as in Input
-	Try     bool   // InLockAcquire
-	Index   uint32
-	Parties uint32 // InBarrierJoin, InBarrierWait
-	Party   uint64 // all but InSync
-	Request uint64 // the shell's own name for the request, given back by Answer
-	Object  uint64 // all but InSync, InLockCancel and InProcessDied
-	Target  uint64 // InLockCancel
-	Fence   uint64 // InLockRelease
-	Round   uint64 // InBarrierWait, from 1
-	Sync    *Sync  // InSync
+	Kind    SyncInputKind `json:"-"`
+	Cut     uint64        `json:"-"`   // of this node, as in Input
+	Try     bool          `json:"try"` // InLockAcquire
+	Index   uint32        `json:"index"`
+	Parties uint32        `json:"parties"` // InBarrierJoin, InBarrierWait
+	Party   uint64        `json:"party"`   // all but InSync
+	Request uint64        `json:"request"` // the shell's own name for the request, given back by Answer
+	Object  uint64        `json:"-"`       // all but InSync, InLockCancel and InProcessDied
+	Target  uint64        `json:"target"`  // InLockCancel
+	Fence   uint64        `json:"fence"`   // InLockRelease
+	Round   uint64        `json:"round"`   // InBarrierWait, from 1
+	Sync    *Sync         `json:"-"`       // InSync
 }
 
 // Answer is the end of a request. Every request of a living party has one.

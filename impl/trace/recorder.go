@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -78,6 +79,16 @@ func (m Moment) String() string {
 		return momentNames[m]
 	}
 	return fmt.Sprintf("invalid(%d)", uint8(m))
+}
+
+// UnmarshalText reads what String writes.
+func (m *Moment) UnmarshalText(text []byte) error {
+	i := slices.Index(momentNames[:], string(text))
+	if i <= int(momentInvalid) {
+		return fmt.Errorf("%q is no moment", text)
+	}
+	*m = Moment(i)
+	return nil
 }
 
 // Recorder writes the logs of one node, one per shard. A nil *Recorder is off:

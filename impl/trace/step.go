@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -48,6 +49,16 @@ func (s FrameStep) String() string {
 		return frameStepNames[s]
 	}
 	return fmt.Sprintf("invalid(%d)", uint8(s))
+}
+
+// UnmarshalText reads what String writes.
+func (s *FrameStep) UnmarshalText(text []byte) error {
+	i := slices.Index(frameStepNames[:], string(text))
+	if i <= int(frameStepInvalid) {
+		return fmt.Errorf("%q is no step", text)
+	}
+	*s = FrameStep(i)
+	return nil
 }
 
 // FrameSteps are all steps, in the order of their constants.
@@ -124,21 +135,19 @@ func (l *Log) step(s *Step) {
 
 // What a record of a step may hold beside the page and the digest.
 type rawStep struct {
-	Step    string `json:"step"`
-	Pages   int64  `json:"pages"`
-	Process uint64 `json:"process"`
-	Write   bool   `json:"write"`
-	Answer  string `json:"answer"`
+	Step    FrameStep `json:"step"`
+	Pages   int64     `json:"pages"`
+	Process uint64    `json:"process"`
+	Write   bool      `json:"write"`
+	Answer  string    `json:"answer"`
 }
 
 // errorName is the name of an errno; the kernel's number where it has none.
 var errorName = regexp.MustCompile(`^(E[A-Z0-9]+|errno [0-9]+)?$`)
 
-var frameSteps = namesOf[FrameStep]()
-
 // step is the step of a record, without the page.
 func (r *rawRecord) step(err *error) *Step {
-	s := &Step{Step: frameSteps.of(r.Step, err), Pages: r.Pages, Process: r.Process, Write: r.Write, Answer: r.Answer}
+	s := &Step{Step: r.Step, Pages: r.Pages, Process: r.Process, Write: r.Write, Answer: r.Answer}
 	if s.Step.carriesContent() {
 		s.Digest = parseDigest(r.Digest, err)
 	}
@@ -146,8 +155,6 @@ func (r *rawRecord) step(err *error) *Step {
 		return s
 	}
 	switch everywhere := s.Step == Attach || s.Step == Exit; {
-	case s.Step == frameStepInvalid:
-		*err = fmt.Errorf("%q is no step", r.Step)
 	case everywhere != (s.Pages > 0), s.Pages < 0:
 		*err = fmt.Errorf("%s of %s pages", s.Step, strconv.FormatInt(s.Pages, 10))
 	case s.Step.ofProcess() != (s.Process > 0):

@@ -46,7 +46,7 @@ func TestStepRoundTrip(t *testing.T) {
 
 func TestStepMalformed(t *testing.T) {
 	for _, c := range []struct{ name, fields, want string }{
-		{"an unknown step", `"step":"Leap","p":1`, `no trace.FrameStep named "Leap"`},
+		{"an unknown step", `"step":"Leap","p":1`, `"Leap" is no step`},
 		{"no page", `"step":"Punch"`, "p belongs to"},
 		{"a process where there is none", `"step":"Punch","p":1,"process":1`, "Punch with the process 1"},
 		{"no process where there is one", `"step":"Wake","p":1`, "Wake with the process 0"},

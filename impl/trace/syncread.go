@@ -13,64 +13,19 @@ import (
 // What a line of a log of locks and barriers may hold.
 type rawSyncRecord struct {
 	rawHead
-	Act     string          `json:"act"`
-	In      string          `json:"in"`
-	Out     string          `json:"out"`
-	Object  *uint64         `json:"p"`
-	Of      string          `json:"of"`
-	Party   uint64          `json:"party"`
-	From    *rawPlace       `json:"f"`
-	Message *rawSyncMessage `json:"m"`
-	Call    *rawCall        `json:"call"`
-	Cut     uint64          `json:"cut"`
-	Post    json.RawMessage `json:"post"`
-	Effects []string        `json:"effects"`
-	Refused string          `json:"refused"`
-}
-
-type rawSyncMessage struct {
-	rawEnvelope
-	Kind    string `json:"kind"`
-	Code    string `json:"code"`
-	Object  uint64 `json:"object"`
-	Party   uint64 `json:"party"`
-	Request uint64 `json:"request"`
-	Fence   uint64 `json:"fence"`
-	Try     bool   `json:"try"`
-	Index   uint32 `json:"index"`
-	Parties uint32 `json:"parties"`
-	Round   uint64 `json:"round"`
-}
-
-type rawCall struct {
-	Party   uint64 `json:"party"`
-	Request uint64 `json:"request"`
-	Try     bool   `json:"try"`
-	Target  uint64 `json:"target"`
-	Fence   uint64 `json:"fence"`
-	Index   uint32 `json:"index"`
-	Parties uint32 `json:"parties"`
-	Round   uint64 `json:"round"`
-}
-
-var (
-	syncKinds  = namesOf[protocol.SyncKind]()
-	syncCodes  = namesOf[protocol.SyncCode]()
-	syncInputs = namesOf[protocol.SyncInputKind]()
-)
-
-func (m *rawSyncMessage) message() (*protocol.Sync, error) {
-	var err error
-	msg := &protocol.Sync{
-		Envelope: m.envelope(),
-		Kind:     syncKinds.of(m.Kind, &err), Code: syncCodes.of(m.Code, &err),
-		Try: m.Try, Index: m.Index, Parties: m.Parties,
-		Object: m.Object, Party: m.Party, Request: m.Request, Fence: m.Fence, Round: m.Round,
-	}
-	if err == nil && msg.Kind == protocol.SyncInvalid {
-		err = errors.New("a message without a kind")
-	}
-	return msg, err
+	Act     string              `json:"act"`
+	In      string              `json:"in"`
+	Out     string              `json:"out"`
+	Object  *uint64             `json:"p"`
+	Of      string              `json:"of"`
+	Party   uint64              `json:"party"`
+	From    *addr.Place         `json:"f"`
+	Message *protocol.Sync      `json:"m"`
+	Call    *protocol.SyncInput `json:"call"`
+	Cut     uint64              `json:"cut"`
+	Post    json.RawMessage     `json:"post"`
+	Effects []string            `json:"effects"`
+	Refused string              `json:"refused"`
 }
 
 func (r *rawSyncRecord) record() (Record, error) {
@@ -88,10 +43,8 @@ func (r *rawSyncRecord) record() (Record, error) {
 		return rec, errors.New("a record of locks and barriers needs p")
 	}
 	rec.Object = *r.Object
-	if r.Message != nil {
-		if rec.Sync, err = r.Message.message(); err != nil {
-			return rec, err
-		}
+	if rec.Sync = r.Message; rec.Sync != nil && rec.Sync.Kind == protocol.SyncInvalid {
+		return rec, errNoKind
 	}
 	call := protocol.InSync // the kind of what a process did
 	switch rec.Kind {
@@ -107,8 +60,7 @@ func (r *rawSyncRecord) record() (Record, error) {
 		rec.Of = protocol.Protocols[i]
 	case KindInput:
 		rec.Act = r.In
-		call = syncInputs.of(r.In, &err)
-		if err != nil {
+		if err := call.UnmarshalText([]byte(r.In)); err != nil {
 			return rec, err
 		}
 		if (call == protocol.InSync) != (r.Message != nil) {
@@ -129,17 +81,11 @@ func (r *rawSyncRecord) record() (Record, error) {
 	case rec.Kind != KindInput && r.Cut != 0, rec.Kind != KindAction && (r.Of != "" || r.Party != 0 || r.From != nil), step && (r.Effects != nil || r.Refused != ""):
 		return rec, errors.New("a field that belongs to another kind of record")
 	}
-	if r.Call != nil {
-		c := r.Call
-		rec.Call = &protocol.SyncInput{Kind: call, Try: c.Try, Index: c.Index, Parties: c.Parties, Party: c.Party,
-			Request: c.Request, Object: rec.Object, Target: c.Target, Fence: c.Fence, Round: c.Round}
+	if rec.Call = r.Call; rec.Call != nil {
+		rec.Call.Kind, rec.Call.Object = call, rec.Object
 	}
-	if r.From != nil {
-		from := addr.Place(*r.From)
-		rec.From = &from
-		if rec.Sync == nil || rec.Sync.From != from {
-			return rec, fmt.Errorf("f is %v, the message is %+v", from, rec.Sync)
-		}
+	if rec.From = r.From; rec.From != nil && (rec.Sync == nil || rec.Sync.From != *rec.From) {
+		return rec, fmt.Errorf("f is %v, the message is %+v", *rec.From, rec.Sync)
 	}
 	return rec, nil
 }

@@ -45,15 +45,3 @@ func newMachine(h trace.Header) (machine, error) {
 	}
 	return nil, fmt.Errorf("this build has no core for the specification %q", h.Spec)
 }
-
-// inputKinds is the kinds of inputs by their names, up to the last one.
-func inputKinds[K interface {
-	~uint8
-	fmt.Stringer
-}](last K) map[string]K {
-	kinds := make(map[string]K)
-	for k := K(0); k <= last; k++ {
-		kinds[k.String()] = k
-	}
-	return kinds
-}

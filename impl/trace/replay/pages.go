@@ -18,8 +18,6 @@ type pages struct {
 	now   *step // the step that is being taken
 }
 
-var pageInputs = inputKinds(protocol.InResidenceOver)
-
 func newPages(h trace.Header) (machine, error) {
 	conf, err := h.Configuration()
 	if err != nil {
@@ -54,11 +52,10 @@ func (p *pages) Observe(e *protocol.Event) {
 }
 
 func (p *pages) step(rec *trace.Record) (s *step, err error) {
-	kind, ok := pageInputs[rec.Act]
-	if !ok {
-		return nil, fmt.Errorf("%q is no input of the core of pages", rec.Act)
+	in := protocol.Input{Page: rec.Page, Stamp: rec.Stamp, Cut: rec.Cut, Msg: rec.Message}
+	if err := in.Kind.UnmarshalText([]byte(rec.Act)); err != nil {
+		return nil, err
 	}
-	in := protocol.Input{Kind: kind, Page: rec.Page, Stamp: rec.Stamp, Cut: rec.Cut, Msg: rec.Message}
 	if m := rec.Message; m != nil {
 		if m.Page != rec.Page || m.To.Tag != rec.At.Tag {
 			return nil, fmt.Errorf("an input of %v at %v with a message of %v to %v", rec.Page, rec.At, m.Page, m.To)

@@ -18,8 +18,6 @@ type syncs struct {
 	now   *step // the step that is being taken
 }
 
-var syncInputs = inputKinds(protocol.InProcessDied)
-
 func newSyncs(h trace.Header) (machine, error) {
 	conf, err := h.Configuration()
 	if err != nil {
@@ -53,11 +51,10 @@ func (s *syncs) ObserveSync(e *protocol.SyncEvent) {
 }
 
 func (s *syncs) step(rec *trace.Record) (now *step, err error) {
-	kind, ok := syncInputs[rec.Act]
-	if !ok {
-		return nil, fmt.Errorf("%q is no input of the core of locks and barriers", rec.Act)
+	in := protocol.SyncInput{Sync: rec.Sync}
+	if err := in.Kind.UnmarshalText([]byte(rec.Act)); err != nil {
+		return nil, err
 	}
-	in := protocol.SyncInput{Kind: kind, Sync: rec.Sync}
 	if m := rec.Sync; m == nil {
 		in = *rec.Call
 	} else if m.Object != rec.Object || m.To.Tag != rec.At.Tag {
