@@ -20,14 +20,19 @@ func appendPlace(b []byte, p addr.Place) []byte {
 	return append(b, '}')
 }
 
-func nameField(b []byte, key string, v uint8, name string) []byte {
-	if v == 0 {
-		return b
-	}
+// appendName appends a field whose value is the name of a constant.
+func appendName(b []byte, key, name string) []byte {
 	b = append(b, key...)
 	b = append(b, '"')
 	b = append(b, name...)
 	return append(b, '"')
+}
+
+func nameField(b []byte, key string, v uint8, name string) []byte {
+	if v == 0 {
+		return b
+	}
+	return appendName(b, key, name)
 }
 
 // appendEnvelope appends what every message carries.
@@ -46,9 +51,7 @@ func appendEnvelope(b []byte, m *protocol.Envelope) []byte {
 }
 
 func appendMessage(b []byte, m *protocol.Message) []byte {
-	b = append(b, `{"kind":"`...)
-	b = append(b, m.Kind.String()...)
-	b = append(b, '"')
+	b = appendName(b, `{"kind":`, m.Kind.String())
 	b = nameField(b, `,"op":`, uint8(m.Op), m.Op.String())
 	b = nameField(b, `,"have":`, uint8(m.Have), m.Have.String())
 	b = nameField(b, `,"keep":`, uint8(m.Keep), m.Keep.String())
@@ -80,9 +83,7 @@ func appendMessage(b []byte, m *protocol.Message) []byte {
 func appendEffects(b []byte, effects []protocol.Effect) []byte {
 	for i := range effects {
 		e := &effects[i]
-		b = append(b, `{"kind":"`...)
-		b = append(b, e.Kind.String()...)
-		b = append(b, '"')
+		b = appendName(b, `{"kind":`, e.Kind.String())
 		b = appendPage(b, e.Page)
 		b = nameField(b, `,"access":`, uint8(e.Access), e.Access.String())
 		b = ndjson.AppendUint(b, `,"stamp":`, uint64(e.Stamp))
@@ -133,9 +134,7 @@ func appendPhase(b []byte, ph protocol.Phase) []byte {
 	if ph == protocol.Idle {
 		return b
 	}
-	b = append(b, `,"phase":"`...)
-	b = append(b, ph.String()...)
-	return append(b, '"')
+	return appendName(b, `,"phase":`, ph.String())
 }
 
 // appendTail ends the line of any record.
@@ -147,9 +146,21 @@ func appendTail(b []byte, t int64) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-func appendDigest(b []byte, d Digest) []byte {
+func appendHex(b []byte, d Digest) []byte {
 	for shift := 60; shift >= 0; shift -= 4 {
 		b = append(b, hexDigits[d>>shift&15])
 	}
 	return b
+}
+
+func appendDigest(b []byte, key string, d Digest) []byte {
+	return append(appendHex(append(append(b, key...), '"'), d), '"')
+}
+
+// appendRefusal appends the error with which a step refused its input, if it did.
+func appendRefusal(b []byte, refused error) []byte {
+	if refused == nil {
+		return b
+	}
+	return ndjson.AppendString(append(b, `,"refused":`...), refused.Error())
 }

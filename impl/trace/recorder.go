@@ -59,7 +59,7 @@ type Digest uint64
 // DigestOf is the digest of a page's bytes.
 func DigestOf(content []byte) Digest { return Digest(xxhash.Sum64(content)) }
 
-func (d Digest) String() string { return string(appendDigest(nil, d)) }
+func (d Digest) String() string { return string(appendHex(nil, d)) }
 
 // Moment says when a page had the content that is recorded.
 type Moment uint8
@@ -242,9 +242,7 @@ func (l *Log) action(e *protocol.Event, post State) {
 	l.seq++
 	l.lamport = e.Lamport
 	b = appendHead(b, e.Lamport, e.At, l.shard, l.seq)
-	b = append(b, `,"act":"`...)
-	b = append(b, e.Action.String()...)
-	b = append(b, '"')
+	b = appendName(b, `,"act":`, e.Action.String())
 	b = appendPage(b, e.Page)
 	b = appendPhase(b, e.Before)
 	if e.Message != nil {
@@ -285,9 +283,7 @@ func (l *Log) input(in *protocol.Input) {
 	if !ok {
 		return
 	}
-	b = append(b, `,"in":"`...)
-	b = append(b, in.Kind.String()...)
-	b = append(b, '"')
+	b = appendName(b, `,"in":`, in.Kind.String())
 	b = appendPage(b, page)
 	b = ndjson.AppendUint(b, `,"stamp":`, uint64(in.Stamp))
 	b = ndjson.AppendUint(b, `,"cut":`, in.Cut)
@@ -315,9 +311,7 @@ func (l *Log) output(in *protocol.Input, effects []protocol.Effect, refused erro
 	if !ok {
 		return
 	}
-	b = append(b, `,"out":"`...)
-	b = appendDigest(b, DigestOf(l.text))
-	b = append(b, '"')
+	b = appendDigest(b, `,"out":`, DigestOf(l.text))
 	b = appendPage(b, page)
 	for i := range effects {
 		if i == 0 {
@@ -330,11 +324,7 @@ func (l *Log) output(in *protocol.Input, effects []protocol.Effect, refused erro
 	if len(effects) > 0 {
 		b = append(b, `"]`...)
 	}
-	if refused != nil {
-		b = append(b, `,"refused":`...)
-		b = ndjson.AppendString(b, refused.Error())
-	}
-	l.finish(b)
+	l.finish(appendRefusal(b, refused))
 }
 
 // Output is what a step of a core put out.
@@ -387,14 +377,9 @@ func (l *Log) content(m Moment, p addr.PageNum, at addr.Place, d Digest) {
 	if !ok {
 		return
 	}
-	b = append(b, `,"content":"`...)
-	b = append(b, m.String()...)
-	b = append(b, '"')
+	b = appendName(b, `,"content":`, m.String())
 	b = appendPage(b, p)
-	b = append(b, `,"digest":"`...)
-	b = appendDigest(b, d)
-	b = append(b, '"')
-	l.finish(b)
+	l.finish(appendDigest(b, `,"digest":`, d))
 }
 
 // end writes the last line, which tells a complete log from one that was cut.

@@ -111,9 +111,7 @@ func (l *Log) step(s *Step) {
 	if !ok {
 		return
 	}
-	b = append(b, `,"step":"`...)
-	b = append(b, s.Step.String()...)
-	b = append(b, '"')
+	b = appendName(b, `,"step":`, s.Step.String())
 	b = appendPage(b, s.Page)
 	b = ndjson.AppendUint(b, `,"pages":`, uint64(s.Pages))
 	b = ndjson.AppendUint(b, `,"process":`, s.Process)
@@ -121,14 +119,10 @@ func (l *Log) step(s *Step) {
 		b = append(b, `,"write":true`...)
 	}
 	if s.Answer != "" {
-		b = append(b, `,"answer":"`...)
-		b = append(b, s.Answer...)
-		b = append(b, '"')
+		b = appendName(b, `,"answer":`, s.Answer)
 	}
 	if s.Step.carriesContent() {
-		b = append(b, `,"digest":"`...)
-		b = appendDigest(b, s.Digest)
-		b = append(b, '"')
+		b = appendDigest(b, `,"digest":`, s.Digest)
 	}
 	l.finish(b)
 }

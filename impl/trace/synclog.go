@@ -57,13 +57,9 @@ func (l *SyncLog) Action(e *protocol.SyncEvent, post SyncState) {
 	g.seq++
 	g.lamport = e.Lamport
 	b = appendHead(b, e.Lamport, e.At, g.shard, g.seq)
-	b = append(b, `,"act":"`...)
-	b = append(b, e.Action.String()...)
-	b = append(b, '"')
+	b = appendName(b, `,"act":`, e.Action.String())
 	b = appendObject(b, e.Object)
-	b = append(b, `,"of":"`...)
-	b = append(b, e.Protocol.Object...)
-	b = append(b, '"')
+	b = appendName(b, `,"of":`, e.Protocol.Object)
 	b = ndjson.AppendUint(b, `,"party":`, e.Party)
 	if e.Message != nil {
 		b = append(b, `,"f":`...)
@@ -98,9 +94,7 @@ func (l *SyncLog) Input(in *protocol.SyncInput) {
 	if !ok {
 		return
 	}
-	b = append(b, `,"in":"`...)
-	b = append(b, in.Kind.String()...)
-	b = append(b, '"')
+	b = appendName(b, `,"in":`, in.Kind.String())
 	b = appendObject(b, object)
 	if in.Kind == protocol.InSync {
 		b = append(b, `,"m":`...)
@@ -125,9 +119,7 @@ func (l *SyncLog) Output(in *protocol.SyncInput, batch *protocol.SyncBatch, refu
 	if !ok {
 		return
 	}
-	b = append(b, `,"out":"`...)
-	b = appendDigest(b, DigestOf(l.text))
-	b = append(b, '"')
+	b = appendDigest(b, `,"out":`, DigestOf(l.text))
 	b = appendObject(b, object)
 	separator := `,"effects":["`
 	for i := range batch.Send {
@@ -141,11 +133,7 @@ func (l *SyncLog) Output(in *protocol.SyncInput, batch *protocol.SyncBatch, refu
 	if len(batch.Send)+len(batch.Answers) > 0 {
 		b = append(b, `"]`...)
 	}
-	if refused != nil {
-		b = append(b, `,"refused":`...)
-		b = ndjson.AppendString(b, refused.Error())
-	}
-	l.log.finish(b)
+	l.log.finish(appendRefusal(b, refused))
 }
 
 // SyncOutputOf is what SyncLog.Output records of a step, and the canonical
@@ -187,11 +175,9 @@ func appendCall(b []byte, in *protocol.SyncInput) []byte {
 }
 
 func appendSync(b []byte, m *protocol.Sync) []byte {
-	b = append(b, `{"kind":"`...)
-	b = append(b, m.Kind.String()...)
-	b = append(b, `","code":"`...)
-	b = append(b, m.Code.String()...)
-	b = append(b, `","object":`...)
+	b = appendName(b, `{"kind":`, m.Kind.String())
+	b = appendName(b, `,"code":`, m.Code.String())
+	b = append(b, `,"object":`...)
 	b = strconv.AppendUint(b, m.Object, 10)
 	b = ndjson.AppendUint(b, `,"party":`, m.Party)
 	b = ndjson.AppendUint(b, `,"request":`, m.Request)
@@ -211,11 +197,9 @@ func appendBatch(b []byte, batch *protocol.SyncBatch) []byte {
 	}
 	for i := range batch.Answers {
 		a := &batch.Answers[i]
-		b = append(b, `{"answer":"`...)
-		b = append(b, a.Kind.String()...)
-		b = append(b, `","code":"`...)
-		b = append(b, a.Code.String()...)
-		b = append(b, `","party":`...)
+		b = appendName(b, `{"answer":`, a.Kind.String())
+		b = appendName(b, `,"code":`, a.Code.String())
+		b = append(b, `,"party":`...)
 		b = strconv.AppendUint(b, a.Party, 10)
 		b = ndjson.AppendUint(b, `,"request":`, a.Request)
 		b = ndjson.AppendUint(b, `,"fence":`, a.Fence)
