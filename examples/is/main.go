@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,18 +17,13 @@ func main() { team.Exit("is", run) }
 
 type config struct {
 	*class
-	serial, json, stats bool
-	segment             string
+	team.Options
 }
 
 func parse(args []string) (*config, error) {
 	c := new(config)
-	flags := flag.NewFlagSet("is", flag.ContinueOnError)
+	flags := c.Flags("is")
 	name := flags.String("class", "S", "problem `CLASS`: S, W, A or B")
-	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
-	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
-	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
-	flags.StringVar(&c.segment, "name", "is", "`NAME` of the segment and the barrier")
 	if err := team.Parse(flags, "NAS Parallel Benchmarks, integer sort, on shared memory.", args); err != nil {
 		return nil, err
 	}
@@ -47,7 +41,7 @@ func run(args []string) error {
 	report := &team.Report{
 		Program: "is", Size: fmt.Sprintf("class %s, %d keys below %d, %d iterations", c.name, c.keys(), c.maxKey(), iterations),
 	}
-	if c.serial {
+	if c.Serial {
 		if err := c.memory(0).CheckSerial(); err != nil {
 			return err
 		}
@@ -55,7 +49,7 @@ func run(args []string) error {
 		report.SetTimes(0, s.took)
 		report.Digest, report.Checks = s.digest, s.checks()
 		report.Verify(s.digest, s.wrongs("")...)
-		return report.Print(os.Stdout, c.json)
+		return report.Print(os.Stdout, c.JSON)
 	}
 	return c.runShared(context.Background(), report)
 }
@@ -113,7 +107,7 @@ func runSerial(c *class) *outcome {
 
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
-	t, err := team.Join(ctx, c.segment, func(ranks int) (team.Memory, error) {
+	t, err := team.Join(ctx, c.Name, func(ranks int) (team.Memory, error) {
 		if most := maxRanks(c.class); ranks > most {
 			return team.Memory{}, team.UsageError("class %s is for %d ranks at most, not %d", c.name, most, ranks)
 		}
@@ -145,23 +139,14 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err := s.verify(ctx); err != nil {
 		return err
 	}
-	if c.stats {
-		if report.Nodes, err = t.Gather(ctx, before); err != nil {
-			return err
-		}
-	}
-	if t.Rank != 0 {
-		return t.Leave(ctx)
-	}
-	o := &outcome{took: took, passed: s.passed, wrong: s.worker.outOfOrder(), digest: s.worker.digest()}
-	serial := runSerial(c.class)
-	report.Ranks, report.Digest, report.Checks = t.Size, o.digest, o.checks()
-	report.Verify(serial.digest, append(o.wrongs(""), serial.wrongs("in one process: ")...)...)
-	report.SetTimes(took, serial.took)
-	if err := t.Leave(ctx); err != nil {
-		return err
-	}
-	return report.Print(os.Stdout, c.json)
+	return t.Finish(ctx, &c.Options, report, before, func() error {
+		o := &outcome{took: took, passed: s.passed, wrong: s.worker.outOfOrder(), digest: s.worker.digest()}
+		serial := runSerial(c.class)
+		report.Digest, report.Checks = o.digest, o.checks()
+		report.Verify(serial.digest, append(o.wrongs(""), serial.wrongs("in one process: ")...)...)
+		report.SetTimes(took, serial.took)
+		return nil
+	})
 }
 
 // shared is a worker on shared memory.

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,19 +17,14 @@ import (
 func main() { team.Exit("matmul", run) }
 
 type config struct {
-	n                   int
-	serial, json, stats bool
-	name                string
+	team.Options
+	n int
 }
 
 func parse(args []string) (*config, error) {
 	c := new(config)
-	flags := flag.NewFlagSet("matmul", flag.ContinueOnError)
+	flags := c.Flags("matmul")
 	flags.IntVar(&c.n, "n", 1024, "matrices of `N` rows and columns")
-	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
-	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
-	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
-	flags.StringVar(&c.name, "name", "matmul", "`NAME` of the segment and the barrier")
 	if err := team.Parse(flags, "Product of two matrices in shared memory, one band of rows per rank.", args); err != nil {
 		return nil, err
 	}
@@ -46,14 +40,14 @@ func run(args []string) error {
 		return err
 	}
 	report := &team.Report{Program: "matmul", Size: fmt.Sprintf("%d x %d", c.n, c.n)}
-	if c.serial {
+	if c.Serial {
 		if err := c.memory(0).CheckSerial(); err != nil {
 			return err
 		}
 		took, digest := c.runSerial()
 		report.SetTimes(0, took)
 		report.Digest = digest
-		return report.Print(os.Stdout, c.json)
+		return report.Print(os.Stdout, c.JSON)
 	}
 	return c.runShared(context.Background(), report)
 }
@@ -83,7 +77,7 @@ func (c *config) runSerial() (time.Duration, string) {
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
-	t, err := team.Join(ctx, c.name, func(ranks int) (team.Memory, error) {
+	t, err := team.Join(ctx, c.Name, func(ranks int) (team.Memory, error) {
 		if ranks > c.n {
 			return team.Memory{}, team.UsageError("%d rows are not enough for %d ranks", c.n, ranks)
 		}
@@ -128,28 +122,18 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err != nil {
 		return err
 	}
-	if c.stats {
-		if report.Nodes, err = t.Gather(ctx, before); err != nil {
-			return err
+	return t.Finish(ctx, &c.Options, report, before, func() error {
+		for r := range t.Size {
+			lo, hi := team.Split(c.n, t.Size, r)
+			off, n := l.span(matrixC, lo, hi)
+			if err := t.Segment.Prefault(off, n, false); err != nil {
+				return err
+			}
 		}
-	}
-	if t.Rank != 0 {
-		return t.Leave(ctx)
-	}
-	for r := range t.Size {
-		lo, hi := team.Split(c.n, t.Size, r)
-		off, n := l.span(matrixC, lo, hi)
-		if err := t.Segment.Prefault(off, n, false); err != nil {
-			return err
-		}
-	}
-	report.Digest = x.digest()
-	serial, digest := c.runSerial()
-	report.Ranks = t.Size
-	report.Verify(digest)
-	report.SetTimes(took, serial)
-	if err := t.Leave(ctx); err != nil {
-		return err
-	}
-	return report.Print(os.Stdout, c.json)
+		report.Digest = x.digest()
+		serial, digest := c.runSerial()
+		report.Verify(digest)
+		report.SetTimes(took, serial)
+		return nil
+	})
 }

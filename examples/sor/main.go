@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"iter"
 	"math"
@@ -20,29 +19,24 @@ import (
 func main() { team.Exit("sor", run) }
 
 type config struct {
+	team.Options
 	rows, cols, iterations int
 	phases                 int // of a pass; an iteration has two
 	omega                  float64
-	serial, json, stats    bool
 	prefetch               bool
 	ceiling                bool
-	name                   string
 }
 
 func parse(args []string) (*config, error) {
 	c := new(config)
-	flags := flag.NewFlagSet("sor", flag.ContinueOnError)
+	flags := c.Flags("sor")
 	flags.IntVar(&c.rows, "rows", 2048, "`N` rows of the grid, boundary included")
 	flags.IntVar(&c.cols, "cols", 1536, "`N` columns of the grid, boundary included")
 	flags.IntVar(&c.iterations, "iterations", 1000, "update all cells `N` times")
 	flags.IntVar(&c.phases, "phases", 31, "`N` phases, two in an iteration, that go through the rows together; neighbours meet after so many, or after fewer if they have not four times as many rows each")
 	flags.Float64Var(&c.omega, "omega", 1.9, "relaxation factor `X`, between 0 and 2")
-	flags.BoolVar(&c.serial, "serial", false, "run the serial program alone, without a cluster")
-	flags.BoolVar(&c.json, "json", false, "print one line of JSON")
-	flags.BoolVar(&c.stats, "stats", false, "print what the counters of the nodes grew by")
 	flags.BoolVar(&c.prefetch, "prefetch", true, "ask for edge rows ahead of their use")
 	flags.BoolVar(&c.ceiling, "ceiling", false, "measure what ranks reach that exchange nothing, in turn with the shared and the serial run")
-	flags.StringVar(&c.name, "name", "sor", "`NAME` of the segment and the barrier")
 	if err := team.Parse(flags, "Red-black SOR on a shared grid, one band of rows per rank.", args); err != nil {
 		return nil, err
 	}
@@ -67,14 +61,14 @@ func run(args []string) error {
 	report := &team.Report{
 		Program: "sor", Size: fmt.Sprintf("%d x %d, %d iterations, omega %v", c.rows, c.cols, c.iterations, c.omega),
 	}
-	if c.serial {
+	if c.Serial {
 		if err := c.memory(0, 0).CheckSerial(); err != nil {
 			return err
 		}
 		g := c.private(0, c.rows)
 		report.SetTimes(0, c.timeSerial(g, c.iterations))
 		report.Digest = g.digest()
-		return report.Print(os.Stdout, c.json)
+		return report.Print(os.Stdout, c.JSON)
 	}
 	return c.runShared(context.Background(), report)
 }
@@ -129,7 +123,7 @@ func passes(iterations, most int) iter.Seq2[int, int] {
 // runShared is one rank. Rank 0 completes and prints the report.
 func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	var l *layout
-	t, err := team.Join(ctx, c.name, func(ranks int) (team.Memory, error) {
+	t, err := team.Join(ctx, c.Name, func(ranks int) (team.Memory, error) {
 		edge := edgeOf(c.phases, c.rows, ranks)
 		if edge < 2 {
 			return team.Memory{}, team.UsageError("--rows %d are not enough for %d ranks: at least eight for each", c.rows, ranks)
@@ -161,28 +155,18 @@ func (c *config) runShared(ctx context.Context, report *team.Report) error {
 	if err != nil {
 		return err
 	}
-	if c.stats {
-		if report.Nodes, err = t.Gather(ctx, before); err != nil {
+	return t.Finish(ctx, &c.Options, report, before, func() error {
+		if err := t.Segment.Prefault(0, t.Segment.Size(), false); err != nil {
 			return err
 		}
-	}
-	if t.Rank != 0 {
-		return t.Leave(ctx)
-	}
-	if err := t.Segment.Prefault(0, t.Segment.Size(), false); err != nil {
-		return err
-	}
-	report.Ranks = t.Size
-	report.Digest = b.grid.digest()
-	report.Verify(serial.digest())
-	report.SetTimes(times.shared, times.serial)
-	if times.alone > 0 {
-		report.Ceiling = times.serial.Seconds() / times.alone.Seconds()
-	}
-	if err := t.Leave(ctx); err != nil {
-		return err
-	}
-	return report.Print(os.Stdout, c.json)
+		report.Digest = b.grid.digest()
+		report.Verify(serial.digest())
+		report.SetTimes(times.shared, times.serial)
+		if times.alone > 0 {
+			report.Ceiling = times.serial.Seconds() / times.alone.Seconds()
+		}
+		return nil
+	})
 }
 
 // times is how long all iterations took: of the ranks on shared memory, of ranks

@@ -51,6 +51,22 @@ func Exit(name string, program func(args []string) error) {
 	os.Exit(1)
 }
 
+// Options are the flags that all programs have.
+type Options struct {
+	Serial, JSON, Stats bool
+	Name                string
+}
+
+// Flags are those of the options, to which a program adds its own.
+func (o *Options) Flags(program string) *flag.FlagSet {
+	flags := flag.NewFlagSet(program, flag.ContinueOnError)
+	flags.BoolVar(&o.Serial, "serial", false, "run the serial program alone, without a cluster")
+	flags.BoolVar(&o.JSON, "json", false, "print one line of JSON")
+	flags.BoolVar(&o.Stats, "stats", false, "print what the counters of the nodes grew by")
+	flags.StringVar(&o.Name, "name", program, "`NAME` of the segment and the barrier")
+	return flags
+}
+
 // Parse reads the command line, which has flags only. about is what --help
 // says before the flags.
 func Parse(flags *flag.FlagSet, about string, args []string) error {
@@ -132,6 +148,28 @@ func (t *Team) Timed(ctx context.Context, work func() error) (time.Duration, err
 		return 0, err
 	}
 	return time.Since(start), nil
+}
+
+// Finish ends a run. Rank 0 completes the report and prints it when all ranks have
+// left. The counters grow from before on, which Stats has given.
+func (t *Team) Finish(ctx context.Context, o *Options, report *Report, before map[string]uint64, complete func() error) error {
+	var err error
+	if o.Stats {
+		if report.Nodes, err = t.Gather(ctx, before); err != nil {
+			return err
+		}
+	}
+	if t.Rank != 0 {
+		return t.Leave(ctx)
+	}
+	report.Ranks = t.Size
+	if err := complete(); err != nil {
+		return err
+	}
+	if err := t.Leave(ctx); err != nil {
+		return err
+	}
+	return report.Print(os.Stdout, o.JSON)
 }
 
 // Leave detaches, when all ranks have called it. Rank 0 removes the segment.
