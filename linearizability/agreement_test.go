@@ -22,18 +22,18 @@ var kinds = []struct {
 	name   string
 	ops    []string
 	unique bool
-	lock   bool
+	about  Kind
 	// decided is how many of a hundred histories must be decided without a
 	// search, as they are and corrupted.
 	decided int
 }{
-	{"register", []string{history.OpRead, history.OpWrite}, true, false, 90},
-	{"cas register", []string{history.OpRead, history.OpCAS}, true, false, 60},
-	{"counter", []string{history.OpRead, history.OpAdd, history.OpAdd}, true, false, 60},
-	{"word", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpCAS, history.OpAdd}, true, false, 30},
-	{"blocks", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpCAS}, true, false, 90},
-	{"lock", []string{history.OpAcquire, history.OpRelease}, false, true, 90},
-	{"values again", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd}, false, false, 0},
+	{"register", []string{history.OpRead, history.OpWrite}, true, OfWord, 90},
+	{"cas register", []string{history.OpRead, history.OpCAS}, true, OfWord, 60},
+	{"counter", []string{history.OpRead, history.OpAdd, history.OpAdd}, true, OfWord, 60},
+	{"word", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpCAS, history.OpAdd}, true, OfWord, 30},
+	{"blocks", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpCAS}, true, OfWord, 90},
+	{"lock", []string{history.OpAcquire, history.OpRelease}, false, OfLock, 90},
+	{"values again", []string{history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd}, false, OfWord, 0},
 }
 
 // TestAgreement has Porcupine judge small histories that zones and chains decide
@@ -56,7 +56,7 @@ func TestAgreement(t *testing.T) {
 						r.corrupt(all)
 					}
 					again := fmt.Sprintf("go test ./linearizability -run 'TestAgreement/%s' -seed %d", t.Name()[len("TestAgreement/"):], s)
-					verdict, decided := agree(t, Key{Lock: kind.lock, Object: "it"}, all, again)
+					verdict, decided := agree(t, Key{Kind: kind.about, Object: "it"}, all, again)
 					switch {
 					case !decided:
 						undecided++

@@ -12,36 +12,26 @@ import (
 // Barrier is a barrier's name, as spec/barrier has it at the barrier's home: its
 // generations, the oldest first. A Wait is two operations with the same times: it
 // arrives, and it learns that the round is over, or that it never will be.
-var Barrier = porcupine.Model{
-	Init: func() any { return barrierState(nil) },
-	Step: func(s, in, _ any) (bool, any) {
-		next := s.(barrierState).clone()
-		if !next.step(in.(*Operation)) {
+var Barrier = barrierModel()
+
+func barrierModel() porcupine.Model {
+	step := func(s barrierState, o *Operation) (bool, barrierState) {
+		next := s.clone()
+		if !next.step(o) {
 			return false, s
 		}
 		return true, next
-	},
-	Equal: func(a, b any) bool {
-		return slices.EqualFunc(a.(barrierState), b.(barrierState), generation.equal)
-	},
-	DescribeOperation: func(in, _ any) string { return in.(*Operation).String() },
-	DescribeState: func(s any) string {
-		all := s.(barrierState)
-		if len(all) == 0 {
+	}
+	m := model(nil, step, func(s barrierState) string {
+		if len(s) == 0 {
 			return "nobody has a seat"
 		}
-		return fmt.Sprintf("%+v", []generation(all))
-	},
-	DescribeOperationMetadata: func(at any) string { return at.(string) },
-}
-
-// ofBarriers says whether an operation is about a barrier.
-func ofBarriers(op string) bool {
-	switch op {
-	case history.OpJoin, history.OpArrive, history.OpAwait, history.OpLeave:
-		return true
+		return fmt.Sprintf("%+v", []generation(s))
+	})
+	m.Equal = func(a, b any) bool {
+		return slices.EqualFunc(a.(barrierState), b.(barrierState), generation.equal)
 	}
-	return false
+	return m
 }
 
 // barrierAnswer is what an operation about a barrier was told.

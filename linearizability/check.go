@@ -146,7 +146,7 @@ func checkWord(k Key, ops []*Operation, limits Limits, ask bool) *Result {
 		r.Why = fmt.Sprintf("no model has the operation %q", odd.Op)
 		return r
 	}
-	if k.Barrier {
+	if k.Kind == OfBarrier {
 		if i := slices.IndexFunc(ops, (*Operation).unclear); i >= 0 {
 			r.Verdict, r.Contradiction = Undecided, []*Operation{ops[i]}
 			r.Why = "it is not known whether a party has joined or left (let every operation return)"
@@ -181,13 +181,12 @@ const (
 
 // fast judges without a search. A doubt is why it cannot.
 func (r *Result) fast(ops []*Operation) (c *conflict, doubt string) {
-	if r.Key.Name {
+	switch r.Key.Kind {
+	case OfName:
 		return nil, doubtNames
-	}
-	if r.Key.Barrier {
+	case OfBarrier:
 		return nil, doubtRounds
-	}
-	if !r.Key.Lock {
+	case OfWord:
 		c, r.Checker, doubt = byValues(ops)
 		return c, doubt
 	}

@@ -182,40 +182,46 @@ func oneRun(paths []string, headers map[string]*history.Header) error {
 // property (Herlihy & Wing 1990, theorem 1): a history is linearizable if it is for
 // each of them.
 type Key struct {
-	Lock    bool
-	Name    bool
-	Barrier bool
-	Object  string
-	Word    uint64
+	Kind   Kind
+	Object string
+	Word   uint64
+}
+
+// Kind is what operations are about. Words come before locks, those before names, and
+// barriers last.
+type Kind uint8
+
+const (
+	OfWord Kind = iota
+	OfLock
+	OfName
+	OfBarrier
+)
+
+// kindOf is what an operation is about, if it is known.
+func kindOf(op string) (k Kind, known bool) {
+	switch op {
+	case history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd:
+		return OfWord, true
+	case history.OpAcquire, history.OpRelease:
+		return OfLock, true
+	case history.OpCreate, history.OpOpen, history.OpOpenOrCreate, history.OpRemove:
+		return OfName, true
+	case history.OpJoin, history.OpArrive, history.OpAwait, history.OpLeave:
+		return OfBarrier, true
+	}
+	return OfWord, false
 }
 
 func (k Key) String() string {
-	switch {
-	case k.Lock:
-		return fmt.Sprintf("lock %q", k.Object)
-	case k.Name:
-		return fmt.Sprintf("name %q", k.Object)
-	case k.Barrier:
-		return fmt.Sprintf("barrier %q", k.Object)
+	if k.Kind == OfWord {
+		return fmt.Sprintf("word %d of %q", k.Word, k.Object)
 	}
-	return fmt.Sprintf("word %d of %q", k.Word, k.Object)
-}
-
-// rank has words before locks, those before names, and barriers last.
-func (k Key) rank() int {
-	switch {
-	case k.Barrier:
-		return 3
-	case k.Name:
-		return 2
-	case k.Lock:
-		return 1
-	}
-	return 0
+	return fmt.Sprintf("%s %q", [...]string{OfLock: "lock", OfName: "name", OfBarrier: "barrier"}[k.Kind], k.Object)
 }
 
 func (k Key) compare(l Key) int {
-	return cmp.Or(cmp.Compare(k.rank(), l.rank()), cmp.Compare(k.Object, l.Object), cmp.Compare(k.Word, l.Word))
+	return cmp.Or(cmp.Compare(k.Kind, l.Kind), cmp.Compare(k.Object, l.Object), cmp.Compare(k.Word, l.Word))
 }
 
 // byKey partitions operations; the keys are in order.
@@ -223,8 +229,8 @@ func byKey(all []Operation) ([]Key, map[Key][]*Operation) {
 	parts := make(map[Key][]*Operation)
 	for i := range all {
 		o := &all[i]
-		k := Key{Lock: o.Op == history.OpAcquire || o.Op == history.OpRelease, Name: ofNames(o.Op),
-			Barrier: ofBarriers(o.Op), Object: o.Object, Word: o.Word}
+		kind, _ := kindOf(o.Op)
+		k := Key{Kind: kind, Object: o.Object, Word: o.Word}
 		parts[k] = append(parts[k], o)
 	}
 	keys := make([]Key, 0, len(parts))

@@ -20,57 +20,53 @@ var (
 	Word        = wordModel(history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd)
 
 	// Lock is a lock with fences: each turn's is higher than all before.
-	Lock = porcupine.Model{
-		Init:              func() any { return lockState{} },
-		Step:              func(s, in, _ any) (bool, any) { return stepLock(s.(lockState), in.(*Operation)) },
-		DescribeOperation: func(in, _ any) string { return in.(*Operation).String() },
-		DescribeState: func(s any) string {
-			if l := s.(lockState); l.holder != 0 {
-				return fmt.Sprintf("held, fence %d", l.holder)
-			}
-			return "free"
-		},
-		DescribeOperationMetadata: func(at any) string { return at.(string) },
-	}
+	Lock = model(lockState{}, stepLock, func(l lockState) string {
+		if l.holder != 0 {
+			return fmt.Sprintf("held, fence %d", l.holder)
+		}
+		return "free"
+	})
 
 	// Name is the name of a segment, which segments have one after the other.
-	Name = porcupine.Model{
-		Init:              func() any { return nameState{} },
-		Step:              func(s, in, _ any) (bool, any) { return stepName(s.(nameState), in.(*Operation)) },
-		DescribeOperation: func(in, _ any) string { return in.(*Operation).String() },
-		DescribeState: func(s any) string {
-			switch n := s.(nameState); n.generation {
-			case 0:
-				return "free"
-			case unknownGeneration:
-				return "taken"
-			default:
-				return fmt.Sprintf("generation %d", n.generation)
-			}
+	Name = model(nameState{}, stepName, func(n nameState) string {
+		switch n.generation {
+		case 0:
+			return "free"
+		case unknownGeneration:
+			return "taken"
+		}
+		return fmt.Sprintf("generation %d", n.generation)
+	})
+)
+
+// model is a specification by its first state, its step, and words for a state.
+func model[S any](first S, step func(S, *Operation) (bool, S), words func(S) string) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return first },
+		Step: func(s, in, _ any) (bool, any) {
+			ok, next := step(s.(S), in.(*Operation))
+			return ok, next
 		},
+		DescribeOperation:         func(in, _ any) string { return in.(*Operation).String() },
+		DescribeState:             func(s any) string { return words(s.(S)) },
 		DescribeOperationMetadata: func(at any) string { return at.(string) },
 	}
-)
+}
 
 func wordModel(ops ...string) porcupine.Model {
 	may := make(map[string]bool)
 	for _, op := range ops {
 		may[op] = true
 	}
-	return porcupine.Model{
-		Init: func() any { return uint64(0) },
-		Step: func(s, in, _ any) (bool, any) {
-			o := in.(*Operation)
-			if !may[o.Op] {
-				return false, s
-			}
-			return stepWord(s.(uint64), o)
-		},
-		Hash:                      func(s any) uint64 { return s.(uint64) },
-		DescribeOperation:         func(in, _ any) string { return in.(*Operation).String() },
-		DescribeState:             func(s any) string { return fmt.Sprint(s) },
-		DescribeOperationMetadata: func(at any) string { return at.(string) },
+	step := func(value uint64, o *Operation) (bool, uint64) {
+		if !may[o.Op] {
+			return false, value
+		}
+		return stepWord(value, o)
 	}
+	m := model(0, step, func(value uint64) string { return fmt.Sprint(value) })
+	m.Hash = func(s any) uint64 { return s.(uint64) }
+	return m
 }
 
 func stepWord(value uint64, o *Operation) (bool, uint64) {
@@ -123,15 +119,6 @@ func stepLock(s lockState, o *Operation) (bool, lockState) {
 		return o.open() || o.Result == 0 && !held, s
 	}
 	return false, s
-}
-
-// ofNames says whether an operation is about the name of a segment.
-func ofNames(op string) bool {
-	switch op {
-	case history.OpCreate, history.OpOpen, history.OpOpenOrCreate, history.OpRemove:
-		return true
-	}
-	return false
 }
 
 // nameAnswer is what an operation was told about a name.
@@ -212,20 +199,16 @@ func modelOf(k Key, ops []*Operation) (name string, model *porcupine.Model, unkn
 	has := make(map[string]bool)
 	for _, o := range ops {
 		has[o.Op] = true
-		switch o.Op {
-		case history.OpRead, history.OpWrite, history.OpCAS, history.OpAdd, history.OpAcquire, history.OpRelease:
-		default:
-			if !ofNames(o.Op) && !ofBarriers(o.Op) {
-				return o.Op, nil, o
-			}
+		if _, known := kindOf(o.Op); !known {
+			return o.Op, nil, o
 		}
 	}
 	switch add := has[history.OpAdd]; {
-	case k.Lock:
+	case k.Kind == OfLock:
 		return modelLock, &Lock, nil
-	case k.Name:
+	case k.Kind == OfName:
 		return modelName, &Name, nil
-	case k.Barrier:
+	case k.Kind == OfBarrier:
 		return modelBarrier, &Barrier, nil
 	case add && (has[history.OpWrite] || has[history.OpCAS]):
 		return modelWord, &Word, nil

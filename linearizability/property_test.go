@@ -51,7 +51,7 @@ func agreement(t *rapid.T) {
 			o.Result = 0
 		}
 	}
-	agree(t, Key{Lock: kind.lock, Object: "it"}, all, "the fail file")
+	agree(t, Key{Kind: kind.about, Object: "it"}, all, "the fail file")
 }
 
 func TestProperty(t *testing.T) { rapid.Check(t, agreement) }

@@ -187,7 +187,7 @@ func newCheckReport(h *linearizability.History, report *linearizability.Report) 
 			m.Linearizable, m.Violations, m.Undecided, m.Checkers, m.Time.Seconds()})
 	}
 	for _, w := range report.Findings {
-		one := checkFinding{Verdict: w.Verdict.String(), Object: w.Key.Object, Word: w.Key.Word, Lock: w.Key.Lock,
+		one := checkFinding{Verdict: w.Verdict.String(), Object: w.Key.Object, Word: w.Key.Word, Lock: w.Key.Kind == linearizability.OfLock,
 			Name: w.Key.String(), Model: w.Model, Checker: w.Checker, Why: w.Why, Confirmed: w.Confirmed, Contradiction: []checkOperation{}}
 		for _, o := range w.Contradiction {
 			op := checkOperation{File: o.File, Line: o.Line, Client: o.Client, Call: o.Call, Text: o.String()}
