@@ -74,13 +74,11 @@ func (d *dialing) enough() {
 	}
 }
 
-// next begins the attempt that is due. p is the connection that there is, or nil.
-func (d *dialing) next(p *pipe) {
+// next begins the attempt that is due. That the peer is heard again on the
+// connection that there is ends nothing: the peer may have given that one up, and
+// what comes was under way on it. A connection that was only slow is replaced.
+func (d *dialing) next() {
 	l := d.l
-	if p != nil && l.silence() < l.mesh.times.quiet {
-		d.enough() // it was only slow
-		return
-	}
 	if n := len(d.under) - maxAttempts; n >= 0 {
 		d.under[n].cancel()
 	}

@@ -20,7 +20,7 @@ const (
 // and in the time of a bubble of testing/synctest. Its connections behave as those
 // of TCP: what is sent while the network is down comes when the sender tries again,
 // six times after 200 ms (see persist) and then after twice the time each; a SYN
-// after 1 s, 2 s, 4 s.
+// after 1 s, 2 s, 4 s. One segment comes then, two a round trip later, then four.
 type network struct {
 	latency time.Duration // each way
 	queue   chan net.Conn // to be accepted
@@ -29,6 +29,7 @@ type network struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	down    [2]bool
+	resent  chan struct{} // closed when what was lost is tried again
 	carries func() [2]int // how many bytes a new connection carries each way before it hangs; negative: all
 	conns   []*wireConn   // both ends of each
 	dials   int
@@ -36,7 +37,7 @@ type network struct {
 }
 
 func newNetwork() *network {
-	return &network{latency: time.Millisecond, queue: make(chan net.Conn, 1024), closed: make(chan struct{})}
+	return &network{latency: time.Millisecond, queue: make(chan net.Conn, 1024), closed: make(chan struct{}), resent: make(chan struct{})}
 }
 
 // cut takes the network down, in one direction or both, or up.
@@ -56,6 +57,20 @@ func (w *network) hang(direction int) {
 			c.out.hang()
 		}
 	}
+}
+
+// resend has what was lost be tried again at once.
+func (w *network) resend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.resent)
+	w.resent = make(chan struct{})
+}
+
+func (w *network) resending() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.resent
 }
 
 func (w *network) carry(f func() [2]int) {
@@ -191,8 +206,8 @@ const capacity = 256 << 10
 
 // send delivers what is sent, for as long as the connection lives.
 func (w *way) send() {
-	const first = 200 * time.Millisecond
-	again, tries := first, 0
+	const first, segment = 200 * time.Millisecond, 1448
+	again, tries, window := first, 0, capacity
 	for {
 		w.mu.Lock()
 		for !w.hung && len(w.sent) == 0 && !w.fin {
@@ -205,7 +220,11 @@ func (w *way) send() {
 		}
 		time.Sleep(w.network.latency)
 		if w.network.isDown(w.direction) {
-			time.Sleep(again)
+			window = segment
+			select {
+			case <-time.After(again):
+			case <-w.network.resending():
+			}
 			if tries++; tries > 6 {
 				again *= 2
 			}
@@ -219,6 +238,14 @@ func (w *way) send() {
 		switch {
 		case w.gone:
 			w.reset = true
+		case w.left < 0 && len(w.sent) > window:
+			w.arrived = append(w.arrived, w.sent[:window]...)
+			w.sent = w.sent[window:]
+			window *= 2
+			w.changed.Broadcast()
+			w.mu.Unlock()
+			time.Sleep(w.network.latency) // until that is acknowledged
+			continue
 		case w.left >= 0 && len(w.sent) > w.left:
 			w.arrived = append(w.arrived, w.sent[:w.left]...)
 			w.hung = true
@@ -228,7 +255,7 @@ func (w *way) send() {
 			}
 			w.arrived = append(w.arrived, w.sent...)
 			w.sent = w.sent[:0]
-			w.eof = w.fin
+			w.eof, window = w.fin, capacity
 		}
 		over := w.reset || w.hung || w.eof
 		w.changed.Broadcast()

@@ -173,6 +173,30 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// On a slow network too, whatever is heard meanwhile of the connection before: its
+// acceptor has given it up, and what was under way on it comes first.
+func TestOutageSlowNetwork(t *testing.T) {
+	const latency = 40 * time.Millisecond
+	onNetwork(t, func(x *apart) {
+		x.w.mu.Lock()
+		x.w.latency = latency
+		x.w.mu.Unlock()
+		r := rand.New(rand.NewPCG(2, 0))
+		for range 60 {
+			time.Sleep(time.Second + rnd(r, time.Second))
+			x.w.cut(true, true)
+			time.Sleep(survived - 8*latency)
+			x.w.cut(false, false)
+			time.Sleep(rnd(r, 8*latency))
+			x.w.resend()
+			time.Sleep(time.Second)
+			if !x.alive("after an outage") {
+				return
+			}
+		}
+	})
+}
+
 // One that is longer ends the run, at both ends, no earlier and not much later.
 func TestOutageTooLong(t *testing.T) {
 	onNetwork(t, func(x *apart) {

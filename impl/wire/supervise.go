@@ -50,7 +50,7 @@ func (l *Link) run() error {
 		case <-l.quiet:
 			d.want()
 		case <-d.timer.C:
-			d.next(p)
+			d.next()
 		case a := <-d.ended:
 			err, final := d.end(a)
 			if final {
