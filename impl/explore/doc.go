@@ -9,7 +9,7 @@
 //	SameGraph       the graph beside TLC's, and the first difference graph.go
 //	machine         one core for each manager, and what is around it step.go
 //	state           a concrete state and its encoding                state.go
-//	value           the same in the words of Strong.tla              spec.go, value.go
+//	value           the same in the words of Strong.tla              spec.go, impl/strong
 //
 // Real is the core. Links are FIFO lists, Data is in no order, contents are small
 // numbers, the application stores where effects have let it.

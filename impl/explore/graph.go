@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mome-dsm/mome/spec/tla"
 	"github.com/mome-dsm/mome/spec/tlc"
 )
 
@@ -160,7 +161,7 @@ func readGraph(file *os.File) (*graph, error) {
 			}
 			g.nodes[id(from)].to = append(g.nodes[id(from)].to, specEdge{names[name], id(to)})
 		} else if n, state, ok := nodeLine(line); ok {
-			v, err := parseState(state)
+			v, err := tla.ParseState(state)
 			if err != nil {
 				return nil, err
 			}
@@ -181,21 +182,21 @@ func readGraph(file *os.File) (*graph, error) {
 	return g, nil
 }
 
-func textHash(v value) key {
-	h := sha256.Sum256(v.append(nil))
+func textHash(v tla.Value) key {
+	h := sha256.Sum256(v.Append(nil))
 	return key(h[:16])
 }
 
 // value reads a state again.
-func (g *graph) value(k int32) value {
+func (g *graph) value(k int32) tla.Value {
 	line := make([]byte, g.nodes[k].length)
 	if _, err := g.file.ReadAt(line, g.nodes[k].offset); err != nil {
-		return text(err.Error())
+		return tla.Text(err.Error())
 	}
 	_, state, _ := nodeLine(line)
-	v, err := parseState(state)
+	v, err := tla.ParseState(state)
 	if err != nil {
-		return text(err.Error())
+		return tla.Text(err.Error())
 	}
 	return v
 }
@@ -205,7 +206,7 @@ func (g *graph) value(k int32) value {
 func compare(m *Model, g *graph) *Failure {
 	e := newExplorer(m)
 	s := newState(e.layout)
-	decode := func(image []byte) value {
+	decode := func(image []byte) tla.Value {
 		s.decode(append(slices.Clip(image), make([]byte, e.Leaves)...))
 		return e.value(s)
 	}
@@ -246,13 +247,13 @@ func compare(m *Model, g *graph) *Failure {
 
 // difference says what the core does in a state and the spec does not, and the
 // other way round.
-func difference(e *explorer, g *graph, decode func([]byte) value, image []byte, core []successor, spec []specEdge) string {
+func difference(e *explorer, g *graph, decode func([]byte) tla.Value, image []byte, core []successor, spec []specEdge) string {
 	var b strings.Builder
 	for _, c := range core {
 		var same [][]string
 		for _, s := range spec {
 			if s.is(c.act) {
-				same = append(same, differences("", decode(c.image), g.value(s.to)))
+				same = append(same, tla.Differences("", decode(c.image), g.value(s.to)))
 			}
 		}
 		if len(same) == 0 {
@@ -270,6 +271,6 @@ func difference(e *explorer, g *graph, decode func([]byte) value, image []byte, 
 	return b.String()
 }
 
-func differ(core, spec value) string {
-	return "  " + strings.Join(differences("", core, spec), "\n  ") + "\n"
+func differ(core, spec tla.Value) string {
+	return "  " + strings.Join(tla.Differences("", core, spec), "\n  ") + "\n"
 }

@@ -35,8 +35,8 @@ func draw(t *testing.T, m *Model) []byte {
 		s.decode(enc)
 		v := e.value(s)
 		var state strings.Builder
-		for i, name := range v.names {
-			fmt.Fprintf(&state, "/\\ %s = %v\n", name, v.items[i])
+		for i, name := range v.Names {
+			fmt.Fprintf(&state, "/\\ %s = %v\n", name, v.Items[i])
 		}
 		fmt.Fprintf(&b, "%d [label=\"%s\"];\n", id, quoted.Replace(state.String()))
 		for _, next := range to {
@@ -132,28 +132,5 @@ func TestDifference(t *testing.T) {
 				t.Errorf("reported\n%s\nwant\n%s", got, c.want)
 			}
 		})
-	}
-}
-
-func TestParseState(t *testing.T) {
-	const state = "/\\ home = [state |-> \"virgin\", val |-> 0]\n/\\ up = [ a |->\n  <<[hit |-> TRUE, kind |-> \"Ack\"]>>,\n b |-> <<>> ]\n/\\ data = {2, -1}"
-	v, err := parseState(state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = `[data |-> {-1, 2}, home |-> [state |-> "virgin", val |-> 0], up |-> [a |-> <<[hit |-> TRUE, kind |-> "Ack"]>>, b |-> <<>>]]`
-	if v.String() != want {
-		t.Errorf("%v, want %s", v, want)
-	}
-	for i := range len(state) {
-		cut, err := parseState(state[:i])
-		if err == nil && cut.String() == want {
-			t.Errorf("a state cut after %q is complete", state[:i])
-		}
-	}
-	for _, bad := range []string{"", "/\\ x", "/\\ x = ", "/\\ x = (1 :> 2)", "/\\ x = [a |-> 1", "/\\ x = <<1 2>>", "/\\ x = \"", "/\\ x = 1 y"} {
-		if v, err := parseState(bad); err == nil {
-			t.Errorf("%q is %v", bad, v)
-		}
 	}
 }

@@ -60,7 +60,7 @@ func (p *barriers) home(w *writer, ev *trace.Event) {
 
 func (p *barriers) generation(w *writer, s *protocol.BarrierState) {
 	w.printf("[gen|->%d,parties|->%d,arrived|->%d,over|->%d,broken|->%s,left|->{", p.number(s.Generation), s.Parties,
-		s.Arrived, p.number(s.Over), boolean(s.Broken))
+		s.Arrived, p.number(s.Over), truth(s.Broken))
 	writeList(w, s.Left, func(index uint32) { w.printf("%d", index) })
 	w.WriteString("},seats|->")
 	for i, x := range s.Seats {
@@ -83,10 +83,10 @@ func (p *barriers) node(w *writer, ev *trace.Event) {
 }
 
 func (p *barriers) meeting(w *writer, s *protocol.Meeting, node addr.NodeID) {
-	w.printf("[parties|->%d,over|->%d,broken|->%s,seats|->", s.Parties, p.number(s.Over), boolean(s.Broken))
+	w.printf("[parties|->%d,over|->%d,broken|->%s,seats|->", s.Parties, p.number(s.Over), truth(s.Broken))
 	for i, x := range s.Seats {
 		w.key(i, int(x.Index))
-		w.printf("[party|->%q,arrived|->%d,leaving|->%s,waits|-><<", p.party(node, x.Party), p.number(x.Arrived), boolean(x.Leaving))
+		w.printf("[party|->%q,arrived|->%d,leaving|->%s,waits|-><<", p.party(node, x.Party), p.number(x.Arrived), truth(x.Leaving))
 		p.list(w, x.Waits)
 		w.WriteString(">>]")
 	}

@@ -34,7 +34,7 @@ func (p *locks) receiver(w *writer, ev *trace.Event) {
 }
 
 func (p *locks) call(w *writer, call *protocol.SyncInput) {
-	w.printf(",try|->%s,target|->%d,fence|->%d", boolean(call.Try), p.number(call.Target), p.number(call.Fence))
+	w.printf(",try|->%s,target|->%d,fence|->%d", truth(call.Try), p.number(call.Target), p.number(call.Fence))
 }
 
 func (p *locks) home(w *writer, ev *trace.Event) {
@@ -45,7 +45,7 @@ func (p *locks) home(w *writer, ev *trace.Event) {
 		holder, request = fmt.Sprintf("%q", p.party(s.Holder.Node, s.Holder.Party)), p.number(s.Holder.Request)
 	}
 	w.printf("[fence|->%d,holder|->%s,request|->%d,died|->%s,overtaken|->%d,queue|-><<",
-		p.number(s.Fence), holder, request, boolean(s.Died), s.Overtaken)
+		p.number(s.Fence), holder, request, truth(s.Died), s.Overtaken)
 	writeList(w, s.Queue, func(x protocol.Waiter) {
 		w.printf("[party|->%q,request|->%d]", p.party(x.Node, x.Party), p.number(x.Request))
 	})
@@ -55,12 +55,12 @@ func (p *locks) home(w *writer, ev *trace.Event) {
 func (p *locks) node(w *writer, ev *trace.Event) {
 	var s protocol.TurnState
 	w.state(ev, &s)
-	w.printf("[dead|->%s,turn|->", boolean(s.Dead))
+	w.printf("[dead|->%s,turn|->", truth(s.Dead))
 	if t := s.Turn; t == nil {
 		w.WriteString("NoTurn")
 	} else {
 		w.printf("[request|->%d,fence|->%d,cancel|->%d,canceling|->%s,try|->%s]", p.number(t.Request), p.number(t.Fence),
-			p.number(t.Cancel), boolean(t.Canceling), boolean(t.Try))
+			p.number(t.Cancel), truth(t.Canceling), truth(t.Try))
 	}
 	w.WriteString(",calls|->{")
 	p.list(w, s.Calls)
@@ -72,7 +72,7 @@ func (p *locks) message(w *writer, m *protocol.Sync, node addr.NodeID) {
 	w.printf("[kind|->%q,party|->%q,request|->%d", kind, p.party(node, m.Party), p.number(m.Request))
 	switch kind {
 	case protocol.SyncAcquire:
-		w.printf(",try|->%s", boolean(m.Try))
+		w.printf(",try|->%s", truth(m.Try))
 	case protocol.SyncRelease, protocol.SyncGrant:
 		w.printf(",fence|->%d,code|->%q", p.number(m.Fence), m.Code)
 	case protocol.SyncRefuse, protocol.SyncReleased:

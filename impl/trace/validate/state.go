@@ -7,6 +7,8 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/strong"
+	"github.com/mome-dsm/mome/spec/tla"
 )
 
 // writer writes TLA+ expressions; the first error stays.
@@ -15,117 +17,56 @@ type writer struct {
 	err error
 }
 
-// leafName is the name of a node's leaf.
-func (w *writer) leafName(n addr.NodeID, t *names) string {
-	if !t.tree.Has(addr.Place{Node: n, Tag: addr.Leaf}) {
-		if w.err == nil {
-			w.err = fmt.Errorf("there is no node %d", n)
-		}
-		return ""
-	}
-	return t.of(addr.Place{Node: n, Tag: addr.Leaf})
-}
-
 func (w *writer) printf(format string, args ...any) { fmt.Fprintf(w, format, args...) }
 
 // leaf writes the post of a leaf: right, req, arrived.
 func (w *writer) leaf(s *protocol.LeafState) {
-	w.printf("[right|->%d,req|->[op|->%q,have|->%d],arrived|->%s]", s.Right, s.Op, s.Have, boolean(s.Arrived))
+	w.printf("[right|->%d,req|->[op|->%q,have|->%d],arrived|->%s]", s.Right, s.Op, s.Have, truth(s.Arrived))
 }
 
-func boolean(b bool) string {
-	if b {
-		return "TRUE"
+// names are those of the tree's leaves, and of the children of a manager of it.
+func (w *writer) names(t *names, children ...string) *strong.Names {
+	wrong := func(format string, args ...any) {
+		if w.err == nil {
+			w.err = fmt.Errorf(format, args...)
+		}
 	}
-	return "FALSE"
+	return &strong.Names{
+		Children: children,
+		Leaf: func(n addr.NodeID) tla.Value {
+			at := addr.Place{Node: n, Tag: addr.Leaf}
+			if !t.tree.Has(at) {
+				wrong("there is no node %d", n)
+				return tla.Value{}
+			}
+			return tla.Text(t.of(at))
+		},
+		Missing: func(child int) { wrong("post: the manager has no child %d", child) },
+	}
 }
 
 // manager writes the post of a manager: mgr as in Manager.tla, and home.
 func (w *writer) manager(s *protocol.ManagerState, t *names, at addr.Place) {
-	children := t.tree.Children(at)
-	child := func(i int) string {
-		if i < 0 || i >= children {
-			if w.err == nil {
-				w.err = fmt.Errorf("post: %v has no child %d", at, i)
-			}
-			return ""
-		}
-		return t.of(t.tree.Child(at, i))
+	var children []string
+	for c := range t.tree.Children(at) {
+		children = append(children, t.of(t.tree.Child(at, c)))
 	}
-	collection := func(c *protocol.Collection) {
-		w.WriteString("wait|->{")
-		comma := ""
-		for rest := uint64(c.Wait); rest != 0; rest &= rest - 1 {
-			w.printf("%s%q", comma, child(bits.TrailingZeros64(rest)))
-			comma = ","
-		}
-		w.printf("},homeDue|->%d,keep|->%d,dst|->%q,leaf|->%q,hit|->%s]", c.HomeDue, c.Keep, c.Dst, w.leafName(c.Leaf, t), boolean(c.Hit))
+	n := w.names(t, children...)
+	if known := len(children); s.Marked>>known != 0 || s.Owner.Child() >= known {
+		n.Missing(max(s.Owner.Child(), bits.Len64(uint64(s.Marked))-1))
 	}
-	if extra := s.Marked >> children; extra != 0 {
-		child(children + bits.TrailingZeros64(uint64(extra)))
-	}
-	if owner := s.Owner.Child(); owner >= children {
-		child(owner)
-	}
-	w.printf("[mgr|->[right|->%d,recorded|->[", s.Right)
-	for i := range children {
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		w.printf("%s|->%d", child(i), s.Recorded(i))
-	}
-	w.WriteString("],busy|->")
-	if b := &s.Busy; b.Op == protocol.OpNone {
-		w.WriteString("NoBusy")
-	} else {
-		phase := "serve"
-		if b.Climbing {
-			phase = "up"
-		}
-		w.printf("[op|->%q,child|->%q,have|->%d,phase|->%q,source|->%q,", b.Op, child(int(b.Child)), b.Have, phase, b.Source)
-		collection(&b.Collection)
-	}
-	w.WriteString(",recall|->")
-	if r := &s.Recall; !r.Active {
-		w.WriteString("NoRecall")
-	} else {
-		w.WriteByte('[')
-		collection(&r.Collection)
-	}
-	w.WriteString(",queue|-><<")
-	for i := range s.Queue {
-		q := &s.Queue[i]
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		if q.IsRecall() {
-			w.printf(`[kind|->"Recall",keep|->%d,dst|->%q,leaf|->%q]`, q.Keep, q.Dst, w.leafName(q.Leaf, t))
-		} else {
-			w.printf(`[kind|->"Req",child|->%q,op|->%q,leaf|->%q,have|->%d]`, child(int(q.Child)), q.Op, w.leafName(q.Leaf, t), q.Have)
-		}
-	}
-	w.printf(">>],home|->%q]", s.Home)
+	w.WriteString(tla.Record("mgr", strong.Manager(s, n), "home", tla.Text(s.Home.String())).String())
 }
 
 // message writes a message as Strong has it in its channels; of Data only whom
 // it is for.
 func (w *writer) message(m *protocol.Message, t *names) {
-	switch m.Kind {
-	case protocol.Req:
-		w.printf(`[kind|->"Req",op|->%q,leaf|->%q,have|->%d]`, m.Op, w.leafName(m.Leaf, t), m.Have)
-	case protocol.Grant:
-		w.printf(`[kind|->"Grant",op|->%q,source|->%q,leaf|->%q]`, m.Op, m.Source, w.leafName(m.Leaf, t))
-	case protocol.Recall:
-		w.printf(`[kind|->"Recall",keep|->%d,dst|->%q,leaf|->%q]`, m.Keep, m.Dst, w.leafName(m.Leaf, t))
-	case protocol.Ack:
-		w.printf(`[kind|->"Ack",keep|->%d,hit|->%s]`, m.Keep, boolean(m.Hit))
-	case protocol.Data:
-		to := "home"
-		if m.To.Tag == addr.Leaf {
-			to = t.of(m.To)
-		}
-		w.printf(`[to|->%q]`, to)
+	switch {
+	case m.Kind == protocol.Data && m.To.Tag == addr.Leaf:
+		w.printf(`[to|->%q]`, t.of(m.To))
+	case m.Kind == protocol.Data:
+		w.WriteString(`[to|->"home"]`)
 	default:
-		w.err = fmt.Errorf("a message of kind %v", m.Kind)
+		w.WriteString(strong.Message(m, w.names(t)).String())
 	}
 }
