@@ -230,6 +230,7 @@ func (h *handshake) dialer(l *Link, a *attempt) (received uint64, err error) {
 	if err := h.checkIdentity(l, msg); err != nil {
 		return 0, err
 	}
+	l.greet()
 	if err := l.takeTurn(a, time.Since(began)); err != nil {
 		return 0, err
 	}
@@ -308,6 +309,9 @@ func (h *handshake) acceptor(transport string) (*wirepb.Handshake, error) {
 	}
 	if err != nil {
 		return nil, h.sendRefusal(err)
+	}
+	if l := h.m.Link(addr.NodeID(hello.Node)); l != nil && l.incarnation == addr.Incarnation(hello.Incarnation) {
+		l.greet()
 	}
 	challenge := h.message(wirepb.Step_CHALLENGE)
 	challenge.Nonce = h.nonce()

@@ -64,6 +64,18 @@ func (m *Mesh) tick() {
 // connection, or it has proved in a handshake that it is there.
 func (l *Link) hear() { l.heard.Store(int64(time.Since(l.mesh.began))) }
 
+// greet says that somebody was heard just now who says that he is the peer, and
+// has not proved it yet: in a handshake that goes on.
+func (l *Link) greet() { l.greeted.Store(int64(time.Since(l.mesh.began))) }
+
+// inHandshake says whether a peer that was silent for too long is waited for, since
+// it is in a handshake. Who says so may be a stranger: he puts the end off once, for
+// no longer than a handshake may take.
+func (l *Link) inHandshake(silence, patience time.Duration) bool {
+	most, greeted := l.mesh.handshakeTime(), l.greeted.Load()
+	return greeted > l.heard.Load() && time.Since(l.mesh.began)-time.Duration(greeted) < most && silence < patience+most
+}
+
 // silence is how long nothing was heard of the peer, on any connection.
 func (l *Link) silence() time.Duration {
 	return time.Since(l.mesh.began) - time.Duration(l.heard.Load())
@@ -103,7 +115,7 @@ func (l *Link) tick(now time.Time, slept bool) {
 	if up {
 		l.tellAway(silence, patience)
 	}
-	if silence >= patience {
+	if silence >= patience && !(up && l.inHandshake(silence, patience)) {
 		select {
 		case <-l.lost:
 		default:

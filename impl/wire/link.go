@@ -45,11 +45,12 @@ type Link struct {
 	attempts  sync.WaitGroup // of the node that dials
 
 	// What is known of the peer by all connections together. See heartbeat.go.
-	heard  atomic.Int64           // when it was heard last
-	away   atomic.Int64           // when it was heard last before it was called away; 0: it is not
-	remote atomic.Pointer[string] // where its last connection went
-	quiet  chan struct{}          // capacity 1: nothing heard for long on the connection that there is
-	lost   chan struct{}          // closed by the ticker: nothing heard for too long
+	heard   atomic.Int64           // when it was heard last
+	greeted atomic.Int64           // when somebody has said last that he is the peer; 0: never
+	away    atomic.Int64           // when it was heard last before it was called away; 0: it is not
+	remote  atomic.Pointer[string] // where its last connection went
+	quiet   chan struct{}          // capacity 1: nothing heard for long on the connection that there is
+	lost    chan struct{}          // closed by the ticker: nothing heard for too long
 
 	received atomic.Uint64 // the last frame received
 	ackSent  atomic.Uint64 // the last one acknowledged

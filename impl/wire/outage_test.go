@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/protocol"
+	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
 
 var flapping = flag.Duration("flapping", 5*time.Minute, "how long TestFlapping goes on, in its own time")
@@ -197,6 +199,29 @@ func TestOutageSlowNetwork(t *testing.T) {
 	})
 }
 
+// A peer that has begun a handshake before the repair time is over is not given up
+// while that goes on.
+func TestOutageHandshakeUnderWay(t *testing.T) {
+	const latency = 120 * time.Millisecond
+	onNetwork(t, func(x *apart) {
+		x.w.mu.Lock()
+		x.w.latency = latency
+		x.w.mu.Unlock()
+		begins := 3 * latency // the connection and the HELLO
+		if x.a.cfg.Transport == GRPC {
+			begins += 2 * latency // for the settings of HTTP/2
+		}
+		tick := timesOf(outageRepair).tick
+		down := outageRepair - 6*tick - latency - begins
+		r := rand.New(rand.NewPCG(3, 0))
+		for range 60 {
+			if !x.outage(true, true, down, time.Second+rnd(r, time.Second)) {
+				return
+			}
+		}
+	})
+}
+
 // One that is longer ends the run, at both ends, no earlier and not much later.
 func TestOutageTooLong(t *testing.T) {
 	onNetwork(t, func(x *apart) {
@@ -215,6 +240,61 @@ func TestOutageTooLong(t *testing.T) {
 		x.sent[0].Store(x.got[1].Load())
 		x.sent[1].Store(x.got[0].Load())
 	})
+}
+
+// Whoever begins handshakes in a silent peer's name, and proves nothing, puts its
+// end off once, for no longer than a handshake may take.
+func TestOutageStranger(t *testing.T) {
+	onNetwork(t, func(x *apart) {
+		time.Sleep(time.Second)
+		began := time.Now()
+		x.w.cut(true, true)
+		over := make(chan struct{})
+		strangers := make(chan struct{})
+		go func() {
+			defer close(strangers)
+			for {
+				select {
+				case <-over:
+					return
+				case <-time.After(100 * time.Millisecond):
+					x.stranger()
+				}
+			}
+		}()
+		if err := await(t, x.a.h.down, "down"); !errors.Is(err, ErrSilent) {
+			x.t.Error(err)
+		}
+		tick, most := x.a.Mesh.times.tick, outageRepair+x.a.Mesh.handshakeTime()
+		if after := time.Since(began); after < most-5*tick || after > most+2*tick {
+			x.t.Errorf("the end came after %v", after)
+		}
+		close(over)
+		<-strangers
+		await(t, x.b.h.down, "down")
+		x.sent[0].Store(x.got[1].Load())
+		x.sent[1].Store(x.got[0].Load())
+	})
+}
+
+// stranger begins a handshake with a as b would, and does not answer.
+func (x *apart) stranger() {
+	c, far := net.Pipe()
+	x.w.queue <- far
+	h := &handshake{m: x.b.Mesh, s: messages{c}}
+	hello := h.message(wirepb.Step_HELLO)
+	hello.ToNode, hello.ToIncarnation = uint32(x.la.mesh.cfg.Self), uint32(x.la.mesh.cfg.Incarnation)
+	hello.Transport, hello.Attempt, hello.Session, hello.Resume, hello.Nonce = TCP, 1000, 1, true, h.nonce()
+	if _, err := c.Write([]byte(framedMagic)); err == nil {
+		err = h.send(hello)
+		if err == nil {
+			_, err = h.receive(wirepb.Step_CHALLENGE)
+		}
+		if err != nil {
+			x.t.Error(err)
+		}
+	}
+	c.Close()
 }
 
 func rnd(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
