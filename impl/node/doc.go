@@ -15,7 +15,7 @@
 //	mapping        a process's faults                          faults.go
 //	stream         read-ahead                                  readahead.go
 //	links          what other nodes send                       links.go
-//	               who is away                                 away.go
+//	               who is away, and whether processors were    away.go
 //	residences     recalls held back, on a thread of their own residence.go
 //	room           a limited node's budget of pages, who waits room.go
 //	keeper         pages given up when memory is full          limit.go

@@ -150,7 +150,7 @@ func (n links) Down(peer addr.NodeID, err error) {
 	case errors.As(err, &failed):
 		n.failBecause(failed.Cause, errors.New(failed.Reason))
 	default:
-		n.failBecause(peer, fmt.Errorf("node %d is lost: %w", peer, err))
+		n.failBecause(peer, fmt.Errorf("node %d is lost: %w%s", peer, err, n.absences.end(peer, n.id)))
 	}
 }
 

@@ -53,6 +53,7 @@ type Node struct {
 	peers     []sender // by NodeID; nil for this node
 	readers   []reader // by NodeID
 	trace     *trace.Recorder
+	absences  *absences
 	linksUp   sync.WaitGroup
 	connected chan struct{} // closed when peers is complete
 	halted    atomic.Bool   // nothing is granted, sent or answered any more
@@ -123,6 +124,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 func newNode(cfg Config) *Node {
 	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), apps: make(map[*application]struct{}), connected: make(chan struct{}), gone: make(chan struct{}, 1), ended: make(chan struct{})}
 	n.servants.most = MaxServed
+	n.absences = newAbsences(limits.ReadWaits)
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.forming = newFormation(&n.cfg)
 	n.appliedChanged.L = &n.applying

@@ -1,6 +1,6 @@
 // Package limits tells which limit of a process or a machine a system call has
-// met, and what raises it; and keeps some file descriptors of a process for what
-// it cannot do without.
+// met, and what raises it; how long its threads wait for a processor; and keeps
+// some file descriptors of a process for what it cannot do without.
 package limits
 
 import (
