@@ -237,20 +237,10 @@ type LeafState struct {
 // AppendState appends the state of a manager of a page, or of its leaf, as JSON.
 func (s *Shard) AppendState(b []byte, p addr.PageNum, at addr.Place) []byte {
 	if at.Tag == addr.Leaf {
-		l := LeafState{View: s.views.get(p)}
-		if a := s.asks.get(p); a != nil {
-			l.Asking = *a
-		}
+		l := s.Leaf(p)
 		return l.AppendJSON(b)
 	}
-	id := addr.ID(p, at)
-	m := ManagerState{Directory: s.directories.get(id)}
-	if at.Tag == addr.Root {
-		m.Right = Write
-	}
-	if t := s.transactions.get(id); t != nil {
-		m.Transaction = *t // with its queue, for as long as this call
-	}
+	m := s.managerState(p, at)
 	return m.AppendJSON(b)
 }
 
@@ -406,8 +396,8 @@ func named(names []string, text []byte, to *uint8) error {
 	return nil
 }
 
-// Manager is the state of the root or an intermediate of a page at this node.
-func (s *Shard) Manager(p addr.PageNum, at addr.Place) ManagerState {
+// managerState is the state of a manager, with the queue that the manager has.
+func (s *Shard) managerState(p addr.PageNum, at addr.Place) ManagerState {
 	id := addr.ID(p, at)
 	m := ManagerState{Directory: s.directories.get(id)}
 	if at.Tag == addr.Root {
@@ -415,8 +405,14 @@ func (s *Shard) Manager(p addr.PageNum, at addr.Place) ManagerState {
 	}
 	if t := s.transactions.get(id); t != nil {
 		m.Transaction = *t
-		m.Queue = slices.Clone(t.Queue)
 	}
+	return m
+}
+
+// Manager is the state of the root or an intermediate of a page at this node.
+func (s *Shard) Manager(p addr.PageNum, at addr.Place) ManagerState {
+	m := s.managerState(p, at)
+	m.Queue = slices.Clone(m.Queue)
 	return m
 }
 
