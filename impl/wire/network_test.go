@@ -22,12 +22,12 @@ const (
 // six times after 200 ms (see persist) and then after twice the time each; a SYN
 // after 1 s, 2 s, 4 s. One segment comes then, two a round trip later, then four.
 type network struct {
-	latency time.Duration // each way
-	queue   chan net.Conn // to be accepted
-	closed  chan struct{}
+	queue  chan net.Conn // to be accepted
+	closed chan struct{}
 
 	mu sync.Mutex
 	// Guarded by mu.
+	latency time.Duration // each way
 	down    [2]bool
 	resent  chan struct{} // closed when what was lost is tried again
 	carries func() [2]int // how many bytes a new connection carries each way before it hangs; negative: all
@@ -38,6 +38,18 @@ type network struct {
 
 func newNetwork() *network {
 	return &network{latency: time.Millisecond, queue: make(chan net.Conn, 1024), closed: make(chan struct{}), resent: make(chan struct{})}
+}
+
+func (w *network) delay() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.latency
+}
+
+func (w *network) setDelay(latency time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.latency = latency
 }
 
 // cut takes the network down, in one direction or both, or up.
@@ -117,7 +129,7 @@ func (w *network) dial(ctx context.Context, _ string) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	if err := sleep(ctx, 2*w.latency); err != nil {
+	if err := sleep(ctx, 2*w.delay()); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
@@ -218,7 +230,7 @@ func (w *way) send() {
 		if hung {
 			return
 		}
-		time.Sleep(w.network.latency)
+		time.Sleep(w.network.delay())
 		if w.network.isDown(w.direction) {
 			window = segment
 			select {
@@ -244,7 +256,7 @@ func (w *way) send() {
 			window *= 2
 			w.changed.Broadcast()
 			w.mu.Unlock()
-			time.Sleep(w.network.latency) // until that is acknowledged
+			time.Sleep(w.network.delay()) // until that is acknowledged
 			continue
 		case w.left >= 0 && len(w.sent) > w.left:
 			w.arrived = append(w.arrived, w.sent[:w.left]...)

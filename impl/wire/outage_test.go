@@ -180,9 +180,7 @@ func TestOutage(t *testing.T) {
 func TestOutageSlowNetwork(t *testing.T) {
 	const latency = 40 * time.Millisecond
 	onNetwork(t, func(x *apart) {
-		x.w.mu.Lock()
-		x.w.latency = latency
-		x.w.mu.Unlock()
+		x.w.setDelay(latency)
 		r := rand.New(rand.NewPCG(2, 0))
 		for range 60 {
 			time.Sleep(time.Second + rnd(r, time.Second))
@@ -204,9 +202,7 @@ func TestOutageSlowNetwork(t *testing.T) {
 func TestOutageHandshakeUnderWay(t *testing.T) {
 	const latency = 120 * time.Millisecond
 	onNetwork(t, func(x *apart) {
-		x.w.mu.Lock()
-		x.w.latency = latency
-		x.w.mu.Unlock()
+		x.w.setDelay(latency)
 		begins := 3 * latency // the connection and the HELLO
 		if x.a.cfg.Transport == GRPC {
 			begins += 2 * latency // for the settings of HTTP/2
@@ -377,9 +373,7 @@ func TestHungAttempts(t *testing.T) {
 // others disturb it no more.
 func TestAttemptsTogether(t *testing.T) {
 	onNetwork(t, func(x *apart) {
-		x.w.mu.Lock()
-		x.w.latency = 100 * time.Millisecond
-		x.w.mu.Unlock()
+		x.w.setDelay(100 * time.Millisecond)
 		for range 10 {
 			before, dialed := x.la.Stats().Connections, x.w.dialed()
 			x.w.hang(toAcceptor)
