@@ -263,7 +263,8 @@ RecvLeft(n) ==
 Begin == [barrier |-> barrier, out |-> [n \in Nodes |-> <<>>], uses |-> uses]
 
 \* up1 is the channels without the message that was taken.
-End(s, up1) ==
+\* The new state has a name: TLC would find it again for each use in ReadyInv.
+End(state, up1) == \E s \in {state} :
     /\ barrier' = s.barrier
     /\ up' = up1
     /\ down' = [n \in Nodes |-> down[n] \o s.out[n]]

@@ -185,7 +185,8 @@ RecvReleased(n) ==
 Begin == [lock |-> lock, fence |-> fence, out |-> <<>>, passed |-> passed]
 
 \* up1 is the channels without the message that was taken.
-End(s, up1) ==
+\* The new state has a name: TLC would find it again for each use in ReadyInv.
+End(state, up1) == \E s \in {state} :
     /\ lock' = s.lock
     /\ fence' = s.fence
     /\ passed' = s.passed
