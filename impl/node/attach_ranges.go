@@ -253,7 +253,7 @@ func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bo
 		// A process waits to store to the page: its request comes first.
 		s.wait(p, waiter{fetched: again})
 	default:
-		counted, ok := s.node.homes[home].take()
+		counted, ok := home.promises.take()
 		if !ok {
 			s.node.spawn(func() {
 				if err := s.node.askHome(ctx, home); err != nil {

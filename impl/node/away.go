@@ -11,13 +11,8 @@ import (
 
 // away is how long nothing was heard of a node; zero if it is not away.
 func (n *Node) away(peer addr.NodeID) time.Duration {
-	select {
-	case <-n.connected:
-	default:
-		return 0 // the node is not formed yet
-	}
-	if l := n.wireLink(peer); l != nil {
-		return l.Away()
+	if p := n.peer(peer); p != nil && p.wireLink() != nil {
+		return p.wireLink().Away()
 	}
 	return 0
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome/impl/client/attachpb"
 	"github.com/mome-dsm/mome/impl/clock"
@@ -29,8 +28,7 @@ func (n *Node) compareClock() (*attachpb.ClockReading, error) {
 	if n.id == 0 {
 		return &attachpb.ClockReading{Clock: own.Name, Reference: own.Name}, nil
 	}
-	conn, err := grpc.NewClient(n.config.View().Members[0].Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(credentials{n.cfg.Token}))
+	conn, err := grpc.NewClient(n.config.View().Members[0].Address, withToken(n.cfg.Token)...)
 	if err != nil {
 		return nil, fmt.Errorf("compare clocks with node 0: %w", err)
 	}

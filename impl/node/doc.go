@@ -14,6 +14,7 @@
 //	outbox         links to be flushed when locks are gone     outbox.go
 //	mapping        a process's faults                          faults.go
 //	stream         read-ahead                                  readahead.go
+//	peers          the members, and what is kept of each       peers.go
 //	links          what other nodes send                       links.go
 //	               who is away, and whether processors were    away.go
 //	residences     recalls held back, on a thread of their own residence.go

@@ -37,10 +37,9 @@ const (
 // keeper makes room.
 type keeper struct {
 	*Node
-	pause  time.Duration // until the next look
-	look   time.Time     // not before
-	told   bool          // the log has said that accesses wait
-	takers []taker       // by NodeID
+	pause time.Duration // until the next look
+	look  time.Time     // not before
+	told  bool          // the log has said that accesses wait
 
 	full  time.Time // since then every look has found no room anywhere; zero: the last one has not
 	freed int64     // what room.freed was at the last look
@@ -48,7 +47,7 @@ type keeper struct {
 
 func (n *Node) keepLimit() {
 	defer n.tasks.Done()
-	k := &keeper{Node: n, pause: leastPause, takers: make([]taker, n.Nodes())}
+	k := &keeper{Node: n, pause: leastPause}
 	timer := time.NewTimer(mostPause)
 	defer timer.Stop()
 	for {
@@ -125,8 +124,8 @@ func (k *keeper) judge(moves bool) {
 
 // allFull says whether every other node has said that it is full.
 func (k *keeper) allFull() bool {
-	for peer := range k.takers {
-		if addr.NodeID(peer) != k.id && !k.takers[peer].full {
+	for id, p := range *k.peers.Load() {
+		if id != k.id && !p.taker.full {
 			return false
 		}
 	}
@@ -183,11 +182,11 @@ func (k *keeper) refuse() {
 
 // noRoom is what a request is told that is refused.
 func (k *keeper) noRoom(patience time.Duration) errNoRoom {
-	if len(k.takers) == 1 {
+	if k.Nodes() == 1 {
 		return errNoRoom(fmt.Sprintf("node %d has its limit of pages, is alone, and has freed none for %v", k.id, patience))
 	}
 	return errNoRoom(fmt.Sprintf("node %d has its limit of pages and has freed none for %v, and each of the %d other nodes, asked again and again, has no room for any of them",
-		k.id, patience, len(k.takers)-1))
+		k.id, patience, k.Nodes()-1))
 }
 
 // lacks is how many pages must go, for those who wait and for the slack.

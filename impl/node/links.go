@@ -17,7 +17,6 @@ type links struct{ *Node }
 // reader is what the reader of one link has queued since it flushed last. Only
 // that reader touches it.
 type reader struct {
-	open   bool // n.connected is closed
 	out    outbox
 	frames int
 	order  []int32 // scratch of deliverPages
@@ -26,18 +25,13 @@ type reader struct {
 // flushEvery bounds for how many frames in a row the answers wait.
 const flushEvery = 8
 
-// wireLink is the link with a peer, also one that has ended; nil for this node.
-func (n *Node) wireLink(peer addr.NodeID) *wire.Link {
-	l, _ := n.peers[peer].(*wire.Link)
-	return l
-}
-
 // link is the link with a peer; nil if nothing is to be sent to it any more.
-func (n *Node) link(peer addr.NodeID) sender {
-	if int(peer) >= len(n.peers) || n.halted.Load() {
+func (n *Node) link(to addr.NodeID) sender {
+	p := n.peer(to)
+	if p == nil || n.halted.Load() {
 		return nil
 	}
-	return n.peers[peer]
+	return p.link
 }
 
 // Up implements wire.Handler.
@@ -58,15 +52,17 @@ func (n links) Place(addr.NodeID, *protocol.Message) []byte { return nil }
 // page and its grant are one batch, and neighbours share a lock and system
 // calls. Syncs keep their place.
 func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
-	r := &n.readers[peer]
-	if !r.open {
+	from := n.peer(peer)
+	if from == nil {
 		<-n.connected
-		r.open = true
+		if from = n.peer(peer); from == nil {
+			return // the links could not be made, and the node ends
+		}
 	}
 	if n.halted.Load() {
 		return
 	}
-	first := 0
+	r, first := &from.reader, 0
 	for j := range f.Syncs {
 		n.deliverPages(peer, r, f, first, int(f.After[j]))
 		first = int(f.After[j])
@@ -129,9 +125,10 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 // Idle implements wire.Idler: the answers to frames that came together travel
 // together.
 func (n links) Idle(peer addr.NodeID) {
-	r := &n.readers[peer]
-	r.frames = 0
-	r.out.flush()
+	if from := n.peer(peer); from != nil {
+		from.reader.frames = 0
+		from.reader.out.flush()
+	}
 }
 
 // refuse ends the run: a peer does not follow the protocol, and the members of

@@ -50,12 +50,11 @@ type Node struct {
 	server    *grpc.Server
 	local     *grpc.Server // on the control socket
 	mesh      *wire.Mesh
-	peers     []sender // by NodeID; nil for this node
-	readers   []reader // by NodeID
+	peers     atomic.Pointer[peers]
 	trace     *trace.Recorder
 	absences  *absences
 	linksUp   sync.WaitGroup
-	connected chan struct{} // closed when peers is complete
+	connected chan struct{} // closed when the peers are there
 	halted    atomic.Bool   // nothing is granted, sent or answered any more
 	sleepers  atomic.Int64
 	attach    *client.Listener
@@ -78,10 +77,7 @@ type Node struct {
 	appliedView    *coord.View // nil: none yet
 
 	slots    []protocol.Slot // fixed, as the members are
-	homes    []promises      // by NodeID
 	cleaning atomic.Int64    // how much writes back at the moment
-	callsMu  sync.Mutex      // guards calls; a leaf
-	calls    map[addr.NodeID]*grpc.ClientConn
 
 	ctx   context.Context
 	stop  context.CancelFunc
@@ -132,6 +128,7 @@ func newNode(cfg Config) *Node {
 	n.fetched = n.fetching.done
 	n.waiterLists.New = func() any { return new([1]waiter) }
 	n.segments.Store(&segmentTable{})
+	n.peers.Store(&peers{})
 	return n
 }
 
@@ -296,11 +293,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 // runs.
 func (n *Node) prepare(conf *protocol.Configuration) error {
 	n.conf, n.slots = conf, conf.Slots
-	n.room = newRoom(n.cfg.Memory, conf.Members.Len())
-	n.homes = make([]promises, conf.Members.Len())
-	for i := range n.homes {
-		n.homes[i].asking = make(chan struct{}, 1)
-	}
+	n.room = newRoom(n.cfg.Memory)
 	if err := n.startTrace(conf); err != nil {
 		return err
 	}
@@ -308,7 +301,6 @@ func (n *Node) prepare(conf *protocol.Configuration) error {
 		n.shards[i].form(n, i, conf)
 	}
 	n.startSyncs()
-	n.readers = make([]reader, conf.Members.Len())
 	var err error
 	n.residences, err = newResidences(n)
 	return err
@@ -318,20 +310,22 @@ func (n *Node) prepare(conf *protocol.Configuration) error {
 // the last one: its answer may go to any of them.
 func (n *Node) connect(v *coord.View) error {
 	defer close(n.connected)
-	n.peers = make([]sender, len(v.Members))
 	n.sleep(len(v.Members) - 1)
 	n.linksUp.Add(len(v.Members) - 1)
 	n.forming.links(n.id, len(v.Members))
+	all := make(peers)
 	for _, m := range v.Members {
 		if m.Node == n.id {
+			all[m.Node] = newPeer(m, nil)
 			continue
 		}
 		l, err := n.mesh.Connect(m.Node, m.Address, m.Incarnation)
 		if err != nil {
 			return err
 		}
-		n.peers[m.Node] = l
+		all[m.Node] = newPeer(m, l)
 	}
+	n.peers.Store(&all)
 	return nil
 }
 
@@ -352,7 +346,7 @@ func (n *Node) root() addr.Place { return addr.Place{Node: n.id, Tag: addr.Root}
 func (n *Node) ID() addr.NodeID { return n.id }
 
 // Nodes is how many nodes the cluster has.
-func (n *Node) Nodes() int { return len(n.peers) }
+func (n *Node) Nodes() int { return len(*n.peers.Load()) }
 
 // Address is where the node's port is.
 func (n *Node) Address() string { return n.listener.Addr().String() }
@@ -561,7 +555,11 @@ func (n *Node) close() {
 		n.residences.close()
 	}
 	n.tasks.Wait()
-	n.endCalls()
+	for _, p := range *n.peers.Load() {
+		if p.calls != nil {
+			_ = p.calls.Close()
+		}
+	}
 	if err := n.trace.Close(n.account()); err != nil {
 		n.closeErr = fmt.Errorf("mome: the trace of node %d in %s is cut short: %w", n.id, n.cfg.Trace, err)
 	}

@@ -5,9 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
 	"github.com/mome-dsm/mome/impl/protocol"
@@ -35,37 +32,6 @@ const (
 	silentPause = 2 * time.Second
 )
 
-// room is the service of a peer, over a connection that is made when it is
-// needed first.
-func (n *Node) roomOf(peer addr.NodeID) (controlpb.RoomClient, error) {
-	n.callsMu.Lock()
-	defer n.callsMu.Unlock()
-	if n.calls == nil {
-		n.calls = make(map[addr.NodeID]*grpc.ClientConn)
-	}
-	conn := n.calls[peer]
-	if conn == nil {
-		var err error
-		conn, err = grpc.NewClient(n.config.View().Members[peer].Address,
-			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{n.cfg.Token}))
-		if err != nil {
-			return nil, err
-		}
-		n.calls[peer] = conn
-	}
-	return controlpb.NewRoomClient(conn), nil
-}
-
-// endCalls closes the connections.
-func (n *Node) endCalls() {
-	n.callsMu.Lock()
-	defer n.callsMu.Unlock()
-	for _, conn := range n.calls {
-		_ = conn.Close()
-	}
-	n.calls = nil
-}
-
 // taker is what the keeper knows of a peer.
 type taker struct {
 	ask  time.Time   // not before
@@ -85,11 +51,11 @@ type answer struct {
 // none says that there are no pages here that could be offered now.
 func (k *keeper) offer(most int64, urgent bool) (taken int64, none bool) {
 	var pages []*controlpb.TakeRequest_Page
-	first := rand.IntN(len(k.takers))
-	for i := range k.takers {
-		peer := addr.NodeID((first + i) % len(k.takers))
-		to := &k.takers[peer]
-		if peer == k.id || to.late != nil || time.Now().Before(to.ask) {
+	all := k.sortedPeers()
+	first := rand.IntN(len(all))
+	for i := range all {
+		to := all[(first+i)%len(all)]
+		if to.id == k.id || to.taker.late != nil || time.Now().Before(to.taker.ask) {
 			continue
 		}
 		for taken < most && k.ctx.Err() == nil {
@@ -98,7 +64,7 @@ func (k *keeper) offer(most int64, urgent bool) (taken int64, none bool) {
 					return taken, true
 				}
 			}
-			a, ok := k.give(peer, pages, urgent)
+			a, ok := k.give(to, pages, urgent)
 			if !ok { // it may take them still
 				pages = nil
 				break
@@ -114,19 +80,18 @@ func (k *keeper) offer(most int64, urgent bool) (taken int64, none bool) {
 }
 
 // give offers pages to one peer. It is not ok if the answer is not there in time.
-func (k *keeper) give(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) (a answer, ok bool) {
-	to := &k.takers[peer]
-	to.full, to.late = false, make(chan answer, 1)
-	answers := to.late
+func (k *keeper) give(to *peer, pages []*controlpb.TakeRequest_Page, urgent bool) (a answer, ok bool) {
+	answers := make(chan answer, 1)
+	to.taker.full, to.taker.late = false, answers
 	k.goroutine(func() {
-		answers <- k.call(peer, pages, urgent)
+		answers <- k.call(to, pages, urgent)
 		k.room.poke()
 	})
 	late := time.NewTimer(offerTime)
 	defer late.Stop()
 	select {
 	case a := <-answers:
-		k.heard(peer, a, len(pages))
+		k.heard(to, a, len(pages))
 		return a, true
 	case <-late.C:
 	case <-k.ctx.Done():
@@ -135,8 +100,8 @@ func (k *keeper) give(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urg
 }
 
 // call makes the call of an offer.
-func (k *keeper) call(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urgent bool) answer {
-	service, err := k.roomOf(peer)
+func (k *keeper) call(to *peer, pages []*controlpb.TakeRequest_Page, urgent bool) answer {
+	service, err := to.rooms(k.cfg.Token)
 	if err != nil {
 		return answer{err: err}
 	}
@@ -148,29 +113,25 @@ func (k *keeper) call(peer addr.NodeID, pages []*controlpb.TakeRequest_Page, urg
 }
 
 // heard keeps what the answer to an offer says of a peer.
-func (k *keeper) heard(peer addr.NodeID, a answer, offered int) {
-	to := &k.takers[peer]
-	to.full, to.late = a.full, nil
+func (k *keeper) heard(from *peer, a answer, offered int) {
+	t := &from.taker
+	t.full, t.late = a.full, nil
 	switch {
 	case a.err != nil:
-		k.log.Debug("pages cannot be offered", "peer", peer, "error", a.err)
-		to.ask = time.Now().Add(silentPause)
+		k.log.Debug("pages cannot be offered", "peer", from.id, "error", a.err)
+		t.ask = time.Now().Add(silentPause)
 	case a.taken == 0 || a.looked < offered:
-		to.ask = time.Now().Add(fullPause)
+		t.ask = time.Now().Add(fullPause)
 	}
 }
 
 // hearLate hears the answers that have not come in time, and says how many pages
 // were taken.
 func (k *keeper) hearLate() (taken int64) {
-	for peer := range k.takers {
-		to := &k.takers[peer]
-		if to.late == nil {
-			continue
-		}
+	for _, p := range *k.peers.Load() {
 		select {
-		case a := <-to.late:
-			k.heard(addr.NodeID(peer), a, a.looked)
+		case a := <-p.taker.late:
+			k.heard(p, a, a.looked)
 			taken += a.taken
 		default:
 		}

@@ -69,9 +69,9 @@ func (h *promises) have() bool {
 	return h.unlimited || h.left > 0
 }
 
-// homeOf is the node that is the home of a page.
-func (n *Node) homeOf(seg *segment, p addr.PageNum) addr.NodeID {
-	return n.slots[seg.core.Slot(p, len(n.slots))].Home
+// homeOf is the home of a page.
+func (n *Node) homeOf(seg *segment, p addr.PageNum) *peer {
+	return n.peer(n.slots[seg.core.Slot(p, len(n.slots))].Home)
 }
 
 // askHome returns when the home has promised room. Its error is client.ErrNoSpace
@@ -80,10 +80,10 @@ func (n *Node) homeOf(seg *segment, p addr.PageNum) addr.NodeID {
 // That is for the home to say, which knows whether pages move and who was asked.
 // Here no time is measured: a home that is slow is waited for, and one that is lost
 // ends the run.
-func (n *Node) askHome(ctx context.Context, home addr.NodeID) error {
+func (n *Node) askHome(ctx context.Context, home *peer) error {
 	n.beginCleaning() // the request may end before this does
 	defer n.endCleaning()
-	h := &n.homes[home]
+	h := &home.promises
 	h.mu.Lock()
 	h.wanted++
 	begun := h.calls
@@ -99,7 +99,7 @@ func (n *Node) askHome(ctx context.Context, home addr.NodeID) error {
 		case <-ctx.Done():
 			return n.notAsked(ctx)
 		}
-		err := n.askPromise(ctx, home, h, begun)
+		err := n.askPromise(ctx, home, begun)
 		<-h.asking
 		switch noRoom := errNoRoom(""); {
 		case h.have():
@@ -108,12 +108,12 @@ func (n *Node) askHome(ctx context.Context, home addr.NodeID) error {
 			return n.notAsked(ctx)
 		case errors.As(err, &noRoom):
 			return fmt.Errorf("%w: node %d, the home of pages that were to be written back: %w; remove a segment, or start the nodes with more --memory",
-				client.ErrNoSpace, home, noRoom)
+				client.ErrNoSpace, home.id, noRoom)
 		case err == nil: // somebody else has used the promise
 		case !passes(err):
-			return fmt.Errorf("%w: node %d cannot be asked to keep pages: %w", client.ErrInternal, home, err)
+			return fmt.Errorf("%w: node %d cannot be asked to keep pages: %w", client.ErrInternal, home.id, err)
 		default:
-			n.log.Debug("a home cannot be asked for room", "home", home, "error", err)
+			n.log.Debug("a home cannot be asked for room", "home", home.id, "error", err)
 			select {
 			case <-time.After(askPause):
 			case <-ctx.Done():
@@ -143,8 +143,9 @@ func passes(err error) bool {
 // askPromise has the home promise as many pages as are waited for, or passes on
 // what it has said to a call that was begun after the caller began to wait: else
 // many of them would be refused one after the other.
-// Preconditions: h.asking is held.
-func (n *Node) askPromise(ctx context.Context, home addr.NodeID, h *promises, begun uint64) error {
+// Preconditions: home.promises.asking is held.
+func (n *Node) askPromise(ctx context.Context, home *peer, begun uint64) error {
+	h := &home.promises
 	h.mu.Lock()
 	switch {
 	case h.unlimited, h.left > 0:
@@ -161,11 +162,11 @@ func (n *Node) askPromise(ctx context.Context, home addr.NodeID, h *promises, be
 	h.mu.Unlock()
 	var answer *controlpb.PromiseReply
 	var err error
-	if home == n.id {
+	if home.id == n.id {
 		answer, err = rooms{node: n}.Promise(ctx, req)
 	} else {
 		var service controlpb.RoomClient
-		if service, err = n.roomOf(home); err == nil {
+		if service, err = home.rooms(n.cfg.Token); err == nil {
 			answer, err = service.Promise(ctx, req, grpc.WaitForReady(true))
 		}
 	}
@@ -193,10 +194,11 @@ func (o rooms) Promise(ctx context.Context, req *controlpb.PromiseRequest) (*con
 	if n.cfg.Memory == 0 {
 		return &controlpb.PromiseReply{Unlimited: true}, nil
 	}
-	if err := o.known(req.Node); err != nil {
+	to, err := o.caller(req.Node)
+	if err != nil {
 		return nil, err
 	}
-	granted, err := n.room.promise(ctx, req)
+	granted, err := n.room.promise(ctx, &to.promised, req)
 	if noRoom := errNoRoom(""); errors.As(err, &noRoom) {
 		return &controlpb.PromiseReply{Granted: granted, Refused: noRoom.Error()}, nil
 	}
@@ -211,14 +213,16 @@ func (o rooms) Return(_ context.Context, req *controlpb.ReturnRequest) (*control
 	if o.node.cfg.Memory == 0 {
 		return &controlpb.ReturnReply{}, nil
 	}
-	if err := o.known(req.Node); err != nil {
+	from, err := o.caller(req.Node)
+	if err != nil {
 		return nil, err
 	}
-	o.node.room.returned(req)
+	o.node.room.returned(&from.promised, req)
 	return &controlpb.ReturnReply{}, nil
 }
 
-// promised is what a home has promised to one node.
+// promised is the room that this node, as a home, has promised to a peer. The room's
+// lock guards it.
 type promised struct {
 	call     uint64 // the last of the node's
 	granted  uint64 // pages, ever
@@ -233,8 +237,7 @@ var errOvertaken = status.Error(codes.Aborted, "the caller has made another call
 // it asks for at most, as soon as there is room for one of them. It says how many
 // were promised to the node ever. Those of an answer that was lost are among them,
 // and are all that it gets then.
-func (r *room) promise(ctx context.Context, req *controlpb.PromiseRequest) (granted uint64, err error) {
-	to := &r.promised[req.Node]
+func (r *room) promise(ctx context.Context, to *promised, req *controlpb.PromiseRequest) (granted uint64, err error) {
 	r.mu.Lock()
 	overtaken := req.Call <= to.call
 	if !overtaken {
@@ -269,11 +272,11 @@ func (r *room) promise(ctx context.Context, req *controlpb.PromiseRequest) (gran
 }
 
 // keepPromise says that a page has come that was promised room.
-func (r *room) keepPromise(to addr.NodeID) {
+func (r *room) keepPromise(to *promised) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.promised[to].left > 0 {
-		r.promised[to].left--
+	if to.left > 0 {
+		to.left--
 		return
 	}
 	r.charged.Add(1) // it was not; it is here all the same
@@ -281,8 +284,7 @@ func (r *room) keepPromise(to addr.NodeID) {
 
 // returned ends promises: those that the node gives back, and those that it has not
 // heard of.
-func (r *room) returned(req *controlpb.ReturnRequest) {
-	from := &r.promised[req.Node]
+func (r *room) returned(from *promised, req *controlpb.ReturnRequest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if req.Call <= from.call {
@@ -294,10 +296,10 @@ func (r *room) returned(req *controlpb.ReturnRequest) {
 }
 
 // takeBack ends the promise of pages that will not come.
-func (r *room) takeBack(from addr.NodeID, pages int64) {
+func (r *room) takeBack(from *promised, pages int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.end(&r.promised[from], pages)
+	r.end(from, pages)
 }
 
 // end ends the promise of so many pages.
@@ -308,17 +310,18 @@ func (r *room) end(p *promised, pages int64) {
 	r.release(pages)
 }
 
-// known says what is wrong with the number of a caller.
-func (o rooms) known(caller uint32) error {
+// caller is the peer that calls, by its number.
+func (o rooms) caller(number uint32) (*peer, error) {
 	select {
 	case <-o.node.connected:
 	default:
-		return status.Error(codes.Unavailable, "this node is not ready yet")
+		return nil, status.Error(codes.Unavailable, "this node is not ready yet")
 	}
-	if int(caller) >= len(o.node.peers) {
-		return status.Errorf(codes.InvalidArgument, "there is no node %d", caller)
+	p := o.node.peer(addr.NodeID(number))
+	if p == nil || uint32(p.id) != number {
+		return nil, status.Errorf(codes.InvalidArgument, "there is no node %d", number)
 	}
-	return nil
+	return p, nil
 }
 
 // departed says that a page which was to be written back has left for its home.
@@ -342,12 +345,12 @@ func (s *shard) stayed(p addr.PageNum) {
 	}
 	delete(s.homeward, p)
 	n := s.node
-	h := &n.homes[home]
+	h := &home.promises
 	h.mu.Lock()
 	h.left++
 	h.mu.Unlock()
 	if n.cleaning.Load() == 0 { // who wrote it back has not waited for this
-		n.goroutine(func() { n.giveBack(home, h) })
+		n.goroutine(func() { n.giveBack(home) })
 	}
 }
 
@@ -365,7 +368,7 @@ func (s *shard) unkept(m *protocol.Message, effects []protocol.Effect) {
 			return // account has counted it
 		}
 	}
-	r.takeBack(m.From.Node, 1)
+	r.takeBack(&s.node.peer(m.From.Node).promised, 1)
 }
 
 // beginCleaning and endCleaning are round about what writes back. After the last
@@ -376,13 +379,13 @@ func (n *Node) endCleaning() {
 	if n.cleaning.Add(-1) > 0 {
 		return
 	}
-	for i := range n.homes {
-		h := &n.homes[i]
+	for _, home := range *n.peers.Load() {
+		h := &home.promises
 		h.mu.Lock()
 		owes := h.owes()
 		h.mu.Unlock()
 		if owes {
-			n.goroutine(func() { n.giveBack(addr.NodeID(i), h) })
+			n.goroutine(func() { n.giveBack(home) })
 		}
 	}
 }
@@ -392,19 +395,20 @@ func (n *Node) endCleaning() {
 func (h *promises) owes() bool { return h.left > 0 || h.unheard }
 
 // giveBack gives a home back what it has promised, as often as the call fails.
-func (n *Node) giveBack(home addr.NodeID, h *promises) {
+func (n *Node) giveBack(home *peer) {
+	h := &home.promises
 	for pause := askPause; n.ctx.Err() == nil; pause = min(2*pause, silentPause) {
 		select {
 		case h.asking <- struct{}{}:
 		case <-n.ctx.Done():
 			return
 		}
-		err := n.returnPromises(home, h)
+		err := n.returnPromises(home)
 		<-h.asking
 		if err == nil {
 			return
 		}
-		n.log.Debug("a home does not get back the room that it has promised", "home", home, "error", err)
+		n.log.Debug("a home does not get back the room that it has promised", "home", home.id, "error", err)
 		select {
 		case <-time.After(pause):
 		case <-n.ctx.Done():
@@ -412,8 +416,9 @@ func (n *Node) giveBack(home addr.NodeID, h *promises) {
 	}
 }
 
-// Preconditions: h.asking is held.
-func (n *Node) returnPromises(home addr.NodeID, h *promises) error {
+// Preconditions: home.promises.asking is held.
+func (n *Node) returnPromises(home *peer) error {
+	h := &home.promises
 	h.mu.Lock()
 	if n.cleaning.Load() > 0 || !h.owes() { // the end of that will see to it
 		h.mu.Unlock()
@@ -425,11 +430,11 @@ func (n *Node) returnPromises(home addr.NodeID, h *promises) error {
 	req := &controlpb.ReturnRequest{Node: uint32(n.id), Call: h.calls, Granted: h.granted, Returned: h.returned}
 	h.mu.Unlock()
 	var err error
-	if home == n.id {
+	if home.id == n.id {
 		_, err = rooms{node: n}.Return(n.ctx, req)
 	} else {
 		var service controlpb.RoomClient
-		if service, err = n.roomOf(home); err == nil {
+		if service, err = home.rooms(n.cfg.Token); err == nil {
 			_, err = service.Return(n.ctx, req, grpc.WaitForReady(true))
 		}
 	}

@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -24,20 +23,17 @@ import (
 // intercept has all calls of a node to a peer's room service go through f.
 func intercept(t *testing.T, n, peer *Node, f grpc.UnaryClientInterceptor) {
 	t.Helper()
-	conn, err := grpc.NewClient(n.config.View().Members[peer.id].Address, grpc.WithUnaryInterceptor(f),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{n.cfg.Token}))
+	conn, err := grpc.NewClient(peer.Address(), append(withToken(n.cfg.Token), grpc.WithUnaryInterceptor(f))...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.callsMu.Lock()
-	defer n.callsMu.Unlock()
-	if old := n.calls[peer.id]; old != nil {
-		_ = old.Close()
+	p := n.peer(peer.id)
+	p.callsMu.Lock()
+	defer p.callsMu.Unlock()
+	if p.calls != nil {
+		_ = p.calls.Close()
 	}
-	if n.calls == nil {
-		n.calls = make(map[addr.NodeID]*grpc.ClientConn)
-	}
-	n.calls[peer.id] = conn
+	p.calls = conn
 }
 
 // TestAnswersLost has a node write back while calls to a home are lost on their way
@@ -152,14 +148,14 @@ func TestLateAnswer(t *testing.T) {
 // home is a node's promises, without the rest of it.
 func home(pages int64) *keeper {
 	n := newNode(Config{})
-	n.room = newRoom(pages*addr.PageSize, 2)
+	n.room = newRoom(pages * addr.PageSize)
 	return &keeper{Node: n}
 }
 
 // TestPromiseAgain has answers lost, calls given up and calls repeated: each page is
 // promised once and returned once.
 func TestPromiseAgain(t *testing.T) {
-	r := home(256).room
+	r, to := home(256).room, new(promised)
 	charged := func(when string, want int64) {
 		t.Helper()
 		if got := r.charged.Load(); got != want {
@@ -168,7 +164,7 @@ func TestPromiseAgain(t *testing.T) {
 	}
 	ask := func(call, known uint64, pages uint32) uint64 {
 		t.Helper()
-		granted, err := r.promise(t.Context(), &controlpb.PromiseRequest{Node: 1, Call: call, Granted: known, Pages: pages})
+		granted, err := r.promise(t.Context(), to, &controlpb.PromiseRequest{Node: 1, Call: call, Granted: known, Pages: pages})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,15 +182,15 @@ func TestPromiseAgain(t *testing.T) {
 		t.Errorf("%d pages are promised in all, want 15", got)
 	}
 	for range 4 {
-		r.keepPromise(1)
+		r.keepPromise(to)
 	}
 	back := &controlpb.ReturnRequest{Node: 1, Call: 4, Granted: 10, Returned: 3} // the last 5 were not heard of
-	r.returned(back)
+	r.returned(to, back)
 	charged("3 returned and 5 not heard of", 7)
 	back.Call = 5
-	r.returned(back)
+	r.returned(to, back)
 	charged("returned again", 7)
-	if _, err := r.promise(t.Context(), &controlpb.PromiseRequest{Node: 1, Call: 4, Granted: 10, Pages: 1}); status.Code(err) != codes.Aborted {
+	if _, err := r.promise(t.Context(), to, &controlpb.PromiseRequest{Node: 1, Call: 4, Granted: 10, Pages: 1}); status.Code(err) != codes.Aborted {
 		t.Errorf("an old call ends with %v", err)
 	}
 	charged("an old call", 7)
@@ -208,15 +204,16 @@ func TestPromiseAgain(t *testing.T) {
 func TestPromiseGivenUp(t *testing.T) {
 	k := home(64)
 	k.room.take(64)
+	var to promised
 	ended := make(chan error)
 	go func() {
-		_, err := k.room.promise(context.Background(), &controlpb.PromiseRequest{Node: 1, Call: 1, Pages: 8, Wait: int64(time.Hour)})
+		_, err := k.room.promise(context.Background(), &to, &controlpb.PromiseRequest{Node: 1, Call: 1, Pages: 8, Wait: int64(time.Hour)})
 		ended <- err
 	}()
 	for k.room.waiting.Load() == 0 {
 		runtime.Gosched()
 	}
-	k.room.returned(&controlpb.ReturnRequest{Node: 1, Call: 2})
+	k.room.returned(&to, &controlpb.ReturnRequest{Node: 1, Call: 2})
 	k.room.release(64)
 	k.serveDemands()
 	if err := <-ended; status.Code(err) != codes.Aborted {
@@ -258,8 +255,8 @@ func TestPromiseWanted(t *testing.T) {
 // find that there is none, and refuse who waits.
 func TestFull(t *testing.T) {
 	k := home(64)
-	k.takers = make([]taker, 2)
-	peer := &k.takers[1]
+	other := &peer{id: 1}
+	k.peers.Store(&peers{0: {}, 1: other})
 	conf := &protocol.Configuration{Epoch: 1, Fanout: 8, Slots: protocol.DealSlots(64, protocol.Founders(2)), Members: protocol.Founders(2)}
 	segment := protocol.Segment{Pages: 1024, Generation: 1}
 	page := addr.PageNum(0)
@@ -278,7 +275,7 @@ func TestFull(t *testing.T) {
 		}
 	}
 	full("the other node has not been asked", false)
-	peer.full = true
+	other.taker.full = true
 	full("it is full", true)
 	k.room.charged.Add(1)
 	k.room.release(1)
@@ -331,7 +328,7 @@ func TestFullItself(t *testing.T) {
 func TestPromiseUnused(t *testing.T) {
 	nodes := startNodes(t, 2, atMost(4*mib, 4*mib))
 	n := nodes[0]
-	for _, home := range []addr.NodeID{0, 1} {
+	for _, home := range n.sortedPeers() {
 		if err := n.askHome(t.Context(), home); err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +338,7 @@ func TestPromiseUnused(t *testing.T) {
 		if err := n.askHome(t.Context(), home); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := n.homes[home].take(); !ok {
+		if _, ok := home.promises.take(); !ok {
 			t.Fatal("what was promised is not there")
 		}
 		n.endCleaning()

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/mome-dsm/mome/impl/coord"
@@ -72,8 +71,7 @@ func (n *Node) reachFounder(ctx context.Context) error {
 			return why, nil
 		}
 		remote, err := coord.OpenRemote(ctx, coord.RemoteConfig{Endpoints: []string{n.cfg.Join}, Prefix: coord.PrefixOf(n.cfg.Cluster),
-			DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithPerRPCCredentials(credentials{n.cfg.Token})}})
+			DialOptions: withToken(n.cfg.Token)})
 		if errors.Is(err, coord.ErrUnavailable) {
 			return "it does not answer", nil
 		}
@@ -122,8 +120,7 @@ func (n *Node) knock(ctx context.Context) string {
 		dialed = err
 		return conn, err
 	}
-	conn, err := grpc.NewClient("passthrough:///"+n.cfg.Join, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(credentials{n.cfg.Token}), grpc.WithContextDialer(dialer))
+	conn, err := grpc.NewClient("passthrough:///"+n.cfg.Join, append(withToken(n.cfg.Token), grpc.WithContextDialer(dialer))...)
 	if err != nil {
 		return err.Error()
 	}

@@ -29,9 +29,8 @@ type room struct {
 	stuck        atomic.Bool  // those in the queue wait, and this node has no copies left to give up
 	wake         chan struct{}
 
-	mu       sync.Mutex // guards what follows; below a shard's lock
-	queue    []*demand
-	promised []promised // to nodes, as a home, by NodeID
+	mu    sync.Mutex // guards queue, and what peers are promised; below a shard's lock
+	queue []*demand
 }
 
 // demand is an access that waits for room for a page, or a request that waits
@@ -50,12 +49,12 @@ type demand struct {
 // limitSlack is which part of the limit is kept free.
 const limitSlack = 32
 
-func newRoom(limit int64, nodes int) *room {
+func newRoom(limit int64) *room {
 	if limit == 0 {
 		return nil
 	}
 	pages := limit >> addr.PageShift
-	return &room{limit: pages, slack: max(pages/limitSlack, 1), wake: make(chan struct{}, 1), promised: make([]promised, nodes)}
+	return &room{limit: pages, slack: max(pages/limitSlack, 1), wake: make(chan struct{}, 1)}
 }
 
 // poke has the keeper look.
@@ -237,9 +236,9 @@ func (s *shard) account(e *protocol.Effect, in *protocol.Input) {
 		s.freed++
 	case protocol.FrameToHome:
 		s.node.segment(e.Page).charged.Add(1)
-		r.keepPromise(s.node.id)
+		r.keepPromise(&s.node.peer(s.node.id).promised)
 	case protocol.HomeFill:
 		s.node.segment(e.Page).charged.Add(1)
-		r.keepPromise(in.Msg.From.Node)
+		r.keepPromise(&s.node.peer(in.Msg.From.Node).promised)
 	}
 }

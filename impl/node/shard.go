@@ -40,7 +40,7 @@ type shard struct {
 	freed    int64       // pages that the batch gives back
 	// homeward are pages that this node writes back to homes that have promised
 	// room, until they have left.
-	homeward map[addr.PageNum]addr.NodeID
+	homeward map[addr.PageNum]*peer
 
 	inbox   inbox
 	errands []errand // the memory of a list that was done; guarded by mu
@@ -62,7 +62,7 @@ func (s *shard) form(n *Node, index int, conf *protocol.Configuration) {
 	}
 	s.waiters = make(map[addr.PageNum][]waiter)
 	s.written = make(map[addr.PageNum][]func())
-	s.homeward = make(map[addr.PageNum]addr.NodeID)
+	s.homeward = make(map[addr.PageNum]*peer)
 }
 
 // waiter is a process that gets access to a page when the node has it.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mome-dsm/mome/impl/addr"
+	"github.com/mome-dsm/mome/impl/coord"
 	"github.com/mome-dsm/mome/impl/protocol"
 )
 
@@ -174,9 +175,6 @@ func (w *world) setUp() {
 		if err := s.prepare(conf); err != nil {
 			w.violate("setup", "%v", err)
 		}
-		for j := range s.homes {
-			s.homes[j].left = 1 << 20
-		}
 		s.heard = uint64(i)
 		s.cut.Store(s.heard) // as of who has begun so many
 		s.beginCleaning()    // homes keep their promises
@@ -185,14 +183,17 @@ func (w *world) setUp() {
 		w.members = append(w.members, s)
 	}
 	for _, s := range w.members {
-		s.peers = make([]sender, w.nodes)
+		all := make(peers)
 		s.links = make([]*modelLink, w.nodes)
 		for _, to := range w.members {
-			if to != s {
+			p := newPeer(coord.Member{Node: to.id, Incarnation: to.incarnation}, nil)
+			if p.promises.left = 1 << 20; to != s {
 				l := &modelLink{from: s, to: to}
-				s.peers[to.id], s.links[to.id] = l, l
+				p.link, s.links[to.id] = l, l
 			}
+			all[to.id] = p
 		}
+		s.peers.Store(&all)
 		close(s.connected)
 	}
 	for _, s := range w.members {

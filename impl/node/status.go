@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -155,7 +154,7 @@ func (c control) Cluster(ctx context.Context, r *controlpb.ClusterRequest) (*con
 }
 
 func askNode(ctx context.Context, address string, token []byte, r *controlpb.ClusterRequest) (*controlpb.NodeStatus, error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{token}))
+	conn, err := grpc.NewClient(address, withToken(token)...)
 	if err != nil {
 		return nil, err
 	}
@@ -244,19 +243,13 @@ func (n *Node) status(hottest int) *controlpb.NodeStatus {
 			Prefetched: st.prefetched.Load(), Hottest: pages[:min(len(pages), hottest)],
 		})
 	}
-	peers := 0
-	select {
-	case <-n.connected:
-		peers = n.Nodes()
-	default: // the node is not formed yet
-	}
-	for peer := range addr.NodeID(peers) {
-		l := n.wireLink(peer)
+	for _, p := range n.sortedPeers() {
+		l := p.wireLink()
 		if l == nil {
 			continue
 		}
 		st := l.Stats()
-		out.Links = append(out.Links, &controlpb.LinkStatus{Peer: uint32(peer), AwaySeconds: l.Away().Seconds(), MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut,
+		out.Links = append(out.Links, &controlpb.LinkStatus{Peer: uint32(p.id), AwaySeconds: l.Away().Seconds(), MessagesIn: st.MessagesIn, MessagesOut: st.MessagesOut,
 			BytesIn: st.BytesIn, BytesOut: st.BytesOut, Connections: st.Connections, RetainedBytes: uint64(st.RetainedBytes)})
 	}
 	return out

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/coord"
@@ -74,7 +73,7 @@ func (n *Node) askSyncs(ctx context.Context, v *coord.View, members []addr.NodeI
 }
 
 func (n *Node) askNodeSyncs(ctx context.Context, address string, r *controlpb.SyncsRequest) (*controlpb.NodeSyncs, error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{n.cfg.Token}))
+	conn, err := grpc.NewClient(address, withToken(n.cfg.Token)...)
 	if err != nil {
 		return nil, err
 	}

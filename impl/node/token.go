@@ -10,8 +10,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
+	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
@@ -44,10 +45,15 @@ func (c credentials) GetRequestMetadata(context.Context, ...string) (map[string]
 
 func (credentials) RequireTransportSecurity() bool { return false }
 
+// withToken is the options of a connection to the port of a node.
+func withToken(token []byte) []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(credentials{token})}
+}
+
 // checkToken lets a call in whose caller knows the token. Without a token it
 // must come from this machine.
 func checkToken(ctx context.Context, token []byte) error {
-	if p, ok := peer.FromContext(ctx); ok && len(token) == 0 && !onThisMachine(p.Addr.String()) {
+	if p, ok := grpcpeer.FromContext(ctx); ok && len(token) == 0 && !onThisMachine(p.Addr.String()) {
 		return status.Error(codes.PermissionDenied, "a cluster without a token is for one machine; give all its nodes one with --token-file")
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
@@ -76,7 +82,7 @@ func tokenOptions(token []byte, port *wire.Listener, report func(remote string, 
 				return ctx, nil
 			}
 			err := checkToken(ctx, token)
-			p, known := peer.FromContext(ctx)
+			p, known := grpcpeer.FromContext(ctx)
 			switch {
 			case err != nil && known:
 				report(p.Addr.String(), fmt.Errorf("%w: a call of %s", wire.ErrToken, call.FullMethodName))

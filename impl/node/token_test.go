@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
+	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/mome-dsm/mome/impl/addr"
@@ -179,7 +179,7 @@ func TestCheckToken(t *testing.T) {
 		{local, "a", "b", codes.Unauthenticated},
 		{local, "", "b", codes.Unauthenticated},
 	} {
-		ctx := peer.NewContext(context.Background(), &peer.Peer{Addr: tc.from})
+		ctx := grpcpeer.NewContext(context.Background(), &grpcpeer.Peer{Addr: tc.from})
 		ctx = metadata.NewIncomingContext(ctx, metadata.Pairs(tokenKey, proof([]byte(tc.sent))))
 		err := checkToken(ctx, []byte(tc.token))
 		if status.Code(err) != tc.want {

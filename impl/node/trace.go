@@ -69,7 +69,8 @@ func (n *Node) watchTrace() {
 // account is what the cores and the links say of the run when it has ended; nil if
 // nothing is recorded, or the node has never worked.
 func (n *Node) account() *trace.Account {
-	if n.trace == nil || len(n.peers) == 0 {
+	all := n.sortedPeers()
+	if n.trace == nil || len(all) == 0 {
 		return nil
 	}
 	a := &trace.Account{}
@@ -79,28 +80,28 @@ func (n *Node) account() *trace.Account {
 			a.Failed = err.Error()
 		}
 	}
-	early, moot := make([]int, len(n.peers)), make([]int, len(n.peers))
+	early, moot := make([]int, len(all)), make([]int, len(all))
 	for i := range n.shards {
 		s := &n.shards[i]
 		s.mu.Lock()
 		a.Shards = append(a.Shards, trace.CoreAccount{Work: s.core.Counters().Work, Held: s.core.Held()})
-		for peer := range n.peers {
-			kept, left := s.early.Untaken(addr.NodeID(peer))
-			early[peer], moot[peer] = early[peer]+kept, moot[peer]+left
+		for j, p := range all {
+			kept, left := s.early.Untaken(p.id)
+			early[j], moot[j] = early[j]+kept, moot[j]+left
 		}
 		s.mu.Unlock()
 	}
 	n.syncs.mu.Lock()
 	a.Sync = &trace.CoreAccount{Work: n.syncs.core.Work()}
 	n.syncs.mu.Unlock()
-	for peer := range addr.NodeID(len(n.peers)) {
-		l := n.wireLink(peer)
+	for j, p := range all {
+		l := p.wireLink()
 		if l == nil {
 			continue
 		}
 		c := l.Stats()
-		a.Links = append(a.Links, trace.LinkAccount{Peer: peer, Sent: c.Appended, SyncsSent: c.AppendedSyncs,
-			Received: c.MessagesIn - c.SyncsIn, SyncsReceived: c.SyncsIn, Early: early[peer], Moot: moot[peer]})
+		a.Links = append(a.Links, trace.LinkAccount{Peer: p.id, Sent: c.Appended, SyncsSent: c.AppendedSyncs,
+			Received: c.MessagesIn - c.SyncsIn, SyncsReceived: c.SyncsIn, Early: early[j], Moot: moot[j]})
 	}
 	return a
 }
