@@ -238,7 +238,7 @@ func inTheWay(cluster, headEntry Entry) (*Cluster, error) {
 // ends nothing.
 func (c *Config) End(ctx context.Context, reason string) error {
 	return c.change(ctx, "end the cluster", func(v *View, h *head) ([]Op, error) {
-		if v.Ended != "" || !slices.ContainsFunc(v.Members, func(m Member) bool { return m.Instance == c.instance }) {
+		if v.Ended != "" || !slices.ContainsFunc(v.Joined(), func(m Member) bool { return m.Instance == c.instance }) {
 			return nil, nil
 		}
 		h.Ended = cmp.Or(reason, "no reason was given")

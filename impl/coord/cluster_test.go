@@ -125,7 +125,7 @@ func testFoundAgain(t *testing.T, b backend) {
 	}
 	diff(t, "keys", keys(t, s), []string{keyCluster, keyHead})
 	c := openConfig(t, twin)
-	if v := c.View(); v.Cluster.Nodes != nodes || v.Ended != "" || v.Epoch != 1 || len(v.Members)+v.Len() > 0 || v.Generation != 0 {
+	if v := c.View(); v.Cluster.Nodes != nodes || v.Ended != "" || v.Epoch != 1 || v.Nodes()+v.Len() > 0 || v.Generation != 0 {
 		t.Fatalf("founded by who wanted %d nodes: %+v", nodes, v)
 	}
 	// Whoever had a place in the old one may have one in this.
@@ -179,7 +179,7 @@ func testEnd(t *testing.T, b backend) {
 		}
 	}
 	v, err := other.Sync(testContext(t))
-	if err != nil || v.Ended != "node 0 was stopped" || v.Len() != 1 || len(v.Members) != 2 {
+	if err != nil || v.Ended != "node 0 was stopped" || v.Len() != 1 || v.Nodes() != 2 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 }

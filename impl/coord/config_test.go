@@ -125,7 +125,7 @@ func testJoin(t *testing.T, b backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, m := range v.Members {
+	for i, m := range v.Joined() {
 		if m.Node != addr.NodeID(i) || m.Address != fmt.Sprintf("h%d:1", i) {
 			t.Fatalf("member %d is %v", i, m)
 		}
@@ -211,7 +211,7 @@ func testJoinAs(t *testing.T, b backend) {
 		t.Fatalf("the lowest number is not %d", m.Node)
 	}
 	v, err := nodes[0].Wait(ctx, (*View).Complete)
-	if err != nil || len(v.Missing()) != 0 || len(v.Members) != 4 {
+	if err != nil || len(v.Missing()) != 0 || v.Nodes() != 4 {
 		t.Fatalf("complete: %+v, %v", v, err)
 	}
 	_, err = nodes[4].JoinAs(ctx, 2, "h4:1")
@@ -230,7 +230,7 @@ func testDeath(t *testing.T, b backend) {
 			t.Fatal(err)
 		}
 	}
-	m := c.View().Members[0]
+	m := c.View().Member(0)
 	if m.State != Dead || m.Died != 3 || m.Reason != "lease ended" || c.View().Epoch != 3 {
 		t.Fatalf("the dead member is %+v, epoch %d", m, c.View().Epoch)
 	}
@@ -361,7 +361,7 @@ func testUnknownOutcome(t *testing.T, b backend) {
 			c := found(t, s, 2)
 			other := openConfig(t, b.twin(t, s.Store))
 			s.lose = fate
-			if m := mustJoin(t, c, "h0:1"); m.Node != 0 || c.View().Epoch != 2 || len(c.View().Members) != 1 {
+			if m := mustJoin(t, c, "h0:1"); m.Node != 0 || c.View().Epoch != 2 || c.View().Nodes() != 1 {
 				t.Fatalf("joined as %v, epoch %d", m, c.View().Epoch)
 			}
 			s.lose = fate
@@ -432,7 +432,7 @@ func testConfigCompacted(t *testing.T, b backend) {
 		t.Fatal(err)
 	}
 	close(l.gate)
-	v, err := c.Wait(testContext(t), func(v *View) bool { return len(v.Members) == 1 })
+	v, err := c.Wait(testContext(t), func(v *View) bool { return v.Nodes() == 1 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,7 +490,7 @@ func testMendedRecord(t *testing.T, b backend) {
 	if err := <-told; err != nil {
 		t.Fatalf("told %v, want that all is well", err)
 	}
-	if v := <-views; len(v.Members) != 1 || c.Err() != nil {
+	if v := <-views; v.Nodes() != 1 || c.Err() != nil {
 		t.Fatalf("the next view is %+v; %v", v, c.Err())
 	}
 	mustCreate(t, c, "a", 1)
@@ -527,7 +527,7 @@ func testAwait(t *testing.T, b backend) {
 		_, err := openConfig(t, s).Join(testContext(t), "h1:1")
 		joined <- err
 	}()
-	if v, err := c.Await(testContext(t), patience, (*View).Complete); err != nil || len(v.Members) != 2 {
+	if v, err := c.Await(testContext(t), patience, (*View).Complete); err != nil || v.Nodes() != 2 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	if err := <-joined; err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/tidwall/btree"
 
 	"github.com/mome-dsm/mome/impl/addr"
 )
@@ -70,6 +71,7 @@ func FuzzView(f *testing.F) {
 var sameViews = cmp.Options{
 	cmp.AllowUnexported(View{}, head{}),
 	cmpopts.IgnoreFields(View{}, "changes"),
+	cmp.Transformer("Joined", func(members btree.Map[addr.NodeID, Member]) []Member { return members.Values() }),
 	cmp.Comparer(func(a, b *table) bool {
 		if a == nil || b == nil {
 			a, b = orEmpty(a), orEmpty(b)
@@ -92,10 +94,14 @@ func checkView(t *testing.T, v *View) {
 	if err := v.Cluster.check(); err != nil {
 		t.Errorf("the cluster: %v", err)
 	}
-	for i, m := range v.Members {
-		if !m.missing() && int(m.Node) != i {
-			t.Errorf("member %d is node %d", i, m.Node)
+	joined := v.Joined()
+	for i, m := range joined {
+		if m.missing() || v.Member(m.Node) != m || i > 0 && m.Node <= joined[i-1].Node {
+			t.Errorf("member %d of %v is %v, and node %d is %v", i, joined, m, m.Node, v.Member(m.Node))
 		}
+	}
+	if v.Nodes() != len(joined) {
+		t.Errorf("%d nodes have joined, %d are known", v.Nodes(), len(joined))
 	}
 	var end uint64
 	for s := range v.Segments() {

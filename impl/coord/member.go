@@ -87,7 +87,7 @@ func (c *Config) join(ctx context.Context, address string, wanted *addr.NodeID) 
 				ErrNotFound, *wanted, v.Cluster.Nodes, v.Cluster.Nodes-1)
 		case !slices.Contains(missing, *wanted):
 			return nil, fmt.Errorf("%w: node %d is the one at %s: give this node another number",
-				ErrExists, *wanted, v.Members[*wanted].Address)
+				ErrExists, *wanted, v.Member(*wanted).Address)
 		default:
 			node = *wanted
 		}
@@ -111,11 +111,11 @@ func (c *Config) join(ctx context.Context, address string, wanted *addr.NodeID) 
 func (c *Config) MarkDead(ctx context.Context, node addr.NodeID, life addr.Incarnation, reason string) error {
 	op := fmt.Sprintf("mark node %d dead", node)
 	return c.update(ctx, op, func(v *View, h *head) ([]Op, error) {
-		if int(node) >= len(v.Members) || v.Members[node].missing() || v.Members[node].Incarnation != life {
+		m := v.Member(node)
+		if m.missing() || m.Incarnation != life {
 			return nil, fmt.Errorf("%w: node %d, incarnation %d, among the %d members",
-				ErrNotFound, node, life, len(v.Joined()))
+				ErrNotFound, node, life, v.Nodes())
 		}
-		m := v.Members[node]
 		if m.State == Dead {
 			return nil, nil
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidwall/btree"
+
 	"github.com/mome-dsm/mome/impl/addr"
 )
 
@@ -24,33 +26,35 @@ type View struct {
 	// Generation is that of the segment created last, whether or not it is still
 	// there; zero before the first.
 	Generation uint64
-	// Members are all nodes that ever joined; the index is the NodeID. While the
-	// cluster is not complete there may be gaps, zero values, for nodes that have
-	// joined with a number of their choice.
-	Members []Member
 
-	segments *table // nil: there have been none
+	members  btree.Map[addr.NodeID, Member] // all that ever joined
+	segments *table                         // nil: there have been none
 	changes  changes
 	head     head
 	headRev  int64 // the revision that wrote head
 }
 
 // Complete reports whether all nodes of the cluster have joined.
-func (v *View) Complete() bool { return len(v.Joined()) >= v.Cluster.Nodes }
+func (v *View) Complete() bool { return v.Nodes() >= v.Cluster.Nodes }
 
-// Joined are the members that there are, by their numbers.
-func (v *View) Joined() []Member {
-	if !slices.ContainsFunc(v.Members, Member.missing) {
-		return v.Members
-	}
-	return slices.DeleteFunc(slices.Clone(v.Members), Member.missing)
+// Nodes is how many nodes have joined.
+func (v *View) Nodes() int { return v.members.Len() }
+
+// Member is the node with this number, zero if it has not joined.
+func (v *View) Member(node addr.NodeID) Member {
+	m, _ := v.members.Get(node)
+	return m
 }
+
+// Joined are all nodes that ever joined, in the order of their numbers. There may be
+// gaps while some are missing: a node may join with a number of its choice.
+func (v *View) Joined() []Member { return v.members.Values() }
 
 // Missing are the numbers of the nodes that have not joined yet.
 func (v *View) Missing() []addr.NodeID {
 	var missing []addr.NodeID
-	for i := range max(v.Cluster.Nodes, len(v.Members)) {
-		if i >= len(v.Members) || v.Members[i].missing() {
+	for i := range v.Cluster.Nodes {
+		if v.Member(addr.NodeID(i)).missing() {
 			missing = append(missing, addr.NodeID(i))
 		}
 	}
@@ -207,7 +211,7 @@ func (v *View) after(e Event) (*View, error) {
 	}
 	next := *v
 	next.Rev = e.Rev
-	segments := false // the table is the new view's own
+	members, segments := false, false // they are the new view's own
 	for _, op := range e.Ops {
 		var err error
 		switch {
@@ -221,6 +225,9 @@ func (v *View) after(e Event) (*View, error) {
 		case op.Key == keyCluster || op.Key == keyHead:
 			err = fmt.Errorf("%w: record %q was deleted by somebody", ErrBadConfig, op.Key)
 		case strings.HasPrefix(op.Key, prefixMember):
+			if !members {
+				next.members, members = *next.members.Copy(), true
+			}
 			err = next.setMember(op)
 		case strings.HasPrefix(op.Key, prefixSegments):
 			if !segments {
@@ -257,6 +264,7 @@ func replaced(old, now string) error {
 	return fmt.Errorf("%w: %s by %s: start this node again to join that one", ErrReplaced, old, now)
 }
 
+// setMember changes v's members in place.
 func (v *View) setMember(op Op) error {
 	var m Member
 	if op.Delete {
@@ -265,18 +273,10 @@ func (v *View) setMember(op Op) error {
 	if err := decode(op.Key, op.Value, &m); err != nil {
 		return err
 	}
-	switch i := int(m.Node); {
-	case op.Key != m.key() || m.missing() || v.Cluster.Nodes > 0 && i >= v.Cluster.Nodes:
-		return fmt.Errorf("%w: record %q says node %d, incarnation %d, of %d nodes", ErrBadConfig, op.Key, i, m.Incarnation, v.Cluster.Nodes)
-	case i >= len(v.Members):
-		// Views of one Config follow each other, each is made from the last:
-		// beyond its length, an older view's array belongs to the newer one.
-		v.Members = append(v.Members, make([]Member, i-len(v.Members))...)
-		v.Members = append(v.Members, m)
-	default:
-		v.Members = slices.Clone(v.Members)
-		v.Members[i] = m
+	if op.Key != m.key() || m.missing() || v.Cluster.Nodes > 0 && int(m.Node) >= v.Cluster.Nodes {
+		return fmt.Errorf("%w: record %q says node %d, incarnation %d, of %d nodes", ErrBadConfig, op.Key, m.Node, m.Incarnation, v.Cluster.Nodes)
 	}
+	v.members.Set(m.Node, m)
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (n *Node) compareClock() (*attachpb.ClockReading, error) {
 	if n.id == 0 {
 		return &attachpb.ClockReading{Clock: own.Name, Reference: own.Name}, nil
 	}
-	conn, err := grpc.NewClient(n.config.View().Members[0].Address, withToken(n.cfg.Token)...)
+	conn, err := grpc.NewClient(n.config.View().Member(0).Address, withToken(n.cfg.Token)...)
 	if err != nil {
 		return nil, fmt.Errorf("compare clocks with node 0: %w", err)
 	}

@@ -56,7 +56,7 @@ func (n *Node) askAbout(ctx context.Context, r *controlpb.SyncsRequest, seat uin
 	v := n.config.View()
 	answers := n.askSyncs(ctx, v, []addr.NodeID{home}, r)
 	if answers[0].Error != "" {
-		return nil, fmt.Sprintf("node %d at %s, which keeps it, does not answer", home, v.Members[home].Address)
+		return nil, fmt.Sprintf("node %d at %s, which keeps it, does not answer", home, v.Member(home).Address)
 	}
 	var others []addr.NodeID
 	for _, p := range ofInterest(answers[0], seat) {

@@ -91,8 +91,8 @@ func (n *Node) explainNumber(err error) error {
 	switch {
 	case errors.Is(err, coord.ErrNotFound):
 		return fmt.Errorf("mome: --node-id %d: the cluster has %d nodes, 0 to %d", id, v.Cluster.Nodes, v.Cluster.Nodes-1)
-	case errors.Is(err, coord.ErrExists) && int(id) < len(v.Members) && v.Members[id].Address != "":
-		return fmt.Errorf("mome: --node-id %d is taken, by the node at %s: give each node a number of its own%s", id, v.Members[id].Address, n.ifDead())
+	case errors.Is(err, coord.ErrExists) && v.Member(id).Address != "":
+		return fmt.Errorf("mome: --node-id %d is taken, by the node at %s: give each node a number of its own%s", id, v.Member(id).Address, n.ifDead())
 	}
 	return err
 }

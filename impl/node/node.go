@@ -207,7 +207,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err := n.servants.check(); err != nil {
 		n.log.Error("no program can attach to this node", "error", n.noRoom(err))
 	}
-	n.log.Info("serving", "node", n.id, "nodes", len(v.Members), "socket", n.cfg.Socket)
+	n.log.Info("serving", "node", n.id, "nodes", v.Nodes(), "socket", n.cfg.Socket)
 	return nil
 }
 
@@ -251,7 +251,7 @@ func (n *Node) form(ctx context.Context, v *coord.View) error {
 		lives[m.Node] = m.Incarnation
 	}
 	conf := &protocol.Configuration{Epoch: v.Epoch, Fanout: v.Cluster.Fanout, Members: protocol.NewMembers(lives)}
-	limits.Reserve(ownFiles + 2*len(v.Members))
+	limits.Reserve(ownFiles + 2*v.Nodes())
 	conf.Slots = protocol.DealSlots(v.Cluster.Slots, conf.Members)
 	if err := n.prepare(conf); err != nil {
 		return err
@@ -310,11 +310,11 @@ func (n *Node) prepare(conf *protocol.Configuration) error {
 // the last one: its answer may go to any of them.
 func (n *Node) connect(v *coord.View) error {
 	defer close(n.connected)
-	n.sleep(len(v.Members) - 1)
-	n.linksUp.Add(len(v.Members) - 1)
-	n.forming.links(n.id, len(v.Members))
+	n.sleep(v.Nodes() - 1)
+	n.linksUp.Add(v.Nodes() - 1)
+	n.forming.links(n.id, v.Nodes())
 	all := make(peers)
-	for _, m := range v.Members {
+	for _, m := range v.Joined() {
 		if m.Node == n.id {
 			all[m.Node] = newPeer(m, nil)
 			continue

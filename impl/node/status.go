@@ -166,7 +166,7 @@ func askNode(ctx context.Context, address string, token []byte, r *controlpb.Clu
 
 // status is what this node says of itself.
 func (n *Node) status(hottest int) *controlpb.NodeStatus {
-	out := &controlpb.NodeStatus{Node: uint32(n.id), Incarnation: uint32(n.incarnation), Address: n.config.View().Members[n.id].Address,
+	out := &controlpb.NodeStatus{Node: uint32(n.id), Incarnation: uint32(n.incarnation), Address: n.config.View().Member(n.id).Address,
 		UptimeSeconds: time.Since(n.started).Seconds(), Memory: &controlpb.MemoryStatus{}}
 	n.mu.Lock()
 	for a := range n.apps {

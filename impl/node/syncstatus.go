@@ -60,7 +60,7 @@ func (n *Node) askSyncs(ctx context.Context, v *coord.View, members []addr.NodeI
 			err := n.checkAway(id)
 			var answer *controlpb.NodeSyncs
 			if err == nil {
-				answer, err = n.askNodeSyncs(ctx, v.Members[id].Address, r)
+				answer, err = n.askNodeSyncs(ctx, v.Member(id).Address, r)
 			}
 			if err != nil {
 				answer = &controlpb.NodeSyncs{Node: uint32(id), Error: err.Error()}
