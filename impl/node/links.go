@@ -41,16 +41,14 @@ func (n links) Up(peer addr.NodeID) {
 	n.linksUp.Done()
 }
 
-// Place implements wire.Handler: pages are received into the link's buffer.
-// From there the kernel copies them into the segment and maps them by one call
-// for many pages, which costs less than to fault holes of the daemon's mapping
-// in, to receive into them and to map them (impl/README.md has the figures).
-func (n links) Place(addr.NodeID, *protocol.Message) []byte { return nil }
-
 // Deliver implements wire.Handler. Messages about different pages commute, so
 // those of a frame are taken page by page, in the order of the pages: then a
 // page and its grant are one batch, and neighbours share a lock and system
 // calls. Syncs keep their place.
+//
+// The kernel copies the pages from the link's buffer into the segment and maps them
+// by one call for many. That costs less than to fault holes of the daemon's mapping
+// in, to receive into them and to map them (impl/README.md has the figures).
 func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 	from := n.peer(peer)
 	if from == nil {

@@ -22,7 +22,6 @@ import (
 
 	"github.com/mome-dsm/mome/impl/addr"
 	"github.com/mome-dsm/mome/impl/node/controlpb"
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/wire"
 	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
@@ -30,10 +29,9 @@ import (
 // deaf is a wire.Handler that nothing reaches.
 type deaf struct{}
 
-func (deaf) Up(addr.NodeID)                              {}
-func (deaf) Down(addr.NodeID, error)                     {}
-func (deaf) Place(addr.NodeID, *protocol.Message) []byte { return nil }
-func (deaf) Deliver(addr.NodeID, *wire.Frame)            {}
+func (deaf) Up(addr.NodeID)                   {}
+func (deaf) Down(addr.NodeID, error)          {}
+func (deaf) Deliver(addr.NodeID, *wire.Frame) {}
 
 // clockControl is the control service of a node that knows its time only.
 type clockControl struct {

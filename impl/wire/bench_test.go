@@ -118,18 +118,13 @@ func benchServer(b *testing.B) (floor, node string) {
 
 // benchHandler is node 1 in the other process.
 type benchHandler struct {
-	m      *Mesh
-	page   []byte
-	target []byte
-	count  uint32
+	m     *Mesh
+	page  []byte
+	count uint32
 }
 
 func (h *benchHandler) Up(addr.NodeID)          {}
 func (h *benchHandler) Down(addr.NodeID, error) {}
-
-func (h *benchHandler) Place(_ addr.NodeID, m *protocol.Message) []byte {
-	return h.target[int(m.Page)%64*addr.PageSize:]
-}
 
 func (h *benchHandler) Deliver(p addr.NodeID, f *Frame) {
 	l := h.m.Link(p)
@@ -176,7 +171,7 @@ func serveBench() error {
 			}
 		}
 	}()
-	h := &benchHandler{page: make([]byte, addr.PageSize), target: make([]byte, 64*addr.PageSize)}
+	h := &benchHandler{page: make([]byte, addr.PageSize)}
 	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		return err
@@ -214,8 +209,6 @@ func benchClient(b *testing.B, transport string, h *recorder) *Link {
 // it: 64 bytes with the two lengths, give or take.
 func benchRoundTrip(b *testing.B, transport string) {
 	h := newRecorder()
-	target := make([]byte, addr.PageSize)
-	h.place = func(addr.NodeID, *protocol.Message) []byte { return target }
 	const warm = 2000
 	total := 0
 	all := make([]time.Duration, 0, 1<<20)

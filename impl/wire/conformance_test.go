@@ -34,7 +34,6 @@ func TestMain(m *testing.M) {
 
 // recorder is a Handler that hands everything to functions.
 type recorder struct {
-	place   func(addr.NodeID, *protocol.Message) []byte
 	deliver func(addr.NodeID, *Frame)
 	onUp    func()
 	up      chan addr.NodeID
@@ -53,13 +52,6 @@ func (r *recorder) Up(p addr.NodeID) {
 }
 
 func (r *recorder) Down(_ addr.NodeID, err error) { r.down <- err }
-
-func (r *recorder) Place(p addr.NodeID, m *protocol.Message) []byte {
-	if r.place != nil {
-		return r.place(p, m)
-	}
-	return nil
-}
 
 func (r *recorder) Deliver(p addr.NodeID, f *Frame) {
 	if r.deliver != nil {
@@ -301,7 +293,6 @@ func TestConformance(t *testing.T) {
 				{"late", testLate},
 				{"saturated", testSaturated},
 				{"requests", testRequests},
-				{"place", testPlace},
 				{"flushers", testFlushers},
 				{"acknowledged", testAcknowledged},
 				{"idle", testIdle},
@@ -354,8 +345,6 @@ func testBreaks(t *testing.T, transport string) {
 			a, b := startNode(t, transport, 1), startNode(t, transport, 2)
 			ca, cb := newChecker(t, "at 1", total), newChecker(t, "at 2", total)
 			a.h.deliver, b.h.deliver = ca.deliver, cb.deliver
-			mapping := make([]byte, total*addr.PageSize)
-			a.h.place = func(_ addr.NodeID, m *protocol.Message) []byte { return mapping[int(m.Page)*addr.PageSize:] }
 			p := newProxy(t, a.address())
 			p.set(cutter(seed))
 			la, lb := connect(t, a, b, p.address())
@@ -505,31 +494,6 @@ func testRequests(t *testing.T, transport string) {
 	}
 	await(t, done, "answers")
 	await(t, done, "answers")
-}
-
-func testPlace(t *testing.T, transport string) {
-	const total = 1000
-	a, b := startNode(t, transport, 1), startNode(t, transport, 2)
-	mapping := make([]byte, total*addr.PageSize)
-	target := func(n addr.PageNum) []byte { return mapping[int(n)*addr.PageSize:][:addr.PageSize] }
-	a.h.place = func(_ addr.NodeID, m *protocol.Message) []byte {
-		if m.Page%3 == 0 {
-			return nil
-		}
-		return target(m.Page)
-	}
-	c := newChecker(t, "at 1", total)
-	a.h.deliver = func(p addr.NodeID, f *Frame) {
-		for i, page := range f.Pages {
-			if m := &f.Messages[i]; page != nil && (m.Page%3 != 0) != (&page[0] == &target(m.Page)[0]) {
-				t.Errorf("page %d is in the wrong place", m.Page)
-			}
-		}
-		c.deliver(p, f)
-	}
-	_, lb := connect(t, a, b, a.address())
-	sendNumbered(lb, 1, total)
-	await(t, c.done, "all pages")
 }
 
 // testFlushers has many goroutines share a link; each one's messages stay in

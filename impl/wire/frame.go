@@ -24,8 +24,8 @@ const (
 // ascending and at most len(Messages).
 type Frame struct {
 	Messages []protocol.Message
-	// Pages[i] is the page of Messages[i], addr.PageSize bytes: what Place
-	// returned, or the link's own buffer. It is nil where no page travels.
+	// Pages[i] is the page of Messages[i], addr.PageSize bytes. It is nil where no
+	// page travels.
 	Pages [][]byte
 	Syncs []protocol.Sync
 	// After[j] is how many of Messages come before Syncs[j].

@@ -135,38 +135,22 @@ func (f *framed) read(p *pipe) error {
 			return err
 		}
 		r += size
-		if payload > 0 {
-			targets := p.l.targets
-			i, off := 0, 0
-			for i < len(targets) && r < w {
-				n := copy(targets[i][off:], buf[r:w])
-				r, off = r+n, off+n
-				if off == len(targets[i]) {
-					i, off = i+1, 0
+		left := p.l.payload
+		n := copy(left, buf[r:w])
+		r, left = r+n, left[n:]
+		for len(left) > 0 {
+			// The buffer is empty. It takes what comes behind the frame.
+			f.vec = append(f.vec[:0], left, buf)
+			n, err := f.stream.readv(f.vec)
+			if err != nil {
+				if err == io.EOF {
+					err = io.ErrUnexpectedEOF
 				}
+				return err
 			}
-			for i < len(targets) {
-				// The buffer is empty. It takes what comes behind the frame.
-				r, w = 0, 0
-				f.vec = append(append(f.vec[:0], targets[i][off:]), targets[i+1:]...)
-				f.vec = append(f.vec, buf)
-				n, err := f.stream.readv(f.vec)
-				if err != nil {
-					if err == io.EOF {
-						err = io.ErrUnexpectedEOF
-					}
-					return err
-				}
-				p.bytesIn.Add(uint64(n))
-				for i < len(targets) && n > 0 {
-					k := min(n, len(targets[i])-off)
-					n, off = n-k, off+k
-					if off == len(targets[i]) {
-						i, off = i+1, 0
-					}
-				}
-				w = n
-			}
+			p.bytesIn.Add(uint64(n))
+			k := min(n, len(left))
+			left, r, w = left[k:], 0, n-k
 		}
 		if err := p.finish(); err != nil {
 			return err

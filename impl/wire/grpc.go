@@ -33,7 +33,7 @@ func init() { encoding.RegisterCodecV2(frameCodec{}) }
 //	Append        from the caller's memory into the retained buffer
 //	gRPC writer   from there into its write buffer (32 KiB), then the kernel
 //	gRPC reader   from the kernel into buffers of its pool (a DATA frame each)
-//	streamConn    from those to where Place says
+//	streamConn    from those to the link's buffer
 //
 // The codec itself copies only headers.
 type frameCodec struct{}
@@ -187,9 +187,7 @@ func (c *streamConn) take(p *pipe, data mem.BufferSlice) error {
 	if err := p.begin(cur.next(int(head), &c.scratch), int(payload)); err != nil {
 		return err
 	}
-	for _, t := range p.l.targets {
-		cur.copy(t)
-	}
+	cur.copy(p.l.payload)
 	return p.finish()
 }
 

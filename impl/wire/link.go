@@ -60,9 +60,9 @@ type Link struct {
 	// Owned by the reader of the current connection.
 	inHeader header
 	inFrame  Frame
-	inPages  []byte   // for pages that nobody wants elsewhere
-	targets  [][]byte // of the frame being read
-	unacked  int      // payload bytes since the last acknowledgement
+	inPages  []byte // the memory of payload
+	payload  []byte // of the frame being read
+	unacked  int    // payload bytes since the last acknowledgement
 
 	closing atomic.Bool // set under mu: Bye goes out behind everything queued
 

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mome-dsm/mome/impl/addr"
-	"github.com/mome-dsm/mome/impl/protocol"
 )
 
 // The transports.
@@ -22,8 +21,8 @@ const (
 	GRPC = "grpc" // bidirectional gRPC streams
 )
 
-// Handler receives what the links of a Mesh bring. Up, Place, Deliver and Down
-// of one link are called one after the other; different links call at the same
+// Handler receives what the links of a Mesh bring. Up, Deliver and Down of
+// one link are called one after the other; different links call at the same
 // time. No lock of this package is held meanwhile. A handler may call Append,
 // AppendSync and Flush on any link, Connect and Link, but must not wait for a
 // link's end or for Close.
@@ -33,17 +32,9 @@ type Handler interface {
 	// Down of the link with a former incarnation, if there was one.
 	Up(peer addr.NodeID)
 
-	// Place says where the page of a message goes, once its frame's header was
-	// decoded and before its payload is read: at least addr.PageSize bytes,
-	// straight in a mapping for instance, or nil for the link's own buffer.
-	// Nobody may look at them before Deliver. A connection that breaks may leave
-	// any part of them written; the frame then comes again, and Place is asked
-	// again, or Down follows.
-	Place(peer addr.NodeID, m *protocol.Message) []byte
-
 	// Deliver hands over one frame, in order and exactly once, on the link's
 	// reader goroutine. It must not block on sending (Append and Flush do not)
-	// and must not retain the frame nor the link's own buffers.
+	// and must not retain the frame nor its pages, which are the link's.
 	Deliver(peer addr.NodeID, f *Frame)
 
 	// Down says that the link is over for good and why: ErrLeft, ErrSilent (the

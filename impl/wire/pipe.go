@@ -109,8 +109,8 @@ func (p *pipe) writeLoop() {
 	}
 }
 
-// begin takes the header of a frame whose payload is still to be read, and says
-// in p.l.targets where its pages go. Nothing has changed if it fails.
+// begin takes the header of a frame whose payload is still to be read, into
+// p.l.payload. Nothing has changed if it fails.
 func (p *pipe) begin(head []byte, payload int) error {
 	l := p.l
 	h, f := &l.inHeader, &l.inFrame
@@ -134,32 +134,15 @@ func (p *pipe) begin(head []byte, payload int) error {
 	if err := l.ackBelow(h.ack); err != nil {
 		return err
 	}
-	l.targets = l.targets[:0]
-	if h.seq == 0 {
-		return nil
+	if len(l.inPages) < payload {
+		l.inPages = make([]byte, max(payload, 16*addr.PageSize))
 	}
-	if need := pages * addr.PageSize; len(l.inPages) < need {
-		l.inPages = make([]byte, max(need, 16*addr.PageSize))
-	}
-	fresh := h.seq == l.received.Load()+1 && !l.mesh.failed()
-	own := l.inPages
+	l.payload = l.inPages[:payload]
+	rest := l.payload
 	for i := range f.Messages {
-		m := &f.Messages[i]
-		if !carriesPage(m) {
-			continue
+		if carriesPage(&f.Messages[i]) {
+			f.Pages[i], rest = rest[:addr.PageSize:addr.PageSize], rest[addr.PageSize:]
 		}
-		var t []byte
-		if fresh {
-			p.inHandler.Store(true)
-			t = l.mesh.cfg.Handler.Place(l.peer, m)
-			p.inHandler.Store(false)
-		}
-		if t == nil {
-			t, own = own[:addr.PageSize], own[addr.PageSize:]
-		}
-		t = t[:addr.PageSize:addr.PageSize]
-		f.Pages[i] = t
-		l.targets = append(l.targets, t)
 	}
 	return nil
 }
@@ -192,7 +175,7 @@ func (p *pipe) finish() error {
 	l.mesh.cfg.Handler.Deliver(l.peer, f)
 	p.inHandler.Store(false)
 	p.busy = l.mesh.idler != nil
-	l.unacked += len(l.targets) * addr.PageSize
+	l.unacked += len(l.payload)
 	if l.ackSent.Load() == h.seq {
 		l.unacked = 0
 	} else if l.unacked >= ackBytes || h.seq-l.ackSent.Load() >= ackFrames {

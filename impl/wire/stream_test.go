@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mome-dsm/mome/impl/addr"
-	"github.com/mome-dsm/mome/impl/protocol"
 	"github.com/mome-dsm/mome/impl/wire/wirepb"
 )
 
@@ -53,22 +52,14 @@ type delivery struct {
 	Seq   uint64
 }
 
-// collector is a Handler that keeps what it gets. Every other page has a place.
+// collector is a Handler that keeps what it gets.
 type collector struct {
 	l          *Link
 	deliveries []delivery
-	asked      int
 }
 
 func (*collector) Up(addr.NodeID)          {}
 func (*collector) Down(addr.NodeID, error) {}
-
-func (c *collector) Place(addr.NodeID, *protocol.Message) []byte {
-	if c.asked++; c.asked%2 == 0 {
-		return nil
-	}
-	return make([]byte, addr.PageSize)
-}
 
 func (c *collector) Deliver(_ addr.NodeID, f *Frame) {
 	d := delivery{Seq: c.l.received.Load()}
