@@ -154,7 +154,7 @@ func ProcessInv(s *Snapshot) string {
 	for i, procs := range s.procs {
 		for k, pr := range procs {
 			if pr.right[s.page] > s.Leaf[i].Right || pr.right[s.page] == protocol.Write && s.Leaf[i].Right != protocol.Write {
-				return fmt.Sprintf("process %d of node %d has %v, its node %v", k, i, pr.right[s.page], s.Leaf[i].Right)
+				return fmt.Sprintf("process %d of node %d has %v, its node %v", k, s.Places[i].Node, pr.right[s.page], s.Leaf[i].Right)
 			}
 		}
 	}

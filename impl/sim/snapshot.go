@@ -45,10 +45,10 @@ func (g *Topology) Put(i, parent, c int) {
 	g.Kids[parent][c] = i
 }
 
-func newTopology(t protocol.Tree, nodes int) *Topology {
+func newTopology(t protocol.Tree) *Topology {
 	g := NewTopology()
-	for i := range nodes {
-		g.Add(addr.Place{Node: addr.NodeID(i), Tag: addr.Leaf})
+	for rank := range t.Leaves() {
+		g.Add(addr.Place{Node: t.Node(rank), Tag: addr.Leaf})
 	}
 	for i := 0; i < len(g.Places); i++ {
 		if g.Places[i].Tag == addr.Root {
@@ -99,7 +99,7 @@ func (w *World) snapshot(p addr.PageNum) *Snapshot {
 	if w.trees[k] == nil {
 		for _, n := range w.nodes {
 			if w.generation(n, p) == g {
-				w.trees[k] = newTopology(n.shard.Tree(p), w.cfg.Nodes)
+				w.trees[k] = newTopology(n.shard.Tree(p))
 				break
 			}
 		}
