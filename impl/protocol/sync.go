@@ -111,11 +111,6 @@ func NewSyncNode(self addr.NodeID, incarnation addr.Incarnation, conf *Configura
 // Observe has an observer told of every action from here on.
 func (s *SyncNode) Observe(o SyncObserver) { s.observer = o }
 
-// Configure sets a newer configuration.
-//
-// Preconditions: the homes of the slots are those of the old one.
-func (s *SyncNode) Configure(conf *Configuration) { s.conf = conf }
-
 // Dropped counts the messages that the receive rule dropped.
 func (s *SyncNode) Dropped() uint64 { return s.dropped }
 
