@@ -244,7 +244,7 @@ func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bo
 		done(nil)
 	case s.core.RightTo(p) < protocol.Owned:
 		if drop {
-			s.give(protocol.Input{Kind: protocol.InEvict, Page: p})
+			s.handle(protocol.Input{Kind: protocol.InEvict, Page: p})
 		}
 		done(nil)
 	case len(s.written[p]) > 0:
@@ -268,6 +268,6 @@ func (s *shard) clean(ctx context.Context, seg *segment, p addr.PageNum, drop bo
 			s.homeward[p] = home
 		}
 		s.written[p] = append(s.written[p], again)
-		s.give(protocol.Input{Kind: protocol.InWriteback, Page: p})
+		s.handle(protocol.Input{Kind: protocol.InWriteback, Page: p})
 	}
 }

@@ -15,7 +15,7 @@
 //	mapping        a process's faults                          faults.go
 //	stream         read-ahead                                  readahead.go
 //	peers          the members, and what is kept of each       peers.go
-//	links          what other nodes send                       links.go
+//	receiver       what other nodes send                       receiver.go
 //	               who is away, and whether processors were    away.go
 //	residences     recalls held back, on a thread of their own residence.go
 //	room           a limited node's budget of pages, who waits room.go

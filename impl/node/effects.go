@@ -74,9 +74,9 @@ func (a *arrivals) rest() []arrival {
 // zeros is a page of zeros.
 var zeros [addr.PageSize]byte
 
-// keep puts content that was not granted to a process in this batch into the
+// fillFrom puts content that was not granted to a process in this batch into the
 // frame.
-func (s *shard) keep(a arrival) {
+func (s *shard) fillFrom(a arrival) {
 	if a.content == nil {
 		a.content = zeros[:]
 	}
@@ -93,7 +93,7 @@ func (s *shard) fillFrame(seg *segment, p addr.PageNum, content []byte) error {
 // an effect that reads the frame.
 func (s *shard) settle(p addr.PageNum) {
 	if a, ok := s.fills.take(p); ok {
-		s.keep(a)
+		s.fillFrom(a)
 	}
 }
 
@@ -177,7 +177,7 @@ func (s *shard) carryOut() {
 	}
 	for _, a := range s.fills.rest() {
 		if !s.node.halted.Load() {
-			s.keep(a)
+			s.fillFrom(a)
 		}
 	}
 	s.batch.Reset()

@@ -84,7 +84,7 @@ func (s *shard) run(e *errand) {
 	case errandResidence:
 		// The segment may have been removed meanwhile, and another one have the page.
 		if seg := s.node.segment(e.page); seg != nil && seg.core.Generation == e.generation {
-			s.give(protocol.Input{Kind: protocol.InResidenceOver, Page: e.page})
+			s.handle(protocol.Input{Kind: protocol.InResidenceOver, Page: e.page})
 		}
 	case errandWake:
 		s.wake(e.mapping, e.page)

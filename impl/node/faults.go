@@ -87,7 +87,7 @@ func (s *shard) fault(e *errand) {
 	}
 	s.traceStep(trace.TakeFault, e.page, e.mapping, e.write)
 	s.wait(e.page, waiter{mapping: e.mapping, write: e.write})
-	s.give(protocol.Input{Kind: kind, Page: e.page})
+	s.handle(protocol.Input{Kind: kind, Page: e.page})
 }
 
 // poison makes the page a SIGBUS: its segment was removed. A process that is gone

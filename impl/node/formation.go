@@ -80,8 +80,8 @@ func (f *formation) joined(self addr.NodeID, v *coord.View) {
 	f.set(waits, details...)
 }
 
-// links is told that the links of a cluster of so many nodes are being made.
-func (f *formation) links(self addr.NodeID, nodes int) {
+// linking is told that the links of a cluster of so many nodes are being made.
+func (f *formation) linking(self addr.NodeID, nodes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.linked = make([]bool, nodes)

@@ -215,7 +215,7 @@ func (n *Node) makeMesh(cluster coord.Cluster) error {
 	var err error
 	n.mesh, err = wire.New(wire.Config{
 		Self: n.id, Incarnation: n.incarnation, Cluster: cluster.ID, Token: n.cfg.Token,
-		Transport: cluster.Transport, Handler: links{n}, Port: n.listener, RepairTime: n.cfg.Repair,
+		Transport: cluster.Transport, Handler: receiver{n}, Port: n.listener, RepairTime: n.cfg.Repair,
 		ConnectTime: max(30*time.Second, n.cfg.Repair),
 		// A peer may be complete, and dial, before this node is.
 		Admit: func(addr.NodeID, addr.Incarnation) error { return errors.New("this node is not ready yet") },
@@ -312,7 +312,7 @@ func (n *Node) connect(v *coord.View) error {
 	defer close(n.connected)
 	n.sleep(v.Nodes() - 1)
 	n.linksUp.Add(v.Nodes() - 1)
-	n.forming.links(n.id, v.Nodes())
+	n.forming.linking(n.id, v.Nodes())
 	all := make(peers)
 	for _, m := range v.Joined() {
 		if m.Node == n.id {

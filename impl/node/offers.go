@@ -64,7 +64,7 @@ func (k *keeper) offer(most int64, urgent bool) (taken int64, none bool) {
 					return taken, true
 				}
 			}
-			a, ok := k.give(to, pages, urgent)
+			a, ok := k.offerTo(to, pages, urgent)
 			if !ok { // it may take them still
 				pages = nil
 				break
@@ -79,8 +79,8 @@ func (k *keeper) offer(most int64, urgent bool) (taken int64, none bool) {
 	return taken, false
 }
 
-// give offers pages to one peer. It is not ok if the answer is not there in time.
-func (k *keeper) give(to *peer, pages []*controlpb.TakeRequest_Page, urgent bool) (a answer, ok bool) {
+// offerTo offers pages to one peer. It is not ok if the answer is not there in time.
+func (k *keeper) offerTo(to *peer, pages []*controlpb.TakeRequest_Page, urgent bool) (a answer, ok bool) {
 	answers := make(chan answer, 1)
 	to.taker.full, to.taker.late = false, answers
 	k.goroutine(func() {
@@ -259,6 +259,6 @@ func (n *Node) take(p addr.PageNum, generation uint64, urgent bool, out *outbox)
 		seg.charged.Add(1)
 	}
 	s.wait(p, waiter{write: true, fetched: n.fetched})
-	s.give(protocol.Input{Kind: protocol.InWriteFault, Page: p})
+	s.handle(protocol.Input{Kind: protocol.InWriteFault, Page: p})
 	return offerTaken
 }

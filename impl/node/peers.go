@@ -63,6 +63,15 @@ type peers map[addr.NodeID]*peer
 // peer is the member with this number; nil if there is none, or none yet.
 func (n *Node) peer(id addr.NodeID) *peer { return (*n.peers.Load())[id] }
 
+// link is the link with a peer; nil if nothing is to be sent to it any more.
+func (n *Node) link(to addr.NodeID) sender {
+	p := n.peer(to)
+	if p == nil || n.halted.Load() {
+		return nil
+	}
+	return p.link
+}
+
 // sortedPeers is the members in the order of their numbers.
 func (n *Node) sortedPeers() []*peer {
 	return slices.SortedFunc(maps.Values(*n.peers.Load()), func(a, b *peer) int { return cmp.Compare(a.id, b.id) })

@@ -271,8 +271,8 @@ func (r *room) promise(ctx context.Context, to *promised, req *controlpb.Promise
 	return granted, nil
 }
 
-// keepPromise says that a page has come that was promised room.
-func (r *room) keepPromise(to *promised) {
+// fulfil says that a page has come that was promised room.
+func (r *room) fulfil(to *promised) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if to.left > 0 {

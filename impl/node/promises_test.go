@@ -182,7 +182,7 @@ func TestPromiseAgain(t *testing.T) {
 		t.Errorf("%d pages are promised in all, want 15", got)
 	}
 	for range 4 {
-		r.keepPromise(to)
+		r.fulfil(to)
 	}
 	back := &controlpb.ReturnRequest{Node: 1, Call: 4, Granted: 10, Returned: 3} // the last 5 were not heard of
 	r.returned(to, back)
@@ -321,6 +321,22 @@ func TestFullItself(t *testing.T) {
 	full("an access waits", false)
 	k.room.stuck.Store(true)
 	full("it waits, and there is nothing to give up", true)
+}
+
+// TestCaller has a call name its node: one that does not fit a NodeID is nobody, and not
+// the node whose number is left of it.
+func TestCaller(t *testing.T) {
+	n := newNode(Config{})
+	n.peers.Store(&peers{1: {id: 1}})
+	if _, err := (rooms{node: n}).caller(1); status.Code(err) != codes.Unavailable {
+		t.Errorf("before the node is formed: %v", err)
+	}
+	close(n.connected)
+	for number, want := range map[uint32]codes.Code{1: codes.OK, 2: codes.InvalidArgument, 1<<16 + 1: codes.InvalidArgument} {
+		if _, err := (rooms{node: n}).caller(number); status.Code(err) != want {
+			t.Errorf("node %d: %v, want %v", number, err, want)
+		}
+	}
 }
 
 // TestPromiseUnused has a home promise room to somebody who does not come to use it:

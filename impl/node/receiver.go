@@ -11,8 +11,8 @@ import (
 	"github.com/mome-dsm/mome/impl/wire"
 )
 
-// links is what the node's links deliver to: a wire.Idler.
-type links struct{ *Node }
+// receiver is what the node's links deliver to: a wire.Idler.
+type receiver struct{ *Node }
 
 // reader is what the reader of one link has queued since it flushed last. Only
 // that reader touches it.
@@ -25,17 +25,8 @@ type reader struct {
 // flushEvery bounds for how many frames in a row the answers wait.
 const flushEvery = 8
 
-// link is the link with a peer; nil if nothing is to be sent to it any more.
-func (n *Node) link(to addr.NodeID) sender {
-	p := n.peer(to)
-	if p == nil || n.halted.Load() {
-		return nil
-	}
-	return p.link
-}
-
 // Up implements wire.Handler.
-func (n links) Up(peer addr.NodeID) {
+func (n receiver) Up(peer addr.NodeID) {
 	n.log.Debug("link is up", "peer", peer)
 	n.forming.up(n.id, peer)
 	n.linksUp.Done()
@@ -49,7 +40,7 @@ func (n links) Up(peer addr.NodeID) {
 // The kernel copies the pages from the link's buffer into the segment and maps them
 // by one call for many. That costs less than to fault holes of the daemon's mapping
 // in, to receive into them and to map them (impl/README.md has the figures).
-func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
+func (n receiver) Deliver(peer addr.NodeID, f *wire.Frame) {
 	from := n.peer(peer)
 	if from == nil {
 		<-n.connected
@@ -73,7 +64,7 @@ func (n links) Deliver(peer addr.NodeID, f *wire.Frame) {
 }
 
 // deliverPages hands over the messages [first, end) of a frame.
-func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, end int) {
+func (n receiver) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, end int) {
 	r.order = r.order[:0]
 	sorted := true
 	for i := first; i < end; i++ {
@@ -122,7 +113,7 @@ func (n links) deliverPages(peer addr.NodeID, r *reader, f *wire.Frame, first, e
 
 // Idle implements wire.Idler: the answers to frames that came together travel
 // together.
-func (n links) Idle(peer addr.NodeID) {
+func (n receiver) Idle(peer addr.NodeID) {
 	if from := n.peer(peer); from != nil {
 		from.reader.frames = 0
 		from.reader.out.flush()
@@ -131,13 +122,13 @@ func (n links) Idle(peer addr.NodeID) {
 
 // refuse ends the run: a peer does not follow the protocol, and the members of
 // the cluster are fixed. Nothing of the peer's is taken from then on.
-func (n links) refuse(peer addr.NodeID, err error) {
+func (n receiver) refuse(peer addr.NodeID, err error) {
 	n.fail(fmt.Errorf("node %d does not follow the protocol: %w", peer, err))
 }
 
 // Down implements wire.Handler: in a cluster of fixed members the loss of one
 // is the end of the run.
-func (n links) Down(peer addr.NodeID, err error) {
+func (n receiver) Down(peer addr.NodeID, err error) {
 	var failed *wire.PeerFailure
 	switch {
 	case errors.Is(err, wire.ErrLeft):
@@ -162,7 +153,7 @@ func (s *shard) replayEarly() {
 	s.early.Replay(func(m *protocol.Message, page []byte) error {
 		err := s.input(protocol.Input{Kind: protocol.InMessage, Msg: m}, page)
 		if err != nil && !errors.Is(err, protocol.ErrEarly) {
-			links{s.node}.refuse(m.From.Node, err)
+			receiver{s.node}.refuse(m.From.Node, err)
 		}
 		s.carryOut()
 		return err

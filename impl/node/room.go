@@ -236,9 +236,9 @@ func (s *shard) account(e *protocol.Effect, in *protocol.Input) {
 		s.freed++
 	case protocol.FrameToHome:
 		s.node.segment(e.Page).charged.Add(1)
-		r.keepPromise(&s.node.peer(s.node.id).promised)
+		r.fulfil(&s.node.peer(s.node.id).promised)
 	case protocol.HomeFill:
 		s.node.segment(e.Page).charged.Add(1)
-		r.keepPromise(&s.node.peer(in.Msg.From.Node).promised)
+		r.fulfil(&s.node.peer(in.Msg.From.Node).promised)
 	}
 }

@@ -20,7 +20,7 @@ func TestEarlyMessageOfSegmentMissed(t *testing.T) {
 	n, peer := nodes[0], nodes[1]
 	missed := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Envelope: protocol.Envelope{Generation: 3, From: peer.leaf(), To: n.root(),
 		FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}}
-	links{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{missed}, Pages: [][]byte{nil}})
+	receiver{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{missed}, Pages: [][]byte{nil}})
 	if got := n.tables()["early messages"]; got != 1 {
 		t.Fatalf("%d messages wait for the segment of generation 3, want 1", got)
 	}
@@ -47,7 +47,7 @@ func TestSpeaksForAnother(t *testing.T) {
 	n, peer, other := nodes[0], nodes[1], nodes[2]
 	m := protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Page: 5, Envelope: protocol.Envelope{Generation: 3, From: other.leaf(), To: n.root(),
 		FromIncarnation: other.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}}
-	links{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{m}, Pages: [][]byte{nil}})
+	receiver{n}.Deliver(peer.id, &wire.Frame{Messages: []protocol.Message{m}, Pages: [][]byte{nil}})
 	if err := n.Err(); !errors.Is(err, protocol.ErrForeign) {
 		t.Errorf("the node ends with %v, want %v", err, protocol.ErrForeign)
 	}

@@ -159,8 +159,8 @@ func (s *shard) input(in protocol.Input, payload []byte) error {
 	return nil
 }
 
-// give is one input, carried out. The segment is known to be there.
-func (s *shard) give(in protocol.Input) {
+// handle is one input, carried out. The segment is known to be there.
+func (s *shard) handle(in protocol.Input) {
 	if err := s.input(in, nil); err != nil {
 		panic(fmt.Sprintf("mome: %v of %v: %v", in.Kind, in.Page, err))
 	}

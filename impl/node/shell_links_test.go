@@ -92,7 +92,7 @@ func (l *modelLink) read() {
 				l.deliver(&f, buffer, most-w.choices.pick(most))
 				w.yield()
 			}
-			links{s.Node}.Idle(l.from.id)
+			receiver{s.Node}.Idle(l.from.id)
 		}
 	})
 }
@@ -120,7 +120,7 @@ func (l *modelLink) deliver(f *wire.Frame, buffer []byte, n int) {
 	}
 	l.sent = l.sent[n:]
 	s.w.note("a frame of %d messages and %d syncs from node %d", len(f.Messages), len(f.Syncs), l.from.id)
-	links{s.Node}.Deliver(l.from.id, f)
+	receiver{s.Node}.Deliver(l.from.id, f)
 	clear(f.Messages) // and the pages: their memory is the next frame's
 	for used := buffer[:len(buffer)-len(rest)]; len(used) > 0; used = used[addr.PageSize:] {
 		sign(used, 1<<63)

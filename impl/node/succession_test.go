@@ -204,7 +204,7 @@ func earlyOfManyGenerations(t testing.TB) string {
 			f.Messages = append(f.Messages, protocol.Message{Kind: protocol.Req, Op: protocol.OpRead, Leaf: peer.id, Page: p, Envelope: protocol.Envelope{Generation: g, From: peer.leaf(), To: n.root(),
 				FromIncarnation: peer.incarnation, ToIncarnation: n.incarnation, Epoch: n.config.View().Epoch, Term: 1}})
 		}
-		links{n}.Deliver(peer.id, f)
+		receiver{n}.Deliver(peer.id, f)
 		if err := n.Err(); err != nil {
 			return fmt.Sprintf("EarlyInv: after %d generations: %v", g, err)
 		}

@@ -61,14 +61,14 @@ func Object(kind, name string) uint64 { return xxhash.Sum64String(kind + "\x00" 
 // owner of out.
 func (n *Node) deliverSync(peer addr.NodeID, m *protocol.Sync, out *outbox) {
 	if m.From.Node != peer {
-		links{n}.refuse(peer, fmt.Errorf("%w: it speaks for node %d", protocol.ErrForeign, m.From.Node))
+		receiver{n}.refuse(peer, fmt.Errorf("%w: it speaks for node %d", protocol.ErrForeign, m.From.Node))
 		return
 	}
 	n.syncs.mu.Lock()
 	err := n.syncStep(protocol.SyncInput{Kind: protocol.InSync, Sync: m})
 	n.syncUnlockInto(out)
 	if err != nil {
-		links{n}.refuse(peer, err)
+		receiver{n}.refuse(peer, err)
 	}
 }
 
