@@ -57,7 +57,7 @@ const (
 )
 
 // format is the version of the records; a build reads only its own.
-const format = 2
+const format = 3
 
 // MaxNodes is the most nodes of a cluster: what a NodeID can number.
 const MaxNodes = 1 << 16

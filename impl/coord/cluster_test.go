@@ -165,10 +165,9 @@ func testEnd(t *testing.T, b backend) {
 	mustEnd(t, c, "node 0 was stopped")
 	mustEnd(t, other, "node 1 was stopped")
 	for _, change := range map[string]func(*Config) error{
-		"join":      func(c *Config) error { _, err := c.Join(testContext(t), "h1:1"); return err },
-		"create":    func(c *Config) error { _, err := c.Create(testContext(t), "b", 1, Attrs{}); return err },
-		"remove":    func(c *Config) error { return c.Remove(testContext(t), "a") },
-		"mark dead": func(c *Config) error { return c.MarkDead(testContext(t), 0, 1, "late") },
+		"join":   func(c *Config) error { _, err := c.Join(testContext(t), "h1:1"); return err },
+		"create": func(c *Config) error { _, err := c.Create(testContext(t), "b", 1, Attrs{}); return err },
+		"remove": func(c *Config) error { return c.Remove(testContext(t), "a") },
 	} {
 		for _, c := range []*Config{c, other, openConfig(t, s)} {
 			err := change(c)

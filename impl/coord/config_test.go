@@ -28,7 +28,6 @@ func TestConfig(t *testing.T) {
 		{"join", testJoin},
 		{"concurrent_joins", testConcurrentJoins},
 		{"join_as", testJoinAs},
-		{"death", testDeath},
 		{"segments", testSegments},
 		{"narrow_base", testNarrowBase},
 		{"concurrent_creators", testConcurrentCreators},
@@ -101,7 +100,7 @@ func testJoin(t *testing.T, b backend) {
 	s := b.open(t)
 	first := found(t, s, 3)
 	diff(t, "node 0", mustJoin(t, first, "h0:1"), Member{
-		Node: 0, Address: "h0:1", Incarnation: 1, Joined: 2, State: Alive, Instance: first.instance})
+		Node: 0, Address: "h0:1", Incarnation: 1, Joined: 2, Instance: first.instance})
 	if again := mustJoin(t, first, "h0:1"); again.Node != 0 || first.View().Epoch != 2 {
 		t.Fatalf("joined again as %v, epoch %d", again, first.View().Epoch)
 	}
@@ -202,7 +201,6 @@ func testJoinAs(t *testing.T, b backend) {
 	}
 	_, err = nodes[1].JoinAs(ctx, 4, "h1:1")
 	wantErr(t, err, ErrNotFound)
-	wantErr(t, nodes[1].MarkDead(ctx, 1, 0, "never seen"), ErrNotFound)
 	joinAs(1, 1)
 	if m := mustJoin(t, nodes[2], "h2:1"); m.Node != 0 {
 		t.Fatalf("the lowest number is not %d", m.Node)
@@ -216,29 +214,6 @@ func testJoinAs(t *testing.T, b backend) {
 	}
 	_, err = nodes[4].JoinAs(ctx, 2, "h4:1")
 	wantErr(t, err, ErrComplete)
-}
-
-func testDeath(t *testing.T, b backend) {
-	s := b.open(t)
-	c := found(t, s, 2)
-	mustJoin(t, c, "h0:1")
-	ctx := testContext(t)
-	wantErr(t, c.MarkDead(ctx, 1, 1, "never seen"), ErrNotFound)
-	wantErr(t, c.MarkDead(ctx, 0, 2, "another life"), ErrNotFound)
-	for _, reason := range []string{"lease ended", "second thoughts"} {
-		if err := c.MarkDead(ctx, 0, 1, reason); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := c.View().Member(0)
-	if m.State != Dead || m.Died != 3 || m.Reason != "lease ended" || c.View().Epoch != 3 {
-		t.Fatalf("the dead member is %+v, epoch %d", m, c.View().Epoch)
-	}
-	// The address is free again, the node id is not.
-	other := openConfig(t, s)
-	if m := mustJoin(t, other, "h0:1"); m.Node != 1 {
-		t.Fatalf("joined as %v", m)
-	}
 }
 
 func testConfigWatch(t *testing.T, b backend) {
@@ -486,7 +461,7 @@ func testMendedRecord(t *testing.T, b backend) {
 	// Worse before it is better: another reason, which is told, too.
 	mustTxn(t, s, nil, Delete(prefixSegments+"a"), Put(prefixMember+"00000", []byte("{")))
 	wantErr(t, <-told, ErrBadConfig)
-	mustTxn(t, s, nil, Put(prefixMember+"00000", encode(Member{Address: "h0:1", Incarnation: 1, Joined: 2, State: Alive})))
+	mustTxn(t, s, nil, Put(prefixMember+"00000", encode(Member{Address: "h0:1", Incarnation: 1, Joined: 2})))
 	if err := <-told; err != nil {
 		t.Fatalf("told %v, want that all is well", err)
 	}

@@ -16,7 +16,7 @@ import (
 // founded is the records of a cluster with a member and a segment.
 func founded() []Op {
 	c := Cluster{ID: "c", Nodes: 3, Fanout: 2, Slots: 8, Transport: "tcp", Base: addr.DefaultBase, Repair: time.Second, PageSize: addr.PageSize, Format: format}
-	m := Member{Address: "a:1", Incarnation: 1, Joined: 2, State: Alive, Instance: "i"}
+	m := Member{Address: "a:1", Incarnation: 1, Joined: 2, Instance: "i"}
 	s := Segment{Name: "s", First: 16, Pages: 16, Generation: 1, Attrs: Attrs{Home: "block"}}
 	return []Op{
 		Put(keyCluster, encode(c)), Put(keyHead, encode(head{Epoch: 2, Generation: 1})),
@@ -32,7 +32,7 @@ func FuzzView(f *testing.F) {
 		f.Add(op.Key, op.Value, false)
 		f.Add(op.Key, []byte(nil), true)
 	}
-	f.Add("member/00001", []byte(`{"node":1,"address":"b:1","incarnation":1,"joined":3,"state":"alive","instance":"j"}`), false)
+	f.Add("member/00001", []byte(`{"node":1,"address":"b:1","incarnation":1,"joined":3,"instance":"j"}`), false)
 	f.Add("segment/t", []byte(`{"name":"t","first":0,"pages":17,"generation":2}`), false)
 	f.Add("segment/t", []byte(`{"name":"t","first":4294967295,"pages":18446744073709551615,"generation":2}`), false)
 	f.Add("elsewhere", []byte("no JSON"), false)

@@ -12,15 +12,7 @@ import (
 // ErrComplete: as many nodes have joined as the cluster was founded for.
 var ErrComplete = errors.New("mome: cluster is complete")
 
-// State of a member.
-type State string
-
-const (
-	Alive State = "alive"
-	Dead  State = "dead" // for good: a death is never taken back
-)
-
-// Member is one node of the cluster. Its record stays after its death.
+// Member is one node of the cluster. Its record stays for good.
 type Member struct {
 	Node addr.NodeID `json:"node"`
 	// Address is where the node listens for the others.
@@ -28,11 +20,6 @@ type Member struct {
 	Incarnation addr.Incarnation `json:"incarnation"`
 	// Joined is the epoch that the join began.
 	Joined uint64 `json:"joined"`
-	State  State  `json:"state"`
-	// Died is the epoch that the death began, Reason what was observed. Both
-	// are zero while the member is alive.
-	Died   uint64 `json:"died,omitempty"`
-	Reason string `json:"reason,omitempty"`
 	// Instance tells the Config that joined from any other, so that a join
 	// whose outcome was unknown can be asked for again.
 	Instance string `json:"instance"`
@@ -49,7 +36,7 @@ func (m Member) key() string { return fmt.Sprintf("%s%05d", prefixMember, m.Node
 // again with the same address: one Config joins at most once.
 //
 // It fails with ErrComplete when all nodes have joined, and with ErrExists when
-// a living member has the address.
+// another member has the address.
 func (c *Config) Join(ctx context.Context, address string) (Member, error) {
 	return c.join(ctx, address, nil)
 }
@@ -69,7 +56,7 @@ func (c *Config) join(ctx context.Context, address string, wanted *addr.NodeID) 
 			case m.Instance == c.instance && m.Address == address:
 				joined = m
 				return nil, nil
-			case m.Address == address && m.State == Alive:
+			case m.Address == address:
 				return nil, fmt.Errorf("%w: address %s is that of node %d: give this node another",
 					ErrExists, address, m.Node)
 			}
@@ -97,30 +84,9 @@ func (c *Config) join(ctx context.Context, address string, wanted *addr.NodeID) 
 			Address:     address,
 			Incarnation: 1,
 			Joined:      h.Epoch,
-			State:       Alive,
 			Instance:    c.instance,
 		}
 		return []Op{Put(joined.key(), encode(joined))}, nil
 	})
 	return joined, err
-}
-
-// MarkDead commits the death of one life of a node, with a new epoch. Doing so
-// again does nothing; the first reason stays. A node that has no such
-// incarnation is ErrNotFound.
-func (c *Config) MarkDead(ctx context.Context, node addr.NodeID, life addr.Incarnation, reason string) error {
-	op := fmt.Sprintf("mark node %d dead", node)
-	return c.update(ctx, op, func(v *View, h *head) ([]Op, error) {
-		m := v.Member(node)
-		if m.missing() || m.Incarnation != life {
-			return nil, fmt.Errorf("%w: node %d, incarnation %d, among the %d members",
-				ErrNotFound, node, life, v.Nodes())
-		}
-		if m.State == Dead {
-			return nil, nil
-		}
-		h.Epoch++
-		m.State, m.Died, m.Reason = Dead, h.Epoch, reason
-		return []Op{Put(m.key(), encode(m))}, nil
-	})
 }
