@@ -311,7 +311,7 @@ func TestRegisteredRemoved(t *testing.T) {
 	}
 	defer view.Close()
 	other.must(t, &attachpb.Request{Body: &attachpb.Request_Remove{Remove: &attachpb.Remove{Name: "s"}}})
-	await(t, "the node has removed it", func() bool { return n.segments.Load().len() == 0 })
+	await(t, "the node has removed it", func() bool { return n.segments.Load().pages.Len() == 0 })
 	reply, _, err := f.call(&attachpb.Request{Body: &attachpb.Request_Registered{Registered: &attachpb.Registered{Segment: s.Ref}}}, view.Uffd())
 	if reply.GetError().GetCode() != attachpb.Code_CODE_REMOVED {
 		t.Fatalf("%v, %v", reply, err)

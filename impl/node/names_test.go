@@ -55,7 +55,7 @@ func fill(t testing.TB, n *Node, segments int) {
 	if _, err := n.config.Sync(ctx); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the node has the segments", func() bool { return n.segments.Load().len() == segments })
+	await(t, "the node has the segments", func() bool { return n.segments.Load().pages.Len() == segments })
 }
 
 // createAndRemove does so through the store, and waits until the node has applied

@@ -49,7 +49,7 @@ func (h holdings) encode() (string, error) {
 // tables is what a node remembers.
 func (n *Node) tables() holdings {
 	n.mu.Lock()
-	h := holdings{"applications": len(n.apps), "segments": n.segments.Load().len()}
+	h := holdings{"applications": len(n.apps), "segments": n.segments.Load().pages.Len()}
 	n.mu.Unlock()
 	for i := range n.shards {
 		s := &n.shards[i]

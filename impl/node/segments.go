@@ -99,8 +99,6 @@ func (t *segmentTable) all() iter.Seq[*segment] {
 	}
 }
 
-func (t *segmentTable) len() int { return t.pages.Len() }
-
 // segment is the one that has the page now, or nil.
 func (n *Node) segment(p addr.PageNum) *segment {
 	return n.segments.Load().at(p)

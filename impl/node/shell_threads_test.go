@@ -263,7 +263,7 @@ func (w *world) job(s *member, name string, times int, f func()) {
 	}
 	w.thread(s, name, func(a *task) {
 		for range times {
-			a.rest(func() bool { return s.segments.Load().len() > 0 })
+			a.rest(func() bool { return s.segments.Load().pages.Len() > 0 })
 			f()
 		}
 	}).ends = true
