@@ -15,13 +15,13 @@ const (
 	pages     = HeapSize / PageSize
 	firstPage = 21 // those before hold the header, the page table and the map of live blocks
 
-	magic      = uint64(0x4d6f6d6548656170) // "MomeHeap"
-	version    = 1
-	versionAt  = 1
-	tableAt    = PageSize / 8
-	liveAt     = tableAt + pages
-	liveWords  = HeapSize / Alignment / 64
-	livePage   = PageSize / Alignment / 64 // words of the map for one page
+	magic     = uint64(0x4d6f6d6548656170) // "MomeHeap"
+	version   = 1
+	versionAt = 1
+	tableAt   = PageSize / 8
+	liveAt    = tableAt + pages
+	liveWords = HeapSize / Alignment / 64
+	livePage  = PageSize / Alignment / 64 // words of the map for one page
 )
 
 var (
@@ -376,7 +376,7 @@ func (h *Heap) block(off int) (*span, int, error) {
 	}
 	in := off - p*PageSize
 	switch {
-	case e.kind() == pageSpan && in%sizes[e.class()] == 0 && h.live(off):
+	case e.kind() == pageSpan && uint32(in)%uint32(sizes[e.class()]) == 0 && h.live(off):
 		return h.spans[p], sizes[e.class()], nil
 	case e.kind() == pageRun && in == 0 && h.live(off):
 		return nil, e.pages() * PageSize, nil

@@ -223,6 +223,14 @@ func TestAddresses(t *testing.T) {
 	if err := h.Free(gone); err != nil {
 		t.Fatal(err)
 	}
+	// A later page of a run that is no more, behind a shorter one in its place.
+	long, _ := h.Malloc(50 * PageSize)
+	if err := h.Free(long); err != nil {
+		t.Fatal(err)
+	}
+	if short, _ := h.Malloc(40 * PageSize); short != long {
+		t.Fatalf("blocks at %#x and %#x", long, short)
+	}
 	before := h.Stat()
 	for off, want := range map[int]string{
 		-1:             "outside the heap",
@@ -233,12 +241,15 @@ func TestAddresses(t *testing.T) {
 		big + PageSize: "inside the block at",
 		gone:           "freed already",
 		HeapSize - 16:  "its page holds no block",
+
+		long + 39*PageSize: "inside the block at",
+		long + 45*PageSize: "its page holds no block",
 	} {
 		if err := h.Free(off); !errors.Is(err, ErrAddress) || !strings.Contains(err.Error(), want) {
 			t.Errorf("free of %#x: %v; want %q", off, err, want)
 		}
 	}
-	if st := h.Stat(); st != before || st.Blocks != 2 {
+	if st := h.Stat(); st != before || st.Blocks != 3 {
 		t.Errorf("%+v, before %+v", st, before)
 	}
 }
@@ -294,7 +305,7 @@ func TestRefused(t *testing.T) {
 		"nothing":         func(w []uint64) { clear(w) },
 		"version":         func(w []uint64) { w[versionAt]++ },
 		"kind":            func(w []uint64) { w[tableAt+firstPage] = 9 },
-		"class":           func(w []uint64) { w[tableAt+firstPage] += 1 << 8 },
+		"class":           func(w []uint64) { w[tableAt+firstPage] |= 200 << 8 },
 		"later page":      func(w []uint64) { w[tableAt+firstPage+1] = 0 },
 		"too long":        func(w []uint64) { w[tableAt+pages-1] = uint64(newEntry(pageRun, 0, 2)) },
 		"inside a block":  func(w []uint64) { w[liveAt+firstPage*livePage] |= 2 },
