@@ -21,7 +21,7 @@ type formation struct {
 	waits   string     // for people; empty once the node serves
 	changed chan struct{}
 	members []coord.Member // that have joined, of the last view
-	linked  map[addr.NodeID]bool
+	linked  []bool         // by node id; nil: links are not made yet
 }
 
 func newFormation(cfg *Config) *formation {
@@ -80,14 +80,12 @@ func (f *formation) joined(self addr.NodeID, v *coord.View) {
 	f.set(waits, details...)
 }
 
-// linking is told that the links with these members are being made.
-func (f *formation) linking(self addr.NodeID, members []coord.Member) {
+// linking is told that the links of a cluster of so many nodes are being made.
+func (f *formation) linking(self addr.NodeID, nodes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.linked = make(map[addr.NodeID]bool)
-	for _, m := range members {
-		f.linked[m.Node] = m.Node == self
-	}
+	f.linked = make([]bool, nodes)
+	f.linked[self] = true
 	f.lookAtLinks(self)
 }
 
@@ -105,12 +103,11 @@ func (f *formation) up(self, peer addr.NodeID) {
 // Preconditions: f.mu is held.
 func (f *formation) lookAtLinks(self addr.NodeID) {
 	var missing []addr.NodeID
-	for peer, linked := range f.linked {
+	for i, linked := range f.linked {
 		if !linked {
-			missing = append(missing, peer)
+			missing = append(missing, addr.NodeID(i))
 		}
 	}
-	slices.Sort(missing)
 	if len(missing) > 0 {
 		f.set(fmt.Sprintf("node %d has joined, waits for %d of %d nodes: %s", self, len(missing), len(f.linked), they(missing, "is not linked", "are not linked")))
 	}
