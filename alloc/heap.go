@@ -65,8 +65,9 @@ type span struct {
 // Heap is a heap that this process allocates from. It is for one goroutine at a time.
 type Heap struct {
 	words   []uint64
-	spans   [pages]*span        // by first page
-	partial [numClasses][]*span // spans with a free block
+	spans   [pages]*span             // by first page
+	partial [numClasses][]*span      // spans with a free block
+	stored  func(word int, v uint64) // tests only: sees each store to page table and map
 }
 
 // Format makes a heap of HeapWords words, whatever was in them. The header is written
@@ -141,8 +142,14 @@ func (h *Heap) adopt(p int, e entry) {
 
 func (h *Heap) entry(page int) entry { return entry(atomic.LoadUint64(&h.words[tableAt+page])) }
 
-func (h *Heap) setEntry(page int, e entry) {
-	atomic.StoreUint64(&h.words[tableAt+page], uint64(e))
+func (h *Heap) setEntry(page int, e entry) { h.store(tableAt+page, uint64(e)) }
+
+// store is how Malloc and Free change page table and map. Stores are seen in this order.
+func (h *Heap) store(word int, v uint64) {
+	atomic.StoreUint64(&h.words[word], v)
+	if h.stored != nil {
+		h.stored(word, v)
+	}
 }
 
 func (h *Heap) live(off int) bool {
@@ -152,8 +159,8 @@ func (h *Heap) live(off int) bool {
 // flip makes a free block live or a live one free, with one store. Only the process
 // that has the heap writes the map, so what it has read is still so.
 func (h *Heap) flip(off int) {
-	w := &h.words[liveAt+off/(64*Alignment)]
-	atomic.StoreUint64(w, *w^1<<(off/Alignment%64))
+	w := liveAt + off/(64*Alignment)
+	h.store(w, h.words[w]^1<<(off/Alignment%64))
 }
 
 // Malloc is the offset of a new block of at least size bytes, aligned to 16. What it

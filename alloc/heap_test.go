@@ -254,48 +254,126 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestDeath: whatever part of the stores of an allocation or a free a process has made
-// when it dies, in the order of FORMAT.md, the next one finds every other block.
+// store is one that a heap has made to its page table or map.
+type store struct {
+	word  int
+	value uint64
+}
+
+// storesOf are the stores that an operation makes, in their order.
+func storesOf(t *testing.T, h *Heap, do func() error) (made []store) {
+	t.Helper()
+	h.stored = func(word int, v uint64) { made = append(made, store{word, v}) }
+	defer func() { h.stored = nil }()
+	if err := do(); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestDeath: an allocation and a free make the stores of FORMAT.md in its order. After
+// whichever of them a process dies, the next one finds every other block.
 func TestDeath(t *testing.T) {
-	for _, size := range []int{48, 100000} {
-		h := newHeap(t)
-		kept, err := h.Malloc(5000)
-		if err != nil {
-			t.Fatal(err)
+	// The words of FORMAT.md's table, for pages from that of off on.
+	rest := func(off, n int) (words []int) {
+		for i := 1; i < n; i++ {
+			words = append(words, tableAt+off/PageSize+i)
 		}
-		before := slices.Clone(h.words)
+		return words
+	}
+	first := func(off int) int { return tableAt + off/PageSize }
+	bit := func(off int) int { return liveAt + off/(64*Alignment) }
+	small, big := 48, 100000
+	spanOf, runOf := spanPages[classOf(small)], (big+PageSize-1)/PageSize
+
+	h := newHeap(t)
+	kept, err := h.Malloc(5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var off, second, run int
+	malloc := func(at *int, size int) func() error {
+		return func() (err error) { *at, err = h.Malloc(size); return err }
+	}
+	free := func(at *int) func() error { return func() error { return h.Free(*at) } }
+	for _, c := range []struct {
+		name   string
+		do     func() error
+		stores func() []int
+		change int // of the number of live blocks
+	}{
+		{"new span", malloc(&off, small), func() []int { return append(rest(off, spanOf), first(off), bit(off)) }, 1},
+		{"allocate in a span", malloc(&second, small), func() []int { return []int{bit(second)} }, 1},
+		{"new run", malloc(&run, big), func() []int { return append(rest(run, runOf), first(run), bit(run)) }, 1},
+		{"free in a span", free(&off), func() []int { return []int{bit(off)} }, -1},
+		{"free a run", free(&run), func() []int { return []int{bit(run), first(run)} }, -1},
+	} {
+		before, blocks := slices.Clone(h.words), h.Stat().Blocks
+		made := storesOf(t, h, c.do)
+		var words []int
+		for _, s := range made {
+			words = append(words, s.word)
+		}
+		if want := c.stores(); !slices.Equal(words, want) {
+			t.Errorf("%s: stores to words %d, FORMAT.md has %d", c.name, words, want)
+		}
+		for n := range len(made) + 1 {
+			state := slices.Clone(before)
+			for _, s := range made[:n] {
+				state[s.word] = s.value
+			}
+			// A block is live from the last store of its allocation on, and until the first
+			// of its free.
+			want := blocks
+			if c.change > 0 && n == len(made) || c.change < 0 && n > 0 {
+				want += c.change
+			}
+			next, err := Open(state)
+			if err != nil {
+				t.Errorf("%s, %d of %d stores: %v", c.name, n, len(made), err)
+				continue
+			}
+			if st := next.Stat(); st.Blocks != want {
+				t.Errorf("%s, %d of %d stores: %+v, want %d blocks", c.name, n, len(made), st, want)
+			}
+			if err := errors.Join(next.Check(), next.Free(kept)); err != nil {
+				t.Errorf("%s, %d of %d stores: %v", c.name, n, len(made), err)
+			}
+		}
+	}
+}
+
+// TestHysteresis: of the empty spans of a class one is kept, which the next allocation
+// uses; the others give their pages back.
+func TestHysteresis(t *testing.T) {
+	h := newHeap(t)
+	const size = 4096
+	span := spanPages[classOf(size)]
+	var all []int
+	for range 3 * span * PageSize / size {
 		off, err := h.Malloc(size)
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := slices.Clone(h.words)
-		var made []int // the rest of the page table, the first page, the map
-		for i := tableAt; i < liveAt+liveWords; i++ {
-			if before[i] != after[i] && i != tableAt+off/PageSize {
-				made = append(made, i)
-			}
+		all = append(all, off)
+	}
+	if st := h.Stat(); st.Pages != 3*span {
+		t.Fatalf("%+v, want three spans of %d pages", st, span)
+	}
+	for i, off := range all {
+		free := func() error { return h.Free(off) }
+		made := storesOf(t, h, free)
+		// The last store of a free that empties a second span is to its page's entry.
+		if last := made[len(made)-1]; len(made) > 1 && (last.value != 0 || last.word >= liveAt || made[0].word < liveAt) {
+			t.Errorf("free %d: stores %+v; want the bit, and the entry of the first page", i, made)
 		}
-		made = slices.Insert(made, len(made)-1, tableAt+off/PageSize)
-		for n := range len(made) + 1 {
-			state := slices.Clone(before)
-			for _, i := range made[:n] {
-				state[i] = after[i]
-			}
-			next, err := Open(state)
-			if err != nil {
-				t.Fatalf("%d bytes, %d of %d stores: %v", size, n, len(made), err)
-			}
-			blocks := 1
-			if n == len(made) {
-				blocks = 2
-			}
-			if st := next.Stat(); st.Blocks != blocks {
-				t.Errorf("%d bytes, %d of %d stores: %+v, want %d blocks", size, n, len(made), st, blocks)
-			}
-			if err := errors.Join(next.Check(), next.Free(kept)); err != nil {
-				t.Errorf("%d bytes, %d of %d stores: %v", size, n, len(made), err)
-			}
-		}
+	}
+	if st := h.Stat(); st.Pages != span {
+		t.Errorf("%+v after all blocks are free, want one span of %d pages", st, span)
+	}
+	made := storesOf(t, h, func() error { _, err := h.Malloc(size); return err })
+	if len(made) != 1 {
+		t.Errorf("an allocation from the span that was kept makes stores %+v, want one", made)
 	}
 }
 

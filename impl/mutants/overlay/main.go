@@ -36,9 +36,10 @@ func main() {
 	fmt.Println(path)
 }
 
-// folders are the packages with mutants.
+// folders are the packages with mutants: those of the daemon, and the heap.
 func folders(root string) ([]string, error) {
 	texts, err := filepath.Glob(filepath.Join(root, "impl", "*", mutation.Name))
+	texts = append(texts, filepath.Join(root, "alloc", mutation.Name))
 	for i := range texts {
 		texts[i] = filepath.Dir(texts[i])
 	}
