@@ -43,3 +43,19 @@ var sizes, spanPages = func() (s, p [numClasses]int) {
 	}
 	return s, p
 }()
+
+// reciprocals are 2^32 divided by the sizes, rounded up.
+var reciprocals = func() (r [numClasses]uint32) {
+	for c, size := range sizes {
+		r[c] = uint32((1<<32 + size - 1) / size)
+	}
+	return r
+}()
+
+// begins tells whether a block begins in bytes behind the beginning of a span: whether
+// in is a multiple of the class's size. For in = q*size + r the product is, modulo 2^32,
+// r reciprocals and at most in more. That is less than one reciprocal only for r = 0:
+// in is less than 2^32/size in every span, as TestClasses checks.
+func begins(in, class int) bool {
+	return uint32(in)*reciprocals[class] < reciprocals[class]
+}

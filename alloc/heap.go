@@ -142,13 +142,10 @@ func (h *Heap) adopt(p int, e entry) {
 
 func (h *Heap) entry(page int) entry { return entry(atomic.LoadUint64(&h.words[tableAt+page])) }
 
-func (h *Heap) setEntry(page int, e entry) { h.store(tableAt+page, uint64(e)) }
-
-// store is how Malloc and Free change page table and map. Stores are seen in this order.
-func (h *Heap) store(word int, v uint64) {
-	atomic.StoreUint64(&h.words[word], v)
+func (h *Heap) setEntry(page int, e entry) {
+	atomic.StoreUint64(&h.words[tableAt+page], uint64(e))
 	if h.stored != nil {
-		h.stored(word, v)
+		h.stored(tableAt+page, uint64(e))
 	}
 }
 
@@ -158,9 +155,20 @@ func (h *Heap) live(off int) bool {
 
 // flip makes a free block live or a live one free, with one store. Only the process
 // that has the heap writes the map, so what it has read is still so.
+//
+// The store is a plain one, without the barrier of an atomic one, which would be most
+// of the time of Malloc and Free. It is of an aligned word, so it is made whole. Nobody
+// else reads the map meanwhile: another goroutine or process comes after the
+// synchronization that hands the heap over, or after the death of this process, which
+// leaves what it executed, in its order. Stores to the page table are atomic, and the
+// compiler moves no other store across them. In a span no order is needed but that.
 func (h *Heap) flip(off int) {
 	w := liveAt + off/(64*Alignment)
-	h.store(w, h.words[w]^1<<(off/Alignment%64))
+	v := h.words[w] ^ 1<<(off/Alignment%64)
+	h.words[w] = v
+	if h.stored != nil {
+		h.stored(w, v)
+	}
 }
 
 // Malloc is the offset of a new block of at least size bytes, aligned to 16. What it
@@ -383,7 +391,7 @@ func (h *Heap) block(off int) (*span, int, error) {
 	}
 	in := off - p*PageSize
 	switch {
-	case e.kind() == pageSpan && uint32(in)%uint32(sizes[e.class()]) == 0 && h.live(off):
+	case e.kind() == pageSpan && begins(in, e.class()) && h.live(off):
 		return h.spans[p], sizes[e.class()], nil
 	case e.kind() == pageRun && in == 0 && h.live(off):
 		return nil, e.pages() * PageSize, nil

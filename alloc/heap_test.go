@@ -20,7 +20,8 @@ func newHeap(t testing.TB) *Heap {
 }
 
 // TestClasses: the class of a size is the smallest that holds it, and loses at most an
-// eighth of a block or less than the alignment.
+// eighth of a block or less than the alignment. Where blocks of a class begin is known
+// for each byte of its spans.
 func TestClasses(t *testing.T) {
 	for size := 1; size <= largest; size++ {
 		c := classOf(size)
@@ -34,6 +35,11 @@ func TestClasses(t *testing.T) {
 	for c, size := range sizes {
 		if size%Alignment != 0 || spanPages[c]*PageSize%size*16 > spanPages[c]*PageSize {
 			t.Errorf("class %d: blocks of %d bytes in spans of %d pages", c, size, spanPages[c])
+		}
+		for in := range spanPages[c] * PageSize {
+			if begins(in, c) != (in%size == 0) {
+				t.Fatalf("class %d, of %d bytes: begins(%d) is %v", c, size, in, begins(in, c))
+			}
 		}
 	}
 }
