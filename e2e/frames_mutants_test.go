@@ -28,7 +28,7 @@ import (
 // impl/mutants/testdata/memory.
 func TestBrokenMemory(t *testing.T) {
 	requireUserfaultfd(t)
-	tb := mutants.Table{Name: "memory", Package: "./e2e", Links: []string{"model", "history", "pages", "frames"}}
+	tb := mutants.Table{Name: "memory", Package: "./e2e", Checks: []string{"model", "history", "pages", "frames"}}
 	model := buildModel(t)
 	names := []string{mutants.None}
 	for _, b := range memory.Bugs("") {

@@ -9,8 +9,8 @@ import (
 )
 
 // parseNames reads one operation of a name a word: create3 makes generation 3 and
-// create0 is refused, open3 finds it and open0 nothing, ensure3! is openOrCreate
-// that makes it, ensure3 finds it and ensure0 is refused for its size, remove1 and
+// create0 is refused, open3 finds it and open0 nothing. ensure3! is openOrCreate
+// that makes it, ensure3 finds it and ensure0 is refused for its size. remove1 and
 // remove0 are done and refused. Times are as in parse.
 func parseNames(t *testing.T, text string) []Operation {
 	t.Helper()

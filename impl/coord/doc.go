@@ -10,7 +10,7 @@
 // conditional transactions, ordered watches without loss. It has three
 // implementations, which one conformance suite holds to one behaviour:
 //
-//	NewMemory      in this process, for tests and the simulator
+//	NewMemory      in this process, for tests
 //	OpenEmbedded   an etcd of the founding node, in a child process of it
 //	OpenRemote     another node's embedded etcd, or an external one
 //

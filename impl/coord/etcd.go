@@ -263,12 +263,6 @@ func (s *etcdStore) op(e *clientv3.Event) Op {
 	return Put(key, e.Kv.Value)
 }
 
-// compact is for the tests: operators leave compaction to etcd.
-func (s *etcdStore) compact(ctx context.Context, rev int64) error {
-	_, err := s.client.Compact(ctx, rev)
-	return err
-}
-
 // Close implements Store.
 func (s *etcdStore) Close() error {
 	s.mu.Lock()

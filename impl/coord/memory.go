@@ -12,8 +12,8 @@ import (
 // memoryHistory is how many transactions a Memory keeps for late watches.
 const memoryHistory = 1 << 16
 
-// Memory is a Store in this process: the twin of etcd for tests and for the
-// simulator. Several nodes of one process share one Memory.
+// Memory is a Store in this process: the twin of etcd for tests. Several nodes of
+// one process share one Memory.
 type Memory struct {
 	mu      sync.Mutex
 	entries map[string]Entry // guarded by mu
@@ -173,16 +173,6 @@ func (m *Memory) forget(rev int64) {
 	}
 	m.history = slices.Clone(m.history[keep:])
 	m.compacted = max(m.compacted, rev)
-}
-
-// compact is what etcd's compaction does: watches can no longer begin at
-// revisions below rev.
-func (m *Memory) compact(_ context.Context, rev int64) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.forget(rev - 1)
-	m.wake()
-	return nil
 }
 
 // Watch implements Store.

@@ -596,3 +596,18 @@ func fewerChecks(t *testing.T, by int) {
 	}
 	t.Cleanup(func() { flag.Set(f.Name, old) })
 }
+
+// compact has the store forget: watches can no longer begin at revisions below rev.
+// Operators leave that to etcd.
+func (s *etcdStore) compact(ctx context.Context, rev int64) error {
+	_, err := s.client.Compact(ctx, rev)
+	return err
+}
+
+func (m *Memory) compact(_ context.Context, rev int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forget(rev - 1)
+	m.wake()
+	return nil
+}

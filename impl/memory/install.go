@@ -107,14 +107,6 @@ func (m *Mapping) pageAt(address uintptr) addr.PageNum {
 	return p
 }
 
-// Continue maps pages that are present in the segment and wakes whoever waits
-// for them. It returns how many pages it did. It stops at a page that is mapped
-// already (ErrExists, after waking) or not present (ErrHole).
-func (m *Mapping) Continue(p addr.PageNum, n int64, writable bool) (int64, error) {
-	m.segment.offset(p, n)
-	return m.fill(OpContinue, p, n, nil, writable)
-}
-
 // Copy fills holes of the segment with src, whose length is a multiple of the
 // page size, maps them and wakes whoever waits for them. Each page appears as
 // a whole. It returns how many pages it did, and stops at a page that is
@@ -152,8 +144,8 @@ func (m *Mapping) Zero(p addr.PageNum, n int64, writable bool) (int64, error) {
 	return done, nil
 }
 
-// fill runs one of the ioctls that map pages until all are done or one is
-// refused. src is for OpCopy only.
+// fill runs one of the ioctls that fill holes until all are done or one is
+// refused: OpCopy with src, or OpZeroPage.
 func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool) (int64, error) {
 	if !m.enter() {
 		return 0, ErrGone
@@ -173,15 +165,11 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 			done    int64
 			errno   unix.Errno
 		)
-		switch op {
-		case OpCopy:
+		if op == OpCopy {
 			content, mode = src[total<<addr.PageShift:], protected(modeCopyWP, writable)
 			done, errno = uffdCopy(m.uffd, at, content[:size], mode)
-		case OpZeroPage:
+		} else {
 			done, errno = uffdFill(m.uffd, ioctlZeropage, at, size, mode)
-		default:
-			mode = protected(modeContinueWP, writable)
-			done, errno = uffdFill(m.uffd, ioctlContinue, at, size, mode)
 		}
 		if done > 0 {
 			m.observe(op, at, uint64(done), mode, content, 0)
@@ -206,16 +194,13 @@ func (m *Mapping) fill(op Op, p addr.PageNum, n int64, src []byte, writable bool
 			// came later would wait forever.
 			m.wake(at, at+addr.PageSize)
 		}
-		if errno == unix.EFAULT && op == OpContinue {
-			return total, &PageError{opTexts[op], m.pageAt(at), ErrHole}
-		}
 		return total, pageError(opTexts[op], m.pageAt(at), errno)
 	}
 	return total, nil
 }
 
 // opTexts are the operations in errors.
-var opTexts = [...]string{OpContinue: "continue", OpCopy: "copy", OpZeroPage: "zero"}
+var opTexts = [...]string{OpCopy: "copy", OpZeroPage: "zero"}
 
 // protected is the mode of a filling ioctl: a page that may not be stored to
 // is mapped with protection.

@@ -109,7 +109,7 @@ func TestSecondProcessFaultsMinor(t *testing.T) {
 	wantErr(t, err, ErrExists)
 	// It was woken, and asks again.
 	b.expect(testFirst, false, Minor)
-	okN(t, 1)(b.Continue(testFirst, 1, false))
+	ok(t, b.Install(testFirst, 1, false))
 	if got := b.wait(r).Val; got != 42 {
 		t.Fatalf("load %d, want 42", got)
 	}
@@ -117,7 +117,7 @@ func TestSecondProcessFaultsMinor(t *testing.T) {
 }
 
 func TestReadGrantKeepsPageProtected(t *testing.T) {
-	for _, how := range []string{"copy", "zero", "continue", "install"} {
+	for _, how := range []string{"copy", "zero", "install"} {
 		t.Run(how, func(t *testing.T) {
 			s := newSegment(t, 1)
 			a := startApplication(t, s, applicationOptions{})
@@ -139,7 +139,7 @@ func TestReadGrantKeepsPageProtected(t *testing.T) {
 }
 
 func TestWriteGrantNeedsNoSecondFault(t *testing.T) {
-	for _, how := range []string{"copy", "zero", "continue", "install"} {
+	for _, how := range []string{"copy", "zero", "install"} {
 		t.Run(how, func(t *testing.T) {
 			s := newSegment(t, 1)
 			a := startApplication(t, s, applicationOptions{})
@@ -160,9 +160,6 @@ func grant(t *testing.T, s *Segment, m *Mapping, how string, writable bool) {
 		okN(t, 1)(m.Copy(testFirst, pattern(3, 1), writable))
 	case "zero":
 		okN(t, 1)(m.Zero(testFirst, 1, writable))
-	case "continue":
-		copy(s.Page(testFirst), pattern(3, 1))
-		okN(t, 1)(m.Continue(testFirst, 1, writable))
 	case "install":
 		copy(s.Page(testFirst), pattern(3, 1))
 		ok(t, m.Install(testFirst, 1, writable))
@@ -344,16 +341,14 @@ func TestInstallOfHole(t *testing.T) {
 		t.Fatalf("error %v, want one that names page %d", err, testFirst+2)
 	}
 	a.call(request{Op: "store", Off: addr.PageSize})
-	n, err := a.Continue(testFirst+2, 2, false)
-	wantErr(t, err, ErrHole)
-	okN(t, 0)(n, nil)
+	wantErr(t, a.Install(testFirst+2, 2, false), ErrHole)
 	a.quiet()
 }
 
 // A fill that meets a present page stops there, says how far it came, and
 // wakes.
 func TestShortFills(t *testing.T) {
-	for _, how := range []string{"copy", "zero", "zero writable", "continue"} {
+	for _, how := range []string{"copy", "zero", "zero writable"} {
 		t.Run(how, func(t *testing.T) {
 			s := newSegment(t, 8)
 			a := startApplication(t, s, applicationOptions{})
@@ -371,9 +366,6 @@ func TestShortFills(t *testing.T) {
 				n, err = a.Zero(testFirst, 8, false)
 			case "zero writable":
 				n, err = a.Zero(testFirst, 8, true)
-			case "continue":
-				copy(s.Pages(testFirst, 5), pattern(1, 5))
-				n, err = a.Continue(testFirst, 8, true)
 			}
 			wantErr(t, err, ErrExists)
 			if n != 5 {
@@ -665,7 +657,7 @@ func TestUnmappedPagesArePassedOver(t *testing.T) {
 			n, err := a.Copy(testFirst, pattern(2, 9), true)
 			wantErr(t, err, ErrUnmapped)
 			okN(t, 3)(n, nil)
-			n, err = a.Continue(testFirst+3, 1, true)
+			n, err = a.Zero(testFirst+3, 1, true)
 			wantErr(t, err, ErrUnmapped)
 			okN(t, 0)(n, nil)
 			copy(s.Pages(testFirst, 9), pattern(3, 9))

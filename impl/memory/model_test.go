@@ -210,31 +210,6 @@ func TestOperationsAgainstModel(t *testing.T) {
 				}
 				check(t, apps[i].Install(num(p), int64(n), w), want)
 			},
-			"continue": func(t *rapid.T) {
-				i, w := process(t), rapid.Bool().Draw(t, "writable")
-				p, n := span(t)
-				var (
-					wantN int
-					want  error
-				)
-				for k := range n {
-					if !m.present[p+k] {
-						want = ErrHole
-						break
-					}
-					if m.right[i][p+k] != nothing {
-						want = ErrExists
-						break
-					}
-					wantN++
-					m.right[i][p+k] = granted(w)
-				}
-				got, err := apps[i].Continue(num(p), int64(n), w)
-				check(t, err, want)
-				if int(got) != wantN {
-					t.Fatalf("%d pages, want %d", got, wantN)
-				}
-			},
 			"protect": func(t *rapid.T) {
 				p, n := span(t)
 				check(t, s.Protect(num(p), int64(n)), nil)

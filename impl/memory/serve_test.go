@@ -137,8 +137,6 @@ func TestHangupEndsServe(t *testing.T) {
 	_, err := a.Copy(testFirst, pattern(1, 1), true)
 	wantErr(t, err, ErrGone)
 	wantErr(t, a.Install(testFirst, 1, true), ErrGone)
-	_, err = a.Continue(testFirst, 1, true)
-	wantErr(t, err, ErrGone)
 	wantErr(t, a.Unprotect(testFirst, 1), ErrGone)
 	wantErr(t, a.Protect(testFirst, 1), ErrGone)
 	wantErr(t, a.Poison(testFirst, 1), ErrGone)
@@ -349,10 +347,10 @@ func TestOperationsDoNotAllocate(t *testing.T) {
 			a.Zero(testFirst+4, 4, true)
 			s.Punch(testFirst, 8)
 		},
-		"fill and continue": func() {
+		"fill and install": func() {
 			s.Populate(testFirst, 8)
 			copy(s.Pages(testFirst, 8), src)
-			a.Continue(testFirst, 8, false)
+			a.Install(testFirst, 8, false)
 			s.Punch(testFirst, 8)
 		},
 	} {

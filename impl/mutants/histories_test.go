@@ -250,7 +250,7 @@ func findByChecker(t *testing.T, all []*process) Finding {
 // TestHistories puts each mistake into the recorder of histories.
 func TestHistories(t *testing.T) {
 	defer history.Break(0)
-	tb := Table{Name: "histories", Package: "./impl/mutants", Links: []string{"model", "reader", "checker"}}
+	tb := Table{Name: "histories", Package: "./impl/mutants", Checks: []string{"model", "reader", "checker"}}
 	for _, bug := range append([]history.Bug{0}, history.Bugs("")...) {
 		if !Wanted(bug.String()) {
 			continue

@@ -84,18 +84,18 @@ func (y *layer[W]) test(t *testing.T) {
 	tool := findTLC(t)
 	tb := Table{Name: y.name, Package: "./impl/mutants", Uncounted: replayed}
 	for _, l := range y.checks {
-		tb.Links = append(tb.Links, l.name)
+		tb.Checks = append(tb.Checks, l.name)
 	}
-	tb.Links = append(tb.Links, replayed, "trace")
+	tb.Checks = append(tb.Checks, replayed, "trace")
 	for _, kind := range y.others {
-		tb.Links = append(tb.Links, kind.Name)
+		tb.Checks = append(tb.Checks, kind.Name)
 	}
 	judges := newJudges()
 	for _, bug := range slices.Concat(Mistakes(protocol.Break, 0), Mistakes(protocol.Break, protocol.Bugs(y.name)...), y.more) {
 		if !Wanted(bug.Name) {
 			continue
 		}
-		r := Row{Mutant: bug.Name, Found: make([]Finding, len(tb.Links))}
+		r := Row{Mutant: bug.Name, Found: make([]Finding, len(tb.Checks))}
 		tb.Rows = append(tb.Rows, r)
 		bug.Put(true)
 		var checks sync.WaitGroup

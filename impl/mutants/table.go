@@ -60,7 +60,7 @@ type Row struct {
 type Table struct {
 	Name    string // of the file in testdata
 	Package string // of the test, as the go command has it
-	Links   []string
+	Checks  []string
 	// Uncounted is a check that nobody has for a real mistake, as it compares with the
 	// code without it: it tells where a mutant first differs, and counts for nothing.
 	Uncounted string
@@ -73,12 +73,12 @@ type Table struct {
 func (tb *Table) Compare(t *testing.T, testdata string) {
 	t.Helper()
 	again := fmt.Sprintf("scripts/mutated go test %s -v -run '^%s$' -mutant", tb.Package, t.Name())
-	by := make([]int, len(tb.Links))
+	by := make([]int, len(tb.Checks))
 	bugs, nobody := 0, 0
 	for _, r := range tb.Rows {
 		if *mutantFlag != "" {
 			for i, f := range r.Found {
-				t.Logf("%s: %s: %s\n%s", r.Mutant, tb.Links[i], orMissed(f.Short), f.Full)
+				t.Logf("%s: %s: %s\n%s", r.Mutant, tb.Checks[i], orMissed(f.Short), f.Full)
 			}
 			continue
 		}
@@ -87,10 +87,10 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 			if f.Short == "" {
 				continue
 			}
-			any = any || tb.Links[i] != tb.Uncounted
+			any = any || tb.Checks[i] != tb.Uncounted
 			if r.Mutant == None {
-				t.Errorf("the %s finds a mistake where there is none: %s\n%s\nrun again: %s %s", tb.Links[i], f.Short, f.Full, again, None)
-			} else if tb.Links[i] != tb.Uncounted {
+				t.Errorf("the %s finds a mistake where there is none: %s\n%s\nrun again: %s %s", tb.Checks[i], f.Short, f.Full, again, None)
+			} else if tb.Checks[i] != tb.Uncounted {
 				by[i]++
 			}
 		}
@@ -118,7 +118,7 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 				continue
 			}
 			for j, f := range tb.Rows[i].Found {
-				t.Logf("%s: %s: %s\n%s", tb.Rows[i].Mutant, tb.Links[j], orMissed(f.Short), f.Full)
+				t.Logf("%s: %s: %s\n%s", tb.Rows[i].Mutant, tb.Checks[j], orMissed(f.Short), f.Full)
 			}
 			t.Logf("run again: %s %s", again, tb.Rows[i].Mutant)
 		}
@@ -128,7 +128,7 @@ func (tb *Table) Compare(t *testing.T, testdata string) {
 		t.Errorf("%s holds no table", filepath.Join(testdata, tb.Name))
 	}
 	var counts []string
-	for i, l := range tb.Links {
+	for i, l := range tb.Checks {
 		if l != tb.Uncounted {
 			counts = append(counts, fmt.Sprintf("%s %d", l, by[i]))
 		}
@@ -142,7 +142,7 @@ func Wanted(mutant string) bool { return *mutantFlag == "" || *mutantFlag == mut
 func (tb *Table) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "mutant\t%s\n", strings.Join(tb.Links, "\t"))
+	fmt.Fprintf(w, "mutant\t%s\n", strings.Join(tb.Checks, "\t"))
 	for _, r := range tb.Rows {
 		cells := []string{r.Mutant}
 		for _, f := range r.Found {

@@ -135,13 +135,13 @@ func findByReplay(dir string) Finding {
 func TestTraces(t *testing.T) {
 	defer trace.Break(0)
 	tool := findTLC(t)
-	tb := Table{Name: "traces", Package: "./impl/mutants", Links: []string{"reader", replayed, "trace"}}
+	tb := Table{Name: "traces", Package: "./impl/mutants", Checks: []string{"reader", replayed, "trace"}}
 	judges := newJudges()
 	for _, bug := range append([]trace.Bug{0}, trace.Bugs("")...) {
 		if !Wanted(bug.String()) {
 			continue
 		}
-		r := Row{bug.String(), make([]Finding, len(tb.Links))}
+		r := Row{bug.String(), make([]Finding, len(tb.Checks))}
 		tb.Rows = append(tb.Rows, r)
 		var dirs []string
 		for _, wd := range recordedWorlds {

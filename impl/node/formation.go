@@ -21,7 +21,7 @@ type formation struct {
 	waits   string     // for people; empty once the node serves
 	changed chan struct{}
 	members []coord.Member // that have joined, of the last view
-	linked  []bool         // by node id; nil: links are not made yet
+	linked  map[addr.NodeID]bool
 }
 
 func newFormation(cfg *Config) *formation {
@@ -80,12 +80,14 @@ func (f *formation) joined(self addr.NodeID, v *coord.View) {
 	f.set(waits, details...)
 }
 
-// linking is told that the links of a cluster of so many nodes are being made.
-func (f *formation) linking(self addr.NodeID, nodes int) {
+// linking is told that the links with these members are being made.
+func (f *formation) linking(self addr.NodeID, members []coord.Member) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.linked = make([]bool, nodes)
-	f.linked[self] = true
+	f.linked = make(map[addr.NodeID]bool)
+	for _, m := range members {
+		f.linked[m.Node] = m.Node == self
+	}
 	f.lookAtLinks(self)
 }
 
@@ -103,11 +105,12 @@ func (f *formation) up(self, peer addr.NodeID) {
 // Preconditions: f.mu is held.
 func (f *formation) lookAtLinks(self addr.NodeID) {
 	var missing []addr.NodeID
-	for i, linked := range f.linked {
+	for peer, linked := range f.linked {
 		if !linked {
-			missing = append(missing, addr.NodeID(i))
+			missing = append(missing, peer)
 		}
 	}
+	slices.Sort(missing)
 	if len(missing) > 0 {
 		f.set(fmt.Sprintf("node %d has joined, waits for %d of %d nodes: %s", self, len(missing), len(f.linked), they(missing, "is not linked", "are not linked")))
 	}

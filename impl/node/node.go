@@ -312,7 +312,7 @@ func (n *Node) connect(v *coord.View) error {
 	defer close(n.connected)
 	n.sleep(v.Nodes() - 1)
 	n.linksUp.Add(v.Nodes() - 1)
-	n.forming.linking(n.id, v.Nodes())
+	n.forming.linking(n.id, v.Joined())
 	all := make(peers)
 	for _, m := range v.Joined() {
 		if m.Node == n.id {

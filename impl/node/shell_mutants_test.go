@@ -16,7 +16,7 @@ import (
 // impl/mutants/testdata/shell.
 func TestBrokenShell(t *testing.T) {
 	views := viewsOfSegments(t)
-	tb := mutants.Table{Name: "shell", Package: "./impl/node", Links: []string{"orders", "seeds"}}
+	tb := mutants.Table{Name: "shell", Package: "./impl/node", Checks: []string{"orders", "seeds"}}
 	defer Break(noBug)
 	for _, b := range slices.Concat([]Bug{noBug}, Bugs("shell"), Bugs("order")) {
 		if !mutants.Wanted(b.String()) {

@@ -17,7 +17,7 @@ import (
 // harm is the shell's. Each is looked for by the check that is about it; TestSuccession
 // has them all without a mistake. The table is impl/mutants/testdata/nodes.
 func TestBrokenSegments(t *testing.T) {
-	tb := mutants.Table{Name: "nodes", Package: "./impl/node", Links: []string{"node"}}
+	tb := mutants.Table{Name: "nodes", Package: "./impl/node", Checks: []string{"node"}}
 	for _, m := range slices.Concat(
 		mutants.Mistakes(coord.Break, coord.Named("PagesCompared")),
 		mutants.Mistakes(Break, Bugs("segments")...),

@@ -341,10 +341,10 @@ func (b *barrier) open(index uint32) bool {
 	return !b.Broken && !b.left[index]
 }
 
-// place is the generation that a Join is for: the one in which the party has the
-// seat, or else the oldest that is open for it, since a round of that one needs it.
-// If there is none it makes the next one.
-func (h barrierHome) place(m *Sync) *barrier {
+// generationFor is the generation that a Join is for: the one in which the party has
+// the seat, or else the oldest that is open for it, since a round of that one needs
+// it. If there is none it makes the next one.
+func (h barrierHome) generationFor(m *Sync) *barrier {
 	all := h.barriers[m.Object]
 	i := slices.IndexFunc(all, func(b *barrier) bool { return b.has(m) })
 	if i < 0 {
@@ -361,7 +361,7 @@ func (h barrierHome) place(m *Sync) *barrier {
 
 // HomeRecvJoin gives a seat to a party.
 func (h barrierHome) HomeRecvJoin(m *Sync) {
-	b := h.place(m)
+	b := h.generationFor(m)
 	code := CodeOK
 	_, taken := b.seats[m.Index]
 	switch {

@@ -15,15 +15,15 @@ const runPages = 8
 // pointers, a table does too.
 type table[K ~uint8 | ~uint32 | ~uint64, V comparable] struct {
 	shift   int
-	places  map[K]uint32 // of runs, by the key of the first page
+	index   map[K]uint32 // positions of runs, by the key of the first page
 	runs    [][]run[V]   // in slabs, which stay where they are
-	spare   []uint32     // places of runs that were given up
+	spare   []uint32     // positions of runs that were given up
 	entries int
 
 	// At hand, if any:
 	atHand bool
 	key    K // of the run
-	place  uint32
+	pos    uint32
 	run    *run[V] // nil: the table has no entry in it
 }
 
@@ -37,7 +37,7 @@ type run[V comparable] struct {
 const slabRuns = 16
 
 func newTable[K ~uint8 | ~uint32 | ~uint64, V comparable](shift int) table[K, V] {
-	return table[K, V]{shift: shift, places: make(map[K]uint32)}
+	return table[K, V]{shift: shift, index: make(map[K]uint32)}
 }
 
 // first is the key of the run that has the key.
@@ -45,31 +45,31 @@ func (t *table[K, V]) first(k K) K { return k &^ ((runPages - 1) << t.shift) }
 
 func (t *table[K, V]) slot(k K) int { return int(k >> t.shift & (runPages - 1)) }
 
-func (t *table[K, V]) at(place uint32) *run[V] { return &t.runs[place/slabRuns][place%slabRuns] }
+func (t *table[K, V]) at(pos uint32) *run[V] { return &t.runs[pos/slabRuns][pos%slabRuns] }
 
-// turn has the run at hand that begins with the key.
-func (t *table[K, V]) turn(first K) {
+// takeUp has the run at hand that begins with the key.
+func (t *table[K, V]) takeUp(first K) {
 	if t.atHand && t.key == first {
 		return
 	}
 	t.putDown()
 	t.atHand, t.key = true, first
-	if place, ok := t.places[first]; ok {
-		t.place, t.run = place, t.at(place)
+	if pos, ok := t.index[first]; ok {
+		t.pos, t.run = pos, t.at(pos)
 	}
 }
 
 // putDown has no run at hand, and frees the one that was if nothing is in it.
 func (t *table[K, V]) putDown() {
 	if t.run != nil && t.run.used == 0 {
-		delete(t.places, t.key)
-		t.spare = append(t.spare, t.place)
+		delete(t.index, t.key)
+		t.spare = append(t.spare, t.pos)
 	}
 	t.atHand, t.run = false, nil
 }
 
 func (t *table[K, V]) get(k K) (v V) {
-	t.turn(t.first(k))
+	t.takeUp(t.first(k))
 	if t.run != nil {
 		v = t.run.entries[t.slot(k)]
 	}
@@ -78,7 +78,7 @@ func (t *table[K, V]) get(k K) (v V) {
 
 func (t *table[K, V]) set(k K, v V) {
 	var zero V
-	t.turn(t.first(k))
+	t.takeUp(t.first(k))
 	if t.run == nil {
 		if v == zero {
 			return
@@ -100,25 +100,25 @@ func (t *table[K, V]) set(k K, v V) {
 // begin has a new run at hand, for t.key.
 func (t *table[K, V]) begin() {
 	if n := len(t.spare); n > 0 {
-		t.place, t.spare = t.spare[n-1], t.spare[:n-1]
+		t.pos, t.spare = t.spare[n-1], t.spare[:n-1]
 	} else {
 		last := len(t.runs) - 1
 		if last < 0 || len(t.runs[last]) == slabRuns {
 			t.runs = append(t.runs, make([]run[V], 0, slabRuns))
 			last++
 		}
-		t.place = uint32(last*slabRuns + len(t.runs[last]))
+		t.pos = uint32(last*slabRuns + len(t.runs[last]))
 		t.runs[last] = append(t.runs[last], run[V]{})
 	}
-	t.run = t.at(t.place)
-	t.places[t.key] = t.place
+	t.run = t.at(t.pos)
+	t.index[t.key] = t.pos
 }
 
 // forget deletes the entries whose keys are gone.
 func (t *table[K, V]) forget(gone func(K) bool) {
 	var zero V
-	for first := range t.places {
-		t.turn(first)
+	for first := range t.index {
+		t.takeUp(first)
 		for i, v := range t.run.entries {
 			if k := first + K(i)<<t.shift; v != zero && gone(k) {
 				t.set(k, zero)
@@ -131,8 +131,8 @@ func (t *table[K, V]) forget(gone func(K) bool) {
 // all is every entry. The loop must not change the table.
 func (t *table[K, V]) all(yield func(K, V) bool) {
 	var zero V
-	for first, place := range t.places {
-		for i, v := range t.at(place).entries {
+	for first, pos := range t.index {
+		for i, v := range t.at(pos).entries {
 			if v != zero && !yield(first+K(i)<<t.shift, v) {
 				return
 			}

@@ -35,15 +35,15 @@ func TestTable(t *testing.T) {
 				if got := maps.Collect(is.all); !maps.Equal(got, want) || is.len() != len(want) {
 					t.Fatalf("%d entries, %v, want %v", is.len(), got, want)
 				}
-				if runs, most := len(is.places), len(want)+1; runs > most {
+				if runs, most := len(is.index), len(want)+1; runs > most {
 					t.Fatalf("%d runs hold %d entries", runs, len(want))
 				}
 				made := 0
 				for _, slab := range is.runs {
 					made += len(slab)
 				}
-				if made != len(is.places)+len(is.spare) {
-					t.Fatalf("%d runs were made, %d are in use and %d spare", made, len(is.places), len(is.spare))
+				if made != len(is.index)+len(is.spare) {
+					t.Fatalf("%d runs were made, %d are in use and %d spare", made, len(is.index), len(is.spare))
 				}
 			},
 		})

@@ -173,7 +173,7 @@ func VersionInv(s *Snapshot) string {
 		if l.Right == protocol.None || l.Version == root || granted && l.Version+1 == root {
 			continue
 		}
-		return fmt.Sprintf("node %d has version %d, the root %d", i, l.Version, root)
+		return fmt.Sprintf("node %d has version %d, the root %d", s.Places[i].Node, l.Version, root)
 	}
 	return ""
 }
