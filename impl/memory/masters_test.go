@@ -99,7 +99,17 @@ func mastersWithoutMemory() error {
 	if err := unix.Getrlimit(unix.RLIMIT_AS, &limit); err != nil {
 		return err
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: 1, Max: limit.Max}); err != nil {
+	// A little is left, for which the pool does not ask: without any the Go runtime
+	// ends the process when it wants memory of its own.
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return err
+	}
+	var used uint64 // pages
+	if _, err := fmt.Sscan(string(statm), &used); err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: used<<addr.PageShift + 16<<20, Max: limit.Max}); err != nil {
 		return err
 	}
 	for p := range addr.PageNum(chunkPages) {
